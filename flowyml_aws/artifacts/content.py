@@ -164,13 +164,13 @@ class Content(Parts):
         item_bytes: ItemBytes = 1,
         codec: str | None = None,
     ) -> None:
-        self._pieces: list[memoryview | FilePiece] = []
+        # A view takes more memory than most small values, so bytes are viewed when they are read.
+        self._pieces: list[bytes | memoryview | FilePiece] = []
         self._starts = [0]  # offset of each piece, and the end of the last one
         for piece in pieces:
-            if not isinstance(piece, FilePiece):
-                piece = memoryview(piece)
-            if size := _size(piece):
-                self._pieces.append(piece if isinstance(piece, FilePiece) else piece.cast("B"))
+            part = piece if isinstance(piece, bytes | FilePiece) else memoryview(piece)
+            if size := _size(part):
+                self._pieces.append(part.cast("B") if isinstance(part, memoryview) else part)
                 self._starts.append(self._starts[-1] + size)
         self.filename = filename
         self.item_bytes = item_bytes
@@ -207,7 +207,7 @@ class Content(Parts):
             if isinstance(piece, FilePiece):
                 yield from piece.between(offset, offset + stop - start)
             else:
-                yield piece[offset : offset + stop - start]
+                yield memoryview(piece)[offset : offset + stop - start]
             start, number = stop, number + 1
 
 
@@ -218,5 +218,7 @@ def write_at(file: IO[bytes], data: memoryview, start: int) -> None:
         written += os.pwrite(file.fileno(), data[written:], start + written)
 
 
-def _size(piece: memoryview | FilePiece) -> int:
-    return piece.size_bytes if isinstance(piece, FilePiece) else piece.nbytes
+def _size(piece: bytes | memoryview | FilePiece) -> int:
+    if isinstance(piece, FilePiece):
+        return piece.size_bytes
+    return len(piece) if isinstance(piece, bytes) else piece.nbytes

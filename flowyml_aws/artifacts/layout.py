@@ -36,6 +36,7 @@ __all__ = [
     "payload_key",
     "payload_pack_key",
     "probe_key",
+    "repetition_prefix",
     "use_key",
     "used_key",
 ]
@@ -150,13 +151,13 @@ class RunLayout:
         """Prefix of what jobs write."""
         return f"{self.prefix}jobs/"
 
-    def result(self, job: str) -> str:
-        """Result of a job. A job without this object has not completed."""
-        return f"{self.prefix}jobs/{job}/{RESULT}"
+    def result(self, job: str, repetition: int = 0) -> str:
+        """Result of a repetition of a job. A job without this object has not completed."""
+        return f"{self.jobs}{job}/{repetition_prefix(repetition)}{RESULT}"
 
-    def summary(self, job: str, name: str) -> str:
+    def summary(self, job: str, name: str, repetition: int = 0) -> str:
         """Empty object whose key contains the summary of a result (`runtime/summary.py`)."""
-        return f"{self.prefix}jobs/{job}/{SUMMARY}{name}"
+        return f"{self.jobs}{job}/{repetition_prefix(repetition)}{SUMMARY}{name}"
 
     def outputs(self, job: str) -> str:
         """Prefix under which SageMaker stores the /opt/ml/model of a training job."""
@@ -177,6 +178,11 @@ class RunLayout:
     def attempt(self, job: str, number: int, document: str) -> str:
         """A document of one attempt: `events.json`, `runner.json`, `log.txt`, …."""
         return f"{self.attempts(job)}{number}/{document}"
+
+
+def repetition_prefix(number: int) -> str:
+    """Return the start of the key of a result below its job, by the number of the repetition."""
+    return f"repetitions/{number}/" if number else ""
 
 
 def bundle_key(sha256: str) -> str:

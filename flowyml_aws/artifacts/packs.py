@@ -41,7 +41,8 @@ PACK_BYTES = 8 * 1024 * 1024
 _SIZE_BYTES = 8  # of the size of the index
 
 
-class Member(Document):
+@dataclass(frozen=True, slots=True)
+class Member:
     """The digest of a content in a pack, and its place."""
 
     sha256: str

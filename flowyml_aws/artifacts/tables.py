@@ -6,8 +6,8 @@ Tables come before the parts that refer to them, so a document is read and writt
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from pydantic import (
     GetCoreSchemaHandler,
@@ -20,7 +20,9 @@ from pydantic_core import CoreSchema, core_schema
 
 from flowyml_aws.artifacts.documents import Document
 
-__all__ = ["InTable", "distinct", "use_tables"]
+__all__ = ["InTable", "SharedValues", "distinct", "use_tables"]
+
+DocumentT = TypeVar("DocumentT", bound=Document)
 
 
 def distinct(values: Iterable[Any]) -> tuple[Any, ...]:
@@ -76,6 +78,22 @@ class InTable:
 
     def _table(self, info: ValidationInfo | SerializationInfo) -> _Table | None:
         return info.context.get(self.name) if info.context is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class SharedValues:
+    """Values that many documents have in memory once, as documents that were read from tables."""
+
+    _known: dict[Hashable, Any] = field(default_factory=dict)
+
+    def shared_by(self, document: DocumentT) -> DocumentT:
+        """Return the document with values that are in tables from equal documents before it."""
+        shared = {}
+        for name, info in type(document).model_fields.items():
+            if any(isinstance(each, InTable) for each in info.metadata):
+                value = getattr(document, name)
+                shared[name] = self._known.setdefault((name, _key(value)), value)
+        return document.model_copy(update=shared)
 
 
 @dataclass(frozen=True, slots=True)

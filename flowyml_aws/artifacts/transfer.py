@@ -20,11 +20,11 @@ from typing import Any, TypeVar
 
 from flowyml_aws.artifacts.content import CHUNK_BYTES, PART_BYTES
 from flowyml_aws.artifacts.fetching import FetchedValue, fetch_value
+from flowyml_aws.artifacts.list_index import ListIndex, ListItem
 from flowyml_aws.artifacts.packs import PACK_BYTES
 from flowyml_aws.artifacts.parallel import CONNECTIONS, PART_SLOTS
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.artifacts.stored_lists import ListItem, StoredList
 from flowyml_aws.artifacts.values import EncodedValue, encode_value, save_pack
 from flowyml_aws.core.maps import item_name
 
@@ -64,7 +64,7 @@ def save_encoded(store: ArtifactStore, values: Iterable[EncodedValue]) -> dict[s
     return saved
 
 
-def save_items(store: ArtifactStore, asset: str, values: Sequence[Any]) -> StoredList:
+def save_items(store: ArtifactStore, asset: str, values: Sequence[Any]) -> ListIndex:
     """Store the items of a list one by one, small ones in packs. Return their index.
 
     Raises:
@@ -73,18 +73,23 @@ def save_items(store: ArtifactStore, asset: str, values: Sequence[Any]) -> Store
     named = {item_name(asset, position): value for position, value in enumerate(values)}
     refs = save_values(store, named).values()
     items = tuple(ListItem(position=position, ref=ref) for position, ref in enumerate(refs))
-    return StoredList(length=len(items), items=items)
+    return ListIndex(length=len(items), items=items)
 
 
 def load_values(
-    store: ArtifactStore, refs: Mapping[str, ArtifactRef], folder: Path
+    store: ArtifactStore,
+    refs: Mapping[str, ArtifactRef],
+    folder: Path,
+    *,
+    allow_pickle: bool = True,
 ) -> dict[str, Any]:
-    """Load the values of several assets, by asset. See `load_value` for the folder and errors.
+    """Load the values of several assets, by asset. See `load_value` for arguments and errors.
 
     The items of a list that are stored one by one are loaded like several values.
     """
-    values = _load_stored(store, refs, folder)
-    lists = {asset: value for asset, value in values.items() if type(value) is StoredList}
+    fetch = partial(fetch_value, store, allow_pickle=allow_pickle)
+    values = _load_stored(fetch, refs, folder)
+    lists = {asset: value for asset, value in values.items() if type(value) is ListIndex}
     if not lists:
         return values
     items = {
@@ -94,7 +99,7 @@ def load_values(
         if item.ref is not None
     }
     named = {item_name(*place): ref for place, ref in items.items()}
-    loaded = _load_stored(store, named, folder)
+    loaded = _load_stored(fetch, named, folder)
     values.update((asset, []) for asset in lists)
     for asset, position in items:
         values[asset].append(loaded.pop(item_name(asset, position)))
@@ -107,15 +112,12 @@ def load_list(store: ArtifactStore, ref: ArtifactRef, asset: str, folder: Path) 
 
 
 def _load_stored(
-    store: ArtifactStore, refs: Mapping[str, ArtifactRef], folder: Path
+    fetch: Callable[..., FetchedValue], refs: Mapping[str, ArtifactRef], folder: Path
 ) -> dict[str, Any]:
     """Load values; those of lists whose items are stored one by one are their indexes."""
     if len(refs) < 2:
-        return {a: fetch_value(store, ref, a, folder).decode() for a, ref in refs.items()}
-    fetches = (
-        (ref.value_bytes, partial(fetch_value, store, ref, asset, folder))
-        for asset, ref in refs.items()
-    )
+        return {asset: fetch(ref, asset, folder).decode() for asset, ref in refs.items()}
+    fetches = ((ref.value_bytes, partial(fetch, ref, asset, folder)) for asset, ref in refs.items())
     return dict(zip(refs, map(FetchedValue.decode, _in_order(fetches)), strict=True))
 
 

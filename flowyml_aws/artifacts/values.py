@@ -16,10 +16,10 @@ from flowyml_aws.artifacts.content import Content, Parts
 from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.artifacts.fetching import fetch_value
 from flowyml_aws.artifacts.layout import COPIES, artifact_key, artifact_pack_key
+from flowyml_aws.artifacts.list_index import ListIndex
 from flowyml_aws.artifacts.packs import SMALL_BYTES, make_pack
 from flowyml_aws.artifacts.refs import ArtifactRef, PackPlace
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.artifacts.stored_lists import StoredList
 from flowyml_aws.core.errors import DamagedArtifactError, FlowymlError, SettingsError
 from flowyml_aws.core.maps import item_name
 
@@ -188,7 +188,7 @@ def load_value(
         MissingExtraError: The codec, or a package that the value needs, is not installed.
     """
     value = fetch_value(store, ref, asset, folder, allow_pickle=allow_pickle).decode()
-    if type(value) is not StoredList:
+    if type(value) is not ListIndex:
         return value
     return [
         load_value(

@@ -12,10 +12,10 @@ from typing import Any
 
 from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import EVENTS, RunLayout
+from flowyml_aws.artifacts.list_index import with_items
 from flowyml_aws.artifacts.reading import is_intact
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.artifacts.stored_lists import with_items
 from flowyml_aws.caching.entries import is_stored, one_of_each_object
 from flowyml_aws.client.launch import begin
 from flowyml_aws.client.preview import limits_of
@@ -115,7 +115,7 @@ def _read(found: FoundRun, store: ArtifactStore) -> tuple[EarlierRun, set[str]]:
     results = driver.reports.results(succeeded)
     missing = _missing(store, (result.assets for result in results.values()))
     missing |= _damaged(found, store, driver.plan, results, _stopped_by_damage(driver, status))
-    finished = finished_jobs(results, missing)
+    finished = finished_jobs(driver.plan, results, missing)
     jobs = [job.name for job in driver.plan.jobs if job.name not in finished]
     specs = map_concurrently(
         lambda job: _spec(store, found.record, job), jobs, limit=STORE_REQUESTS
@@ -190,6 +190,7 @@ def _spec(store: ArtifactStore, record: RunRecord, job: str) -> JobSpec:
 
 
 def _events(store: ArtifactStore, record: RunRecord, job: str) -> list[AttemptEvents]:
+    """Return the reports of the attempts of a job that count, oldest first."""
     layout = RunLayout(record.run_id)
     found = []
     for number in sorted(map(int, store.children(layout.attempts(job)))):
@@ -197,7 +198,8 @@ def _events(store: ArtifactStore, record: RunRecord, job: str) -> list[AttemptEv
         # Without the reports of an attempt, its steps run again.
         with suppress(FileNotFoundError, DamagedArtifactError):
             found.append(read_document(AttemptEvents, store.get(key), f"{store.uri}/{key}"))
-    return found
+    latest = max((events.repetition for events in found), default=0)
+    return [events for events in found if events.repetition == latest]
 
 
 def _missing(store: ArtifactStore, assets: Iterable[Mapping[str, ArtifactRef]]) -> set[str]:
@@ -233,7 +235,8 @@ def _with_resources(
 
 def _with_moves(found: FoundRun, plan: ExecutionPlan, limits: Limits) -> ExecutionPlan:
     """Return the plan with the machines that its jobs move to, from where they are now."""
-    jobs = tuple(job.model_copy(update={"moved": 0, "submission": 0}) for job in plan.jobs)
+    as_new = {"moved": 0, "submission": 0, "ended_attempts": 0, "repetitions": {}}
+    jobs = tuple(job.model_copy(update=as_new) for job in plan.jobs)
     plan = plan.model_copy(update={"jobs": jobs})
     if not plan.is_priced:
         return plan

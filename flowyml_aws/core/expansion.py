@@ -21,8 +21,8 @@ from flowyml_aws.core.binding import BoundCall, BoundStep
 from flowyml_aws.core.domains import Place, find_places
 from flowyml_aws.core.errors import DuplicateAssetError, FlowymlError, InvalidStepError
 from flowyml_aws.core.graph import StepGraph
-from flowyml_aws.core.maps import MapItem, MapPart, is_list, item_name, part_name, slice_of_part
-from flowyml_aws.core.step import Step
+from flowyml_aws.core.maps import MapPart, is_list, item_name, part_name, slice_of_part
+from flowyml_aws.core.step import MapItem, Step
 from flowyml_aws.core.step_grouping import StepGroup
 
 __all__ = ["Expansion", "expand"]

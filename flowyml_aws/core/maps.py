@@ -15,25 +15,24 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from flowyml_aws.core.errors import InvalidStepError
 
-if TYPE_CHECKING:
-    from flowyml_aws.core.step import Step
-
 __all__ = [
     "FailureRule",
-    "MapItem",
     "MapPart",
     "StepMap",
     "declared_name",
+    "index_of",
     "is_list",
     "is_part",
     "item_name",
     "make_map",
+    "members_text",
     "part_name",
     "required_items",
+    "short_names",
     "slice_of_part",
 ]
 
@@ -90,23 +89,6 @@ class MapPart:
         return tuple(asset for asset, name in self.lists.items() if asset == name)
 
 
-@dataclass(frozen=True, slots=True)
-class MapItem:
-    """The place of a step's item in its map.
-
-    Attributes:
-        step: The mapped step.
-        index: Position of the item, or number of the part, from 0.
-        on_failure: Rule of its map for failed items.
-        part: The part, if the step runs several items whose number is unknown.
-    """
-
-    step: Step
-    index: int
-    on_failure: FailureRule = "finish"
-    part: MapPart | None = None
-
-
 def item_name(name: str, index: int) -> str:
     """Return the name of one item of a mapped step or of one of its assets: `train[3]`."""
     return f"{name}[{index}]"
@@ -126,6 +108,14 @@ def part_name(name: str, number: int, count: int) -> str:
 def is_part(name: str) -> bool:
     """Return whether a name is that of a part of a mapped step or of one of its assets."""
     return _PART.search(name) is not None
+
+
+def index_of(name: str) -> int | None:
+    """Return the position of an item, or the number of a part from 0; None for other names."""
+    if (part := _PART.search(name)) is not None:
+        return int(part[0][1:-1].partition("/")[0]) - 1
+    index = name.rpartition("[")[2].removesuffix("]")
+    return int(index) if declared_name(name) != name else None
 
 
 def slice_of_part(number: int, count: int, length: int) -> range:
@@ -162,6 +152,22 @@ def declared_name(name: str) -> str:
         return name[: part.start()]
     stem, bracket, index = name.rpartition("[")
     return stem if bracket and index.endswith("]") and index[:-1].isdigit() else name
+
+
+def members_text(names: Sequence[str]) -> str:
+    """Return the number of items or parts of a mapped step, with several of them: `40 items`."""
+    return f"{len(names):,} {'parts' if is_part(names[0]) else 'items'}"
+
+
+def short_names(names: Iterable[str]) -> list[str]:
+    """Return names with one text for all items of a mapped step or asset: `model (40 items)`."""
+    items: dict[str, list[str]] = {}
+    for name in names:
+        items.setdefault(declared_name(name), []).append(name)
+    return [
+        members[0] if len(members) == 1 else f"{name} ({members_text(members)})"
+        for name, members in items.items()
+    ]
 
 
 def make_map(

@@ -13,13 +13,13 @@ from flowyml_aws.core.additions import addition_problems, as_additions
 from flowyml_aws.core.auto_resources import DeclaredResources, declared_minimum
 from flowyml_aws.core.environment import environment_problems
 from flowyml_aws.core.errors import FlowymlError, InvalidStepError, OutputMismatchError
-from flowyml_aws.core.maps import FailureRule, MapItem, StepMap, make_map
+from flowyml_aws.core.maps import FailureRule, MapPart, StepMap, make_map
 from flowyml_aws.core.resources import ResourceRequirements
 from flowyml_aws.core.secret_references import secret_problems
 from flowyml_aws.core.spot import SPOT_RULES, SpotRule, with_spot
 from flowyml_aws.core.time_spans import TimeSpan, seconds_of
 
-__all__ = ["Step", "step"]
+__all__ = ["MapItem", "Step", "step"]
 
 CacheRule = bool | str | Callable[..., Any]
 _CACHE_RULES = ("code_hash", "input_hash")
@@ -27,6 +27,23 @@ _CACHE_RULES = ("code_hash", "input_hash")
 
 class _TakesSteps(Protocol):
     def add_step(self, step: Step) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class MapItem:
+    """The place of a step's item in its map.
+
+    Attributes:
+        step: The mapped step.
+        index: Position of the item, or number of the part, from 0.
+        on_failure: Rule of its map for failed items.
+        part: The part, if the step runs several items whose number is unknown.
+    """
+
+    step: Step
+    index: int
+    on_failure: FailureRule = "finish"
+    part: MapPart | None = None
 
 
 @dataclass(frozen=True, eq=False)

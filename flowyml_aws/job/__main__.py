@@ -5,6 +5,7 @@ The exit code reports the outcome (see `exit_codes`).
 Environment: `FLOWYML_ATTEMPT`, or Batch's `AWS_BATCH_JOB_ATTEMPT`, is the attempt number, from 1;
 `FLOWYML_ATTEMPTS_BEFORE` is the number of attempts before the job moved to its machine;
 `FLOWYML_MOVES_ON` lists the causes of failures for which it moves to another one;
+`FLOWYML_REPETITIONS` has the repetitions of the job, and of those whose assets it reads, by job;
 `AWS_BATCH_JOB_ID` or SageMaker's `TRAINING_JOB_NAME` is the id of this copy of the job (see
 `platform` and `claim`); `FLOWYML_USER` is the user of
 an image whose containers start as root (see `user`); `FLOWYML_TIMEOUT_GRACE_S` is

@@ -98,6 +98,7 @@ class LocalBackend:
         self._layout = RunLayout(record.run_id)
         self._record = record
         self._plan = plan
+        self._before: dict[str, int] = {}
         self._machine = machine
         self._environment = environment
         self._clock = clock
@@ -110,6 +111,16 @@ class LocalBackend:
         self._process_ended = threading.Event()
         # Jobs that are ready, and wait until others end.
         self._held: list[str] = []
+
+    def move(self, plan: ExecutionPlan) -> None:
+        """Use a plan in which jobs are executed again: their earlier attempts do not count."""
+        previous = {job.name: job for job in self._plan.jobs}
+        self._plan = plan
+        self._before = {job.name: job.ended_attempts for job in plan.jobs if job.ended_attempts}
+        for job in plan.jobs:
+            if job.submission != previous[job.name].submission:
+                for known in (self._ended, self._children, self._started, self._late):
+                    known.pop(job.name, None)
 
     def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
         """Start the jobs whose parents succeeded, in plan order, while resources are free."""
@@ -139,7 +150,9 @@ class LocalBackend:
         held = dict.fromkeys(self._held, JobStatus(JobState.LOST, reason=_NO_ROOM))
         return held | {
             name: replace(
-                status, lost=_lost_attempts(status), times=self._times_of(name, status.attempt)
+                status,
+                lost=_lost_attempts(status, self._before.get(name, 0)),
+                times=self._times_of(name, status.attempt),
             )
             for name, status in statuses.items()
             if status.attempt
@@ -270,7 +283,7 @@ class LocalBackend:
         if (child := self._children.get(job)) is not None:
             return self._status_of_child(job, self._started[job], child)
         attempt = self._newest_attempt(job)
-        if attempt == 0:
+        if attempt <= self._before.get(job, 0):
             return JobStatus(JobState.LOST)
         recorded_exit = self._read(_Exit, job, attempt, "exit.json")
         if recorded_exit is not None:
@@ -360,10 +373,15 @@ class LocalBackend:
             return None
 
 
-def _lost_attempts(status: JobStatus) -> tuple[EndedAttempt, ...]:
-    """Return the attempts before the current one, each of which has disappeared."""
+def _lost_attempts(status: JobStatus, before: int) -> tuple[EndedAttempt, ...]:
+    """Return the attempts before the current one, each of which has disappeared.
+
+    Args:
+        status: Status of the job.
+        before: Number of the attempts that do not count any more.
+    """
     last = status.attempt + (status.state is JobState.LOST)
-    return tuple(EndedAttempt(repeated_as=number) for number in range(2, last + 1))
+    return tuple(EndedAttempt(repeated_as=number) for number in range(before + 2, last + 1))
 
 
 def _status_of_exit(process_exit: _Exit, attempt: int) -> JobStatus:

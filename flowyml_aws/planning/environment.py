@@ -38,7 +38,9 @@ def container_environment(job: PlannedJob, region: str) -> dict[str, str]:
     own = environment_in_container(job.environment)
     moves = ",".join(cause.value for cause in GROWABLE if cause in job.moves)
     moves_on = {"FLOWYML_MOVES_ON": moves} if moves else {}
-    return {**own, **RUNNER, **moves_on, "AWS_DEFAULT_REGION": region}
+    numbers = _repetitions(job)
+    repetitions = {"FLOWYML_REPETITIONS": numbers} if numbers else {}
+    return {**own, **RUNNER, **moves_on, **repetitions, "AWS_DEFAULT_REGION": region}
 
 
 def environment_in_container(own: Mapping[str, str]) -> dict[str, str]:
@@ -63,4 +65,9 @@ def process_environment(job: PlannedJob, client: Mapping[str, str]) -> dict[str,
         client: Environment of the client. Its hash seed is kept, if it has one.
     """
     seed = client.get("PYTHONHASHSEED") or RUNNER["PYTHONHASHSEED"]
-    return {**client, **job.environment, **RUNNER, "PYTHONHASHSEED": seed}
+    own = {**RUNNER, "PYTHONHASHSEED": seed, "FLOWYML_REPETITIONS": _repetitions(job)}
+    return {**client, **job.environment, **own}
+
+
+def _repetitions(job: PlannedJob) -> str:
+    return ",".join(f"{name}={number}" for name, number in sorted(job.repetitions.items()))

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from flowyml_aws.artifacts.tables import SharedValues
 from flowyml_aws.catalog.types import Catalog
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError
 from flowyml_aws.core.graph import StepGraph
@@ -86,6 +87,7 @@ def make_plan(
     durations = Durations(history)
     alternatives = Alternatives(targets, catalog)
     jobs: list[PlannedJob] = []
+    shared = SharedValues()
     problems: list[FlowymlError] = []
     startable: dict[str, dict[str, InstanceOffer]] = {}
     for each, backend in zip(resolved, backends, strict=True):
@@ -103,30 +105,27 @@ def make_plan(
             problems.append(_with_group(selected, group))
             continue
         selection = selected.selection
-        jobs.append(
-            PlannedJob(
-                name=name,
-                group=group.execution_group,
-                steps=tuple(step.name for step in group.steps),
-                after=reduced[name],
-                needs=needs,
-                declared=declared if needs != declared else None,
-                backend=backend,
-                reads=_reads(group, graph, job_of, name),
-                produces={step.name: step.assets for step in group.steps},
-                stored=tuple(_stored(group, readers, name, keep, selection)),
-                environment={n: value for n, value in variables.items() if n not in own_secrets},
-                secrets=own_secrets,
-                timeout_s=_timeout_s(group.steps),
-                mapped=tuple(
-                    dict.fromkeys(s.declared_name for s in group.steps if s.item is not None)
-                ),
-                origins=dict(each.origins),
-                notes=(*growth_note, *_notes(group, graph, selected, durations)),
-                moves={} if selection is None else alternatives.moves_of(backend, needs),
-                **selected.placement(backend),
-            )
+        job = PlannedJob(
+            name=name,
+            group=group.execution_group,
+            steps=tuple(step.name for step in group.steps),
+            after=reduced[name],
+            needs=needs,
+            declared=declared if needs != declared else None,
+            backend=backend,
+            reads=_reads(group, graph, job_of, name),
+            produces={step.name: step.assets for step in group.steps},
+            stored=tuple(_stored(group, readers, name, keep, selection)),
+            environment={n: value for n, value in variables.items() if n not in own_secrets},
+            secrets=own_secrets,
+            timeout_s=_timeout_s(group.steps),
+            mapped=tuple(dict.fromkeys(s.declared_name for s in group.steps if s.item is not None)),
+            origins=dict(each.origins),
+            notes=(*growth_note, *_notes(group, graph, selected, durations)),
+            moves={} if selection is None else alternatives.moves_of(backend, needs),
+            **selected.placement(backend),
         )
+        jobs.append(shared.shared_by(job))
         if selection is not None:
             startable.setdefault(selection.target.name, {}).update(
                 (offer.instance_type, offer) for offer in selected.startable

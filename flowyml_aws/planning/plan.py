@@ -10,8 +10,9 @@ from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.tables import InTable
 from flowyml_aws.core.amounts import usd
-from flowyml_aws.core.maps import FailureRule, required_items
+from flowyml_aws.core.maps import FailureRule, item_name, part_name, required_items, short_names
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
+from flowyml_aws.planning.job_rows import job_names_text, job_rows, rows_by_job
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.placement import Origin
 from flowyml_aws.planning.targets import PriceBasis
@@ -95,6 +96,9 @@ class PlannedJob(Document):
         mapped: Mapped steps whose items the job runs; empty for other jobs.
         origins: Origin of each amount in `needs`, by its name; empty unless a step has
             `resources="auto"`.
+        ended_attempts: Number of the attempts before the latest repetition; 0 without any.
+        repetitions: Number of times that this job, and the jobs whose assets it reads, are executed
+            again because a value was damaged, by job. Their results before that do not count.
         notes: Notes for the user on this job.
     """
 
@@ -124,7 +128,14 @@ class PlannedJob(Document):
     submission: int = 0
     mapped: tuple[str, ...] = ()
     origins: dict[str, str] = Field(default_factory=dict)
+    ended_attempts: int = 0
+    repetitions: dict[str, int] = Field(default_factory=dict)
     notes: Annotated[tuple[str, ...], InTable("notes")]
+
+    @property
+    def repetition(self) -> int:
+        """Number of the repetition whose result counts; 0 for the first execution."""
+        return self.repetitions.get(self.name, 0)
 
     @property
     def instance_type(self) -> str | None:
@@ -170,6 +181,16 @@ class PlannedMap(Document):
     min_success: float
     parts: int | None = None
 
+    def members(self, name: str) -> tuple[str, ...]:
+        """Return the names of the items of the step or of an output of it, or those of the parts.
+
+        Args:
+            name: Name of the step or of the output.
+        """
+        if self.parts is None:
+            return tuple(item_name(name, index) for index in range(self.items))
+        return tuple(part_name(name, number, self.parts) for number in range(self.parts))
+
     @property
     def required(self) -> int:
         """Number of items that must not be dropped: at least one, if there are any."""
@@ -186,12 +207,15 @@ class ReusedStep(Document):
         run_id: Run that produced the assets; None if this run does not need them.
         assets: Refs of the assets that are stored.
         skipped: Assets that do not exist because the step was skipped in that run, with the cause.
+        dropped: Assets that do not exist because an item of a map failed in that run, with the
+            cause.
     """
 
     produces: tuple[str, ...]
     run_id: str | None = None
     assets: dict[str, ArtifactRef] = Field(default_factory=dict)
     skipped: dict[str, str] = Field(default_factory=dict)
+    dropped: dict[str, str] = Field(default_factory=dict)
 
 
 class Variant(Document):
@@ -278,6 +302,8 @@ class ExecutionPlan(Document, ShownAsSheets):
     def on(self, backend: str) -> ExecutionPlan:
         """Return the plan with only the jobs of one backend, without parents on other backends."""
         names = {job.name for job in self.jobs if job.backend == backend}
+        if len(names) == len(self.jobs):
+            return self
         jobs = (job for job in self.jobs if job.name in names)
         independent = tuple(
             job.model_copy(update={"after": tuple(p for p in job.after if p in names)})
@@ -312,17 +338,19 @@ class ExecutionPlan(Document, ShownAsSheets):
         return None if None in prices else sum(price for price in prices if price is not None)
 
     def _sheets(self) -> list[Sheet]:
+        table = job_rows(self.jobs, lambda job: (job.needs, job.target, job.offers))
+        of_job = rows_by_job(table)
         rows = [
             (
-                job.name,
-                " → ".join(job.steps),
-                str(job.needs),
-                job.instance_type or "",
-                "" if job.price_usd_hour is None else usd(job.price_usd_hour),
-                job.target,
-                ", ".join(job.after),
+                row.title,
+                " → ".join(row.steps),
+                str(row.first.needs),
+                row.first.instance_type or "",
+                "" if row.first.price_usd_hour is None else usd(row.first.price_usd_hour),
+                row.first.target,
+                job_names_text(dict.fromkeys(p for job in row.jobs for p in job.after), of_job),
             )
-            for job in self.jobs
+            for row in table
         ]
         columns = ("job", "steps", "needs", "instance type", "per hour", "target", "waits for")
         lines = [f"note: {note}" for note in self.notes]
@@ -331,6 +359,6 @@ class ExecutionPlan(Document, ShownAsSheets):
             cost = "" if cost_usd is None else f"{usd(cost_usd)}, "
             lines.insert(0, f"expected: {cost}{self.estimate.wall_s:,.0f} s")
         if self.reused:
-            lines.insert(0, f"cached, not run: {', '.join(self.reused)}")
+            lines.insert(0, f"cached, not run: {', '.join(short_names(self.reused))}")
         title = f"plan of {self.pipeline} on {self.backend}"
         return [Sheet(title, columns, rows, frozenset({4}), tuple(lines))]

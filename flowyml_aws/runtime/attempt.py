@@ -46,6 +46,8 @@ class Attempt:
             cause.
         partial: Assets of this job that were made from lists without dropped items.
         changed: Digests of values that are different from those of the client, by name.
+        damaged: Assets whose values are missing or damaged, with the number of the repetition that
+            produced each.
         platform: Platform that runs the container.
         sampler: Records phases, and measures the use of the machine.
     """
@@ -61,6 +63,7 @@ class Attempt:
     dropped: dict[str, str] = field(default_factory=dict)
     partial: set[str] = field(default_factory=set)
     changed: dict[str, str] = field(default_factory=dict)
+    damaged: dict[str, int] = field(default_factory=dict)
     platform: Platform = field(default_factory=Platform)
     sampler: Sampler = field(default_factory=lambda: Sampler(1))
 
@@ -72,7 +75,8 @@ class Attempt:
         assets: dict[str, ArtifactRef] = {}
         platform = platform or Platform(number)
         steps = [step.name for step in spec.steps]
-        progress = Progress(steps, number, assets, platform.instance_type)
+        repetition = platform.repetitions.get(spec.job, 0)
+        progress = Progress(steps, number, assets, platform.instance_type, repetition)
         return cls(
             spec,
             store,
@@ -90,9 +94,18 @@ class Attempt:
         self.progress.replace([step.name for step in spec.steps])
         return replace(self, spec=spec)
 
+    @property
+    def repetition(self) -> int:
+        """Number of the repetition of the job; 0 for the first execution."""
+        return self.repetition_of(self.spec.job)
+
+    def repetition_of(self, job: str) -> int:
+        """Return the number of the repetition whose result counts, of this or a parent job."""
+        return self.platform.repetitions.get(job, 0)
+
     def result_of(self, job: str) -> JobResult | None:
         """Return the result of this or another job of the run, or None if there is none yet."""
-        return read_result(self.store, self.spec.run_id, job)
+        return read_result(self.store, self.spec.run_id, job, self.repetition_of(job))
 
     def claim(self) -> str:
         """Claim the job for this copy, and return the id of the copy that holds the claim.
@@ -108,6 +121,8 @@ class Attempt:
     def earlier_events(self) -> list[AttemptEvents]:
         """Return the events of the attempts before this one, oldest first, if they left any.
 
+        Attempts of another repetition do not count: their values may be damaged.
+
         Call it before this attempt writes events: those that exist under its own number were
         written by an earlier start of the same attempt.
         """
@@ -118,7 +133,7 @@ class Attempt:
                 events.append(
                     read_document(AttemptEvents, self.store.get(key), f"{self.store.uri}/{key}")
                 )
-        return events
+        return [each for each in events if each.repetition == self.repetition]
 
     def earlier_logged(self) -> dict[str, StepLogged]:
         """Return the logged values of the attempts before this one, by step; the latest count.
@@ -174,8 +189,9 @@ class Attempt:
             changed=self.changed,
             instance_type=self.platform.instance_type,
             peaks=peaks_of(self.sampler.document()),
+            damaged=self.damaged,
         )
-        key = RunLayout(self.spec.run_id).result(self.spec.job)
+        key = RunLayout(self.spec.run_id).result(self.spec.job, self.repetition)
         if self.store.create(key, result.to_json()):
             self.write_summary(result)
             if (reason := result.reason) is not None:
@@ -197,5 +213,6 @@ class Attempt:
         if name is None:
             return
         # Without a summary, clients read the result.
+        key = RunLayout(self.spec.run_id).summary(self.spec.job, name, self.repetition)
         with reporting("could not write the summary of the result"):
-            self.store.create(RunLayout(self.spec.run_id).summary(self.spec.job, name), b"")
+            self.store.create(key, b"")

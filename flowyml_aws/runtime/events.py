@@ -34,12 +34,14 @@ class Progress:
         attempt: int,
         assets: Mapping[str, ArtifactRef],
         instance_type: str | None = None,
+        repetition: int = 0,
     ) -> None:
         self._reports = {name: StepReport(name=name) for name in steps}
         self._attempt = attempt
         self._assets = assets
         self._instance_type = instance_type
         self._lock = threading.Lock()  # the sampler's thread reports idle GPUs
+        self._repetition = repetition
         self._changed = threading.Event()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
@@ -97,6 +99,7 @@ class Progress:
                     steps=reports,
                     assets=assets,
                     instance_type=self._instance_type,
+                    repetition=self._repetition,
                 )
                 writes += 1
                 try:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from flowyml_aws.artifacts.list_index import ListIndex, ListItem
+from flowyml_aws.artifacts.reading import is_intact
 from flowyml_aws.artifacts.refs import ArtifactRef
-from flowyml_aws.artifacts.stored_lists import ListItem, StoredList
 from flowyml_aws.artifacts.transfer import load_list, load_values, save_values
 from flowyml_aws.core.errors import (
     ArtifactNotFoundError,
@@ -42,7 +43,7 @@ class JobInputs:
     attempt: Attempt
     scratch: Path
     _results: dict[str, JobResult] = field(default_factory=dict)
-    _indexes: dict[str, StoredList] = field(default_factory=dict)
+    _indexes: dict[str, ListIndex] = field(default_factory=dict)
 
     def is_stored(self, asset: str) -> bool:
         """Return whether `load` can load an asset."""
@@ -157,6 +158,7 @@ class JobInputs:
         try:
             values = load_values(self.attempt.store, refs, self.scratch)
         except (ArtifactNotFoundError, DamagedArtifactError) as error:
+            self._note_damage(refs)
             fix = self._advice_on_damage(refs)
             raise type(error)(what=error.what, why=error.why, fix=fix) from error
         loaded: dict[str, Any] = {}
@@ -170,7 +172,7 @@ class JobInputs:
                 loaded[asset] = [values.pop(name) for name in names]
         return loaded
 
-    def list_of(self, asset: str) -> StoredList | None:
+    def list_of(self, asset: str) -> ListIndex | None:
         """Return the index of a list that parts of the job map over; None if it does not exist.
 
         Items of a list that was stored as one value are stored now.
@@ -183,7 +185,7 @@ class JobInputs:
         if self.cause_of_absence(asset) is not None:
             return None
         value = self._index_of(asset)
-        if type(value) is StoredList:
+        if type(value) is ListIndex:
             return value
         check_list(asset, value)
         positions = positions_to_read(self.attempt.spec, asset, len(value))
@@ -192,7 +194,7 @@ class JobInputs:
             {item_name(asset, position): value[position] for position in positions},
         )
         items = zip(positions, refs.values(), strict=True)
-        return StoredList(
+        return ListIndex(
             length=len(value),
             items=tuple(ListItem(position=position, ref=ref) for position, ref in items),
         )
@@ -206,7 +208,7 @@ class JobInputs:
         except (ArtifactNotFoundError, DamagedArtifactError) as error:
             fix = self._advice_on_damage([asset])
             raise type(error)(what=error.what, why=error.why, fix=fix) from error
-        if type(value) is StoredList:
+        if type(value) is ListIndex:
             self._indexes[asset] = value
         return value
 
@@ -240,6 +242,15 @@ class JobInputs:
         if gathered is None:
             return (asset,)
         return [item for item in gathered.items if self.cause_of_absence(item) is None]
+
+    def _note_damage(self, refs: Mapping[str, ArtifactRef]) -> None:
+        """Record which values are missing or damaged, and which repetitions produced them."""
+        attempt = self.attempt
+        for asset, ref in refs.items():
+            if len(refs) == 1 or not is_intact(attempt.store, ref):
+                own = AssetSource(job=attempt.spec.job)
+                producer = attempt.spec.assets.get(asset, own).job
+                attempt.damaged[asset] = attempt.repetition_of(producer) if producer else 0
 
     def _advice_on_damage(self, assets: Collection[str]) -> str:
         """Return how to produce a damaged or missing value again, which is one of some assets."""

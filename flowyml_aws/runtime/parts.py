@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from flowyml_aws.artifacts.stored_lists import ListItem, StoredList
+from flowyml_aws.artifacts.list_index import ListIndex, ListItem
 from flowyml_aws.core.errors import ListMismatchError
 from flowyml_aws.core.maps import declared_name, is_list, item_name, slice_of_part
 from flowyml_aws.runtime.spec import AssetSource, JobSpec, StepPart, StepSpec
@@ -43,7 +43,7 @@ def positions_to_read(spec: JobSpec, asset: str, length: int) -> list[int]:
     return sorted({position for positions in slices for position in positions})
 
 
-def expand_parts(spec: JobSpec, lists: Mapping[str, StoredList]) -> JobSpec:
+def expand_parts(spec: JobSpec, lists: Mapping[str, ListIndex]) -> JobSpec:
     """Return a spec with a step for each item of the parts, item by item.
 
     A part whose list does not exist remains as it is; the runner skips it.
@@ -100,7 +100,7 @@ def _positions(step: StepSpec) -> Sequence[int]:
     return () if step.part is None or step.part.positions is None else step.part.positions
 
 
-def _with_items(step: StepSpec, known: dict[str, StoredList]) -> StepSpec:
+def _with_items(step: StepSpec, known: dict[str, ListIndex]) -> StepSpec:
     """Return a part with its positions, if its lists exist, and add its outputs to the lists."""
     part = step.part
     assert part is not None
@@ -116,7 +116,7 @@ def _with_items(step: StepSpec, known: dict[str, StoredList]) -> StepSpec:
         )
     length = next(iter(lengths.values()))
     positions = tuple(slice_of_part(part.number, part.count, length))
-    index = StoredList(
+    index = ListIndex(
         length=length, items=tuple(ListItem(position=position) for position in positions)
     )
     known.update(dict.fromkeys(step.outputs, index))
@@ -150,7 +150,7 @@ def _item(step: StepSpec, position: int) -> StepSpec:
     )
 
 
-def _sources(part: StepPart, lists: Mapping[str, StoredList]) -> Iterable[tuple[str, AssetSource]]:
+def _sources(part: StepPart, lists: Mapping[str, ListIndex]) -> Iterable[tuple[str, AssetSource]]:
     """Yield the items that a part reads from the lists of other jobs."""
     positions = set(part.positions or ())
     for asset, name in part.lists.items():

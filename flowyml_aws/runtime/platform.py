@@ -36,6 +36,8 @@ class Platform:
         claimed_attempt: Number of the attempt that a copy claims; None for its own. A Batch job
             keeps its id in all its attempts, so the first one decides for them.
         moves_on: Causes of a failure after which the job continues on another machine.
+        repetitions: Number of the repetition of this job, and of the jobs whose assets it reads, if
+            it is not 0.
     """
 
     attempt: int = 1
@@ -45,6 +47,7 @@ class Platform:
     copy_id: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
     claimed_attempt: int | None = None
     moves_on: frozenset[Cause] = frozenset()
+    repetitions: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Platform:
@@ -53,6 +56,7 @@ class Platform:
         number = environment.get("FLOWYML_ATTEMPT")
         attempt = int(number or environment.get("AWS_BATCH_JOB_ATTEMPT") or "1") + before
         moves_on = _causes(environment.get("FLOWYML_MOVES_ON", ""))
+        repetitions = _numbers(environment.get("FLOWYML_REPETITIONS", ""))
         if batch_job := environment.get("AWS_BATCH_JOB_ID"):
             return cls(
                 attempt,
@@ -60,9 +64,15 @@ class Platform:
                 copy_id=batch_job,
                 claimed_attempt=None if number else before + 1,
                 moves_on=moves_on,
+                repetitions=repetitions,
             )
         if not (training_job := environment.get("TRAINING_JOB_NAME")):
-            return cls(attempt, instance_type=instance_type(environment), moves_on=moves_on)
+            return cls(
+                attempt,
+                instance_type=instance_type(environment),
+                moves_on=moves_on,
+                repetitions=repetitions,
+            )
         # SageMaker's training toolkit reads this variable, too, in processes outside SageMaker.
         folder = Path(environment.get("SAGEMAKER_BASE_DIR") or _SAGEMAKER_FOLDER)
         return cls(
@@ -72,6 +82,7 @@ class Platform:
             instance_type=training_instance_type(folder),
             copy_id=training_job,
             moves_on=moves_on,
+            repetitions=repetitions,
         )
 
     def report_folders(self) -> None:
@@ -102,3 +113,9 @@ class Platform:
 
 def _causes(names: str) -> frozenset[Cause]:
     return frozenset(Cause(name) for name in names.split(",") if name)
+
+
+def _numbers(text: str) -> Mapping[str, int]:
+    """Return the numbers in a string such as `load=1,train=2`. Names of jobs have no comma."""
+    pairs = (pair.rpartition("=") for pair in text.split(",") if pair)
+    return {name: int(number) for name, _, number in pairs}

@@ -116,6 +116,7 @@ class AttemptEvents(Document):
     Attributes:
         assets: Refs of the values that the attempt stored or reused.
         instance_type: Type of the machine; None if unknown.
+        repetition: Number of the repetition of the job; 0 for the first execution.
     """
 
     version: Literal[1] = 1
@@ -123,6 +124,7 @@ class AttemptEvents(Document):
     steps: tuple[StepReport, ...]
     assets: dict[str, ArtifactRef]
     instance_type: str | None = None
+    repetition: int = 0
 
 
 class JobResult(Document):
@@ -139,6 +141,8 @@ class JobResult(Document):
             client, such as the device of `torch`, by name.
         instance_type: Type of the machine that ran the job; None if unknown.
         peaks: Highest use of the machine by each step that this attempt measured.
+        damaged: Assets whose missing or damaged values have failed the job, with the number of the
+            repetition that produced each.
     """
 
     version: Literal[1] = 1
@@ -157,6 +161,7 @@ class JobResult(Document):
     changed: dict[str, str] = Field(default_factory=dict)
     instance_type: str | None = None
     peaks: dict[str, StepPeaks] = Field(default_factory=dict)
+    damaged: dict[str, int] = Field(default_factory=dict)
 
     @field_validator("skipped", mode="before")
     @classmethod
@@ -185,9 +190,11 @@ def failure_reason(failure: StepFailure | None, steps: Iterable[StepReport]) -> 
     return None
 
 
-def read_result(store: ArtifactStore, run_id: str, job: str) -> JobResult | None:
-    """Return the result that a job committed, or None if there is none yet."""
-    key = RunLayout(run_id).result(job)
+def read_result(
+    store: ArtifactStore, run_id: str, job: str, repetition: int = 0
+) -> JobResult | None:
+    """Return the result that a repetition of a job committed, or None if there is none yet."""
+    key = RunLayout(run_id).result(job, repetition)
     try:
         return read_document(JobResult, store.get(key), f"{store.uri}/{key}")
     except ArtifactNotFoundError:

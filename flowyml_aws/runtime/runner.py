@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flowyml_aws.artifacts.fetching import may_run_code
-from flowyml_aws.artifacts.stored_lists import ListItem, StoredList
+from flowyml_aws.artifacts.list_index import ListIndex, ListItem
 from flowyml_aws.artifacts.transfer import save_items, save_values
 from flowyml_aws.caching.cache_key import cache_key
 from flowyml_aws.caching.entries import (
@@ -88,7 +88,7 @@ class JobRunner:
     _context: JobValues = field(init=False)
     _calls: dict[str, StepCalls] = field(init=False)
     _stored: JobInputs = field(init=False)
-    _lists: dict[str, StoredList] = field(default_factory=dict)
+    _lists: dict[str, ListIndex] = field(default_factory=dict)
     _kills: int | None = None
     _step: str | None = None
 
@@ -243,10 +243,10 @@ class JobRunner:
 
     def _list_of_outputs(
         self, part: StepPart, output: str, items: Sequence[Mapping[str, str]]
-    ) -> StoredList:
+    ) -> ListIndex:
         """Return the index of an output of a part."""
         attempt = self.attempt
-        return StoredList(
+        return ListIndex(
             length=part.length,
             items=tuple(
                 ListItem(
@@ -300,6 +300,8 @@ class JobRunner:
     def _use_cache_entry(self, key: str, spec: StepSpec) -> bool:
         """Take the outputs from a cache entry. Return False on a cache miss."""
         if spec.cache is None or not spec.cache.ask:
+            return False
+        if self.attempt.repetition:  # the entry may refer to the values that are damaged
             return False
         store = self.attempt.store
         try:

@@ -152,7 +152,8 @@ def _short_report(report: StepReport) -> StepReport:
 def _short_failure(failure: StepFailure | None) -> StepFailure | None:
     if failure is None:
         return None
-    return StepFailure(kind=failure.kind, message=failure.message[:_TEXT])
+    message = failure.message[:_TEXT]
+    return StepFailure(kind=failure.kind, message=message, cause=failure.cause)
 
 
 def _short_texts(texts: Mapping[str, str]) -> dict[str, str]:

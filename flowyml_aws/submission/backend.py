@@ -23,6 +23,7 @@ __all__ = [
     "Leftovers",
     "LogLine",
     "Moves",
+    "Repeats",
     "Samples",
 ]
 
@@ -167,14 +168,19 @@ class Samples(Protocol):
 
 
 @runtime_checkable
-class Moves(Protocol):
-    """A backend whose jobs can move to other machines."""
+class Repeats(Protocol):
+    """A backend whose jobs can be submitted again after they have ended."""
 
     def move(self, plan: ExecutionPlan) -> None:
         """Use a plan in which jobs have moved. They are submitted again, with the jobs after them.
 
         The earlier submissions of these jobs have ended, or never start.
         """
+
+
+@runtime_checkable
+class Moves(Repeats, Protocol):
+    """A backend whose jobs can move to other machines."""
 
     def withdraw(self, job: str) -> None:
         """End a job that waits for a machine, so that it can move.

@@ -29,6 +29,7 @@ from flowyml_aws.submission.backend import (
     JobStatus,
     Leftovers,
     Moves,
+    Repeats,
     Samples,
 )
 from flowyml_aws.submission.cancellation import Cancellation
@@ -39,13 +40,15 @@ from flowyml_aws.submission.losses import EndedAttempt, LostAttempts, price_atte
 from flowyml_aws.submission.mover import Mover, NextMachine
 from flowyml_aws.submission.moves import CAPACITY_WAIT_S, Move, MoveRecords, machine_after, moved
 from flowyml_aws.submission.record import RunOutcome, RunRecord, RunState, read_outcome
+from flowyml_aws.submission.repeater import Repeater
 from flowyml_aws.submission.reports import JobReports
-from flowyml_aws.submission.status import JobView, RunStatus
+from flowyml_aws.submission.status import JobView, RunStatus, dropped_items
 from flowyml_aws.submission.times import JobTimes
 
 __all__ = ["RunDriver"]
 
 _UNKNOWN = JobStatus(JobState.LOST)
+_MAX_NAMES = 5  # jobs that a reason names
 
 
 @dataclass
@@ -90,6 +93,10 @@ class RunDriver:
         records = MoveRecords(self.store, self.record.run_id)
         return Mover(records, self.capacity_wait_s, self.waiting_clock)
 
+    @cached_property
+    def _repeater(self) -> Repeater:
+        return Repeater(self.store, self.record, self.reports)
+
     def start(self) -> None:
         """Submit the jobs of a run that was just written; none has a state yet.
 
@@ -112,7 +119,7 @@ class RunDriver:
             FlowymlError: The store or the backend can't report the jobs' states, or some jobs
                 could not be ended.
         """
-        statuses = self._move(self._observe())
+        statuses = self._repeat(self._move(self._observe()))
         is_over_limit = self._end_at_cost_limit(statuses)
         # LOST means either: never submitted, or disappeared without reporting.
         startable = [
@@ -207,8 +214,15 @@ class RunDriver:
         self._read_results([job for job in self._active_jobs() if _may_have_ended(statuses, job)])
         active = self._active_jobs()
         cancelled = bool(active) and self._is_cancelled()
+        failed = self._repeater.settle(self.plan, statuses, self._ended, cancelled)
+        for job in active:
+            if job.name in failed:
+                self._ended[job.name] = self._view_of(job, failed[job.name])
+        active = [job for job in active if job.name not in failed]
         self._events = self.reports.events(_attempts(active, statuses))
         for job in active:  # in plan order: parents are settled before their children
+            if job.name in self._repeater.found:
+                continue
             status = statuses.get(job.name, _UNKNOWN)
             view = self._blocked(job) or self._without_result(job, status, cancelled)
             if view is not None:
@@ -226,7 +240,7 @@ class RunDriver:
 
     def _read_store(self) -> None:
         """Read new moves, and all results unless they were read."""
-        can_move = isinstance(self.backend, Moves)
+        can_move = isinstance(self.backend, Repeats)
         if can_move and (self._active_jobs() or not self._results_read):
             for move in self._mover.records.read_new():
                 self._apply(move)
@@ -241,12 +255,16 @@ class RunDriver:
     def _read_results(self, jobs: Sequence[PlannedJob]) -> None:
         summaries = self.reports.summaries([job.name for job in jobs])
         for job in jobs:
-            if (summary := summaries.get(job.name)) is not None:
-                ran_on = self._ran_on(job, summary)
-                self._ended[job.name] = JobView.of_result(job, summary, ran_on)
+            if (summary := summaries.get(job.name)) is None:
+                continue
+            if not isinstance(self.backend, Repeats) or not self._repeater.takes(job, summary):
+                self._ended[job.name] = self._view_of(job, summary)
         for job in self._active_jobs():
             if (view := self._blocked(job)) is not None:
                 self._ended[job.name] = view
+
+    def _view_of(self, job: PlannedJob, summary: JobSummary) -> JobView:
+        return JobView.of_result(job, summary, self._ran_on(job, summary))
 
     def _without_result(
         self, job: PlannedJob, status: JobStatus, cancelled: bool
@@ -316,6 +334,21 @@ class RunDriver:
                 backend.withdraw(machine.job.name)
             else:
                 self._apply(self._mover.records.record(machine.move(self.clock())))
+        return self._still_valid(statuses, submissions)
+
+    def _repeat(self, statuses: Mapping[str, JobStatus]) -> Mapping[str, JobStatus]:
+        """Execute jobs again whose values are damaged, and return the statuses that still count."""
+        if not self._repeater.found or self._is_cancelled():
+            return statuses
+        submissions = {job.name: job.submission for job in self.plan.jobs}
+        for move in list(self._repeater.moves(self.plan, statuses, self._lost, self.clock())):
+            self._apply(self._mover.records.record(move))
+        return self._still_valid(statuses, submissions)
+
+    def _still_valid(
+        self, statuses: Mapping[str, JobStatus], submissions: Mapping[str, int]
+    ) -> Mapping[str, JobStatus]:
+        """Return the statuses of the jobs that were not submitted again since then."""
         return {
             job.name: statuses[job.name]
             for job in self.plan.jobs
@@ -326,11 +359,19 @@ class RunDriver:
         self.plan = moved(self.plan, move)
         self._lost.pop(move.job, None)  # part of the move
         self._costs.forget(move.job)
-        if isinstance(self.backend, Moves):
+        if move.repeats is not None:
+            self._ended.pop(move.job, None)
+            self._repeater.forget(move.job)
+            self.reports.repetitions = {
+                job.name: job.repetition for job in self.plan.jobs if job.repetition
+            }
+        if isinstance(self.backend, Repeats):
             self.backend.move(self.plan)
 
     def _needs_client(self, view: JobView, statuses: Mapping[str, JobStatus]) -> bool:
         """Return whether a job could be submitted or moved now."""
+        if view.job.name in self._repeater.found:
+            return True
         status = statuses.get(view.job.name, _UNKNOWN)
         if status.state is JobState.LOST:
             return self._is_ready(view.job)
@@ -356,7 +397,9 @@ class RunDriver:
         failed = [p for p in job.after if p in self._ended and self._ended[p].state in failures]
         if not failed:
             return None
-        return JobView(job, JobState.BLOCKED, reason=f"{', '.join(failed)} did not succeed")
+        more = f" and {len(failed) - _MAX_NAMES:,} more" if failed[_MAX_NAMES:] else ""
+        names = ", ".join(failed[:_MAX_NAMES])
+        return JobView(job, JobState.BLOCKED, reason=f"{names}{more} did not succeed")
 
     def _make_status(self, statuses: Mapping[str, JobStatus]) -> RunStatus:
         views = dict(self._ended)
@@ -381,6 +424,7 @@ class RunDriver:
             moves=tuple(self._mover.records.known),
             lost=self._lost_attempts(),
             times=dict(self._times),
+            maps=self.plan.maps,
         )
         return self._with_end(self._costs.with_costs(self.plan, run_status, self.clock()))
 
@@ -388,6 +432,10 @@ class RunDriver:
         """Return the status to report: a job that does not run at the moment is waiting."""
         if status is None:
             return JobStatus(JobState.WAITING)
+        if (repetition := self._repeater.found.get(job.name)) is not None:
+            names = ", ".join(each.name for each in repetition.jobs)
+            reason = f"{repetition.reason}; executed again: {names}"
+            return JobStatus(JobState.WAITING, status.attempt, reason)
         if (machine := self._movable(job, status)) is not None:
             reason = f"{machine.reason}; it moves to {machine_after(job, machine.place)}"
             return JobStatus(JobState.WAITING, status.attempt, reason)
@@ -423,6 +471,7 @@ class RunDriver:
                 ended=dict(status.ended),
                 counted_usd=status.counted_usd,
                 cost_limit=status.cost_limit,
+                dropped=dropped_items(status),
             )
             if self.store.create(self.layout.outcome, outcome.to_json()):
                 self._may_leave_jobs = True

@@ -27,9 +27,9 @@ from flowyml_aws.artifacts.layout import (
     RunLayout,
     used_key,
 )
+from flowyml_aws.artifacts.list_index import LIST_INDEX, with_items
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import FRESH_S, ArtifactStore, ObjectEntry
-from flowyml_aws.artifacts.stored_lists import STORED_LIST, with_items
 from flowyml_aws.caching.entries import CacheEntry
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError, FlowymlError
@@ -222,7 +222,7 @@ def _references(store: ArtifactStore, key: str) -> _References:
     for spec in _specs(document):
         keys.update((spec.payload.key, spec.code.bundle.key))
         keys.update(value.key for value in spec.large_values)
-    lists = tuple(ref for ref in refs if ref.codec == STORED_LIST)
+    lists = tuple(ref for ref in refs if ref.codec == LIST_INDEX)
     return _References(frozenset(keys), lists)
 
 

@@ -1,7 +1,8 @@
 """Attempts that were lost, and what they cost.
 
-An attempt is lost if its host was lost, or if it ended without a result and was repeated. It costs
-the price of its machine for the time that it ran.
+An attempt is lost if its host was lost, if it ended without a result and was repeated, or if its
+result does not count any more because a value was damaged. It costs the price of its machine for
+the time that it ran.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """Moves of jobs to other machines: when a job moves, and the record of its moves.
 
+A job that is executed again because a value was damaged moves to the same machine.
+
 A move is a document that exists once, so that all clients of a run agree on it. Everything else
 follows from the plan and the moves. A job moves after its last submission has ended; a job that
 waits for a machine is withdrawn from its service before.
@@ -31,7 +33,9 @@ __all__ = [
     "MoveRecords",
     "alternative_of",
     "machine_after",
+    "machine_of",
     "moved",
+    "same_machine",
     "wants_other_capacity",
 ]
 
@@ -54,6 +58,9 @@ class Move(Document):
         losses: Hosts that the job lost on the machine that it left.
         lost: Attempts on that machine, which are all lost.
         moved_at: Seconds since the epoch, by the clock of the client.
+        repeats: State of the result that does not count any more, because the job is executed
+            again; None for a job without a result, which moves to another machine.
+        attempt: Attempt that committed this result; 0 without one.
     """
 
     version: Literal[1] = 1
@@ -65,9 +72,12 @@ class Move(Document):
     losses: int = 0
     lost: LostAttempts = LostAttempts()
     moved_at: float
+    repeats: Literal["succeeded", "failed"] | None = None
+    attempt: int = 0
 
     def __str__(self) -> str:
-        return f"{self.job} moved to {self.machine}: {self.reason}"
+        verb = "moved to" if self.repeats is None else "is executed again on"
+        return f"{self.job} {verb} {self.machine}: {self.reason}"
 
 
 def alternative_of(plan: ExecutionPlan, job: PlannedJob, cause: Cause | None) -> Alternative | None:
@@ -78,7 +88,7 @@ def alternative_of(plan: ExecutionPlan, job: PlannedJob, cause: Cause | None) ->
     if job.moved >= MAX_MOVES:
         return None
     if cause is Cause.DEPENDENCY:
-        return Alternative(**_place(job))
+        return same_machine(job)
     return plan.alternatives[job.moves[cause]] if cause in job.moves else None
 
 
@@ -117,22 +127,60 @@ def machine_after(job: PlannedJob, place: Alternative) -> str:
     return ", ".join([*parts, capacity, f"on {place.target}"])
 
 
+def machine_of(job: PlannedJob) -> str:
+    """Return the machine of a job, in the form of `machine_after`."""
+    return machine_after(job, same_machine(job)) if job.offers else "this machine"
+
+
+def same_machine(job: PlannedJob) -> Alternative:
+    """Return the machine of a job as one that it moves to."""
+    return Alternative(**_place(job))
+
+
 def moved(plan: ExecutionPlan, move: Move) -> ExecutionPlan:
-    """Return the plan after a move. The jobs after the moved one are submitted again, too."""
+    """Return the plan after a move. The jobs after the moved one are submitted again, too.
+
+    Those after a job that had succeeded are not: they may have used its values. Those that read
+    them wait for it again.
+    """
     (job,) = (each for each in plan.jobs if each.name == move.job)
-    place = alternative_of(plan, job, move.cause)
-    assert place is not None  # whoever recorded the move has the same plan
-    declared = job.declared or (job.needs if place.needs != job.needs else None)
-    changed = job.model_copy(update={**_place(place), "declared": declared, "moved": move.number})
+    changed = _repeated(job, move) if move.repeats is not None else _elsewhere(plan, job, move)
     affected = {move.job}
     jobs = []
     for each in plan.jobs:  # parents come before their children
-        each = changed if each.name == move.job else each
-        if each.name in affected or not affected.isdisjoint(each.after):
+        if each.name == move.job:
+            each = changed
+        elif move.repeats is not None and move.job in each.reads.values():
+            after = tuple(dict.fromkeys((*each.after, move.job)))
+            repetitions = _one_more(each, move.job)
+            each = each.model_copy(update={"after": after, "repetitions": repetitions})
+        is_after = move.repeats != "succeeded" and not affected.isdisjoint(each.after)
+        if each.name in affected or is_after:
             affected.add(each.name)
             each = each.model_copy(update={"submission": each.submission + 1})
         jobs.append(each)
     return plan.model_copy(update={"jobs": tuple(jobs)})
+
+
+def _elsewhere(plan: ExecutionPlan, job: PlannedJob, move: Move) -> PlannedJob:
+    place = alternative_of(plan, job, move.cause)
+    assert place is not None  # whoever recorded the move has the same plan
+    declared = job.declared or (job.needs if place.needs != job.needs else None)
+    return job.model_copy(update={**_place(place), "declared": declared, "moved": move.number})
+
+
+def _repeated(job: PlannedJob, move: Move) -> PlannedJob:
+    return job.model_copy(
+        update={
+            "moved": move.number,
+            "ended_attempts": move.attempt,
+            "repetitions": _one_more(job, job.name),
+        }
+    )
+
+
+def _one_more(job: PlannedJob, repeated: str) -> dict[str, int]:
+    return {**job.repetitions, repeated: job.repetitions.get(repeated, 0) + 1}
 
 
 def _place(of: PlannedJob | Alternative) -> dict[str, Any]:

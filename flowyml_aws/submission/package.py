@@ -10,16 +10,16 @@ from functools import cached_property, partial
 from itertools import chain
 
 from flowyml_aws.artifacts.content import Content
+from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.layout import EVENTS, RunLayout, bundle_key
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.caching.reuse import Reuse
 from flowyml_aws.caching.run_keys import RunKeys, read_keys
 from flowyml_aws.core.binding import BoundStep
-from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
+from flowyml_aws.core.concurrency import map_concurrently
 from flowyml_aws.core.graph import StepGraph
-from flowyml_aws.core.maps import MapItem
-from flowyml_aws.core.step import Step
+from flowyml_aws.core.step import MapItem, Step
 from flowyml_aws.core.time_spans import seconds_of
 from flowyml_aws.packaging.code import RunCode
 from flowyml_aws.packaging.payload import StepPayload
@@ -50,6 +50,9 @@ __all__ = [
     "write_record",
     "write_resumption",
 ]
+
+
+_WRITES_AT_ONCE = 2  # each has a MiB or more in memory
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,8 @@ def job_specs(
             python=python,
             layer=package.layer,
             code=code,
-            payload=package.stored.places[payload.sha256],
-            large_values=tuple(package.stored.places[sha256] for sha256, _ in payload.large),
+            payload=package.stored.place(payload.sha256),
+            large_values=tuple(package.stored.place(sha256) for sha256, _ in payload.large),
             steps=tuple(
                 _step_spec(job, graph.steps[position], graph, reuse, package.stop_idle_gpu_s, lists)
                 for position in sorted(positions[name] for name in job.steps)
@@ -133,10 +136,8 @@ def write_package(
     contents = {**package.stored.objects, bundle_key(bundle.sha256): Content(bundle.data)}
     # Keys are digests: contents that an earlier run uploaded are not uploaded again.
     uploads = (partial(store.upload, key, content) for key, content in contents.items())
-    documents = {layout.keys: keys.to_json()}
-    if origin is not None:
-        documents[layout.origin] = origin.to_json()
-    writes = (partial(store.put, key, data) for key, data in documents.items())
+    documents: dict[str, Document | None] = {layout.keys: keys, layout.origin: origin}
+    writes = (partial(_write, store, *each) for each in documents.items())
     return _write_specs(store, specs, run_id, chain(uploads, writes))
 
 
@@ -157,10 +158,8 @@ def write_resumption(
         partial(store.create, layout.attempt(job, 0, EVENTS), events.to_json())
         for job, events in resumption.events.items()
     )
-    if origin is not None:
-        writes = chain(writes, [partial(store.put, layout.origin, origin.to_json())])
-    if (keys := read_keys(store, resumes)) is not None:
-        writes = chain(writes, [partial(store.put, layout.keys, keys.to_json())])
+    documents = {layout.keys: read_keys(store, resumes), layout.origin: origin}
+    writes = chain(writes, (partial(_write, store, *each) for each in documents.items()))
     return _write_specs(store, resumption.specs.values(), run_id, writes)
 
 
@@ -192,6 +191,12 @@ def write_record(
     return record
 
 
+def _write(store: ArtifactStore, key: str, document: Document | None) -> None:
+    """Write a document, if there is one. Its JSON, which can be large, is made now."""
+    if document is not None:
+        store.put(key, document.to_json())
+
+
 def _write_specs(
     store: ArtifactStore,
     specs: Iterable[JobSpec],
@@ -207,7 +212,7 @@ def _write_specs(
             places.update(pack.places)
             yield partial(store.put, RunLayout(run_id).specs(pack.number), pack.data)
 
-    map_concurrently(lambda write: write(), writes(), limit=STORE_REQUESTS)
+    map_concurrently(lambda write: write(), writes(), limit=_WRITES_AT_ONCE)
     return places
 
 
@@ -303,7 +308,7 @@ def _step_cache(step: Step, graph: StepGraph, reuse: Reuse) -> StepCache | None:
 
 def _gathered(plan: ExecutionPlan, job: PlannedJob, graph: StepGraph) -> dict[str, GatheredAsset]:
     """Return the assets of mapped steps that a job reads as lists."""
-    if not plan.maps:
+    if not graph.gathered:
         return {}
     required = {
         asset: planned.required if planned.on_item_failure == "drop" else 0
@@ -320,7 +325,7 @@ def _gathered(plan: ExecutionPlan, job: PlannedJob, graph: StepGraph) -> dict[st
     return {
         asset: GatheredAsset(items=graph.gathered[asset], in_parts=True, min_success=shares[asset])
         if asset in shares
-        else GatheredAsset(items=graph.gathered[asset], required=required[asset])
+        else GatheredAsset(items=graph.gathered[asset], required=required.get(asset, 0))
         for asset in sorted(taken)
         if asset in graph.gathered
     }

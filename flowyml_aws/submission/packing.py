@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from flowyml_aws.artifacts.content import Content
 from flowyml_aws.artifacts.layout import payload_key, payload_pack_key
-from flowyml_aws.artifacts.packs import SMALL_BYTES, make_packs
+from flowyml_aws.artifacts.packs import SMALL_BYTES, Member, make_packs
 from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.runtime.spec import JobSpec, StoredObject
 from flowyml_aws.submission.record import SpecPlace
@@ -38,11 +38,25 @@ class StoredPayloads:
 
     Attributes:
         objects: Contents by key.
-        places: Object of each payload and of each large value, by digest.
+        packed: Key of the pack of each payload that is in one, with its place there, by digest.
     """
 
     objects: Mapping[str, Content]
-    places: Mapping[str, StoredObject]
+    packed: Mapping[str, tuple[str, Member]]
+
+    def place(self, sha256: str) -> StoredObject:
+        """Return the place of a payload or a large value.
+
+        Args:
+            sha256: Its digest.
+        """
+        if sha256 in self.packed:
+            key, member = self.packed[sha256]
+            return StoredObject(
+                key=key, sha256=sha256, size_bytes=member.size_bytes, offset=member.offset
+            )
+        key = payload_key(sha256)
+        return StoredObject(key=key, sha256=sha256, size_bytes=self.objects[key].size_bytes)
 
 
 def pack_specs(specs: Iterable[JobSpec]) -> Iterator[PackedSpecs]:
@@ -75,20 +89,12 @@ def pack_payloads(payloads: Iterable[StepPayload]) -> StoredPayloads:
     if len(small) < 2:
         small = {}
     objects: dict[str, Content] = {}
-    places: dict[str, StoredObject] = {}
+    packed: dict[str, tuple[str, Member]] = {}
     for pack in make_packs(small):
         key = payload_pack_key(pack.sha256)
         objects[key] = pack.content
-        for member in pack.members:
-            places[member.sha256] = StoredObject(
-                key=key,
-                sha256=member.sha256,
-                size_bytes=member.size_bytes,
-                offset=member.offset,
-            )
+        packed.update((member.sha256, (key, member)) for member in pack.members)
     for sha256, data in contents.items():
         if sha256 not in small:
-            key = payload_key(sha256)
-            objects[key] = Content(data)
-            places[sha256] = StoredObject(key=key, sha256=sha256, size_bytes=len(data))
-    return StoredPayloads(objects, places)
+            objects[payload_key(sha256)] = Content(data)
+    return StoredPayloads(objects, packed)

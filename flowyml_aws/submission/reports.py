@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flowyml_aws.artifacts.documents import read_document
-from flowyml_aws.artifacts.layout import EVENTS, RESULT, SUMMARY, RunLayout
+from flowyml_aws.artifacts.layout import EVENTS, RESULT, SUMMARY, RunLayout, repetition_prefix
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import ArtifactNotFoundError
@@ -45,15 +45,19 @@ class JobReports:
         store: Store of the run.
         run_id: Id of the run.
         jobs: Number of its jobs.
+
+    Attributes:
+        repetitions: Number of the repetition whose result counts, of the jobs that are repeated.
     """
 
     def __init__(self, store: ArtifactStore, run_id: str, jobs: int) -> None:
+        self.repetitions: Mapping[str, int] = {}
         self._store = store
         self._layout = RunLayout(run_id)
         # Twice as many in a poll, and a listing, are less than 20 + jobs / 40 requests.
         self._few = 3 + jobs // 250
         self._listing: _Listing | None = None
-        self._results: dict[str, JobResult] = {}
+        self._results: dict[tuple[str, int], JobResult] = {}
         self._events: dict[str, AttemptEvents] = {}
         self._versions: dict[str, tuple[float, int]] = {}
         self._reads: dict[str, int] = {}
@@ -123,16 +127,17 @@ class JobReports:
 
     def results(self, jobs: Collection[str]) -> dict[str, JobResult]:
         """Return the results of the jobs that have committed one, by job. They never change."""
-        unread = [job for job in jobs if job not in self._results]
+        keys = {job: (job, self.repetitions.get(job, 0)) for job in jobs}
+        unread = [key for key in keys.values() if key not in self._results]
         read = map_concurrently(
-            lambda job: read_result(self._store, self._layout.run_id, job),
+            lambda key: read_result(self._store, self._layout.run_id, *key),
             unread,
             limit=STORE_REQUESTS,
         )
-        for job, result in zip(unread, read, strict=True):
+        for key, result in zip(unread, read, strict=True):
             if result is not None:
-                self._results[job] = result
-        return {job: self._results[job] for job in jobs if job in self._results}
+                self._results[key] = result
+        return {job: self._results[key] for job, key in keys.items() if key in self._results}
 
     def _opened(self, jobs: Sequence[str]) -> dict[str, JobSummary]:
         return {job: JobSummary.of(result) for job, result in self.results(jobs).items()}
@@ -141,10 +146,11 @@ class JobReports:
         listing = _Listing()
         for entry in self._store.walk(self._layout.jobs):
             job, name = self._layout.split(entry.key)
-            if name == RESULT:
+            repetition = repetition_prefix(self.repetitions.get(job, 0))
+            if name == f"{repetition}{RESULT}":
                 listing.committed.add(job)
-            elif name.startswith(SUMMARY):
-                listing.summaries.setdefault(job, []).append(name.removeprefix(SUMMARY))
+            elif name.startswith(summary := f"{repetition}{SUMMARY}"):
+                listing.summaries.setdefault(job, []).append(name.removeprefix(summary))
             elif (match := _EVENTS_OF_ATTEMPT.fullmatch(name)) is not None:
                 version = entry.modified_at, entry.size_bytes
                 listing.events[job, int(match[1])] = version

@@ -16,6 +16,7 @@ from flowyml_aws.submission.backend import (
     Leftovers,
     LogLine,
     Moves,
+    Repeats,
     Samples,
 )
 from flowyml_aws.submission.record import Bill
@@ -82,7 +83,7 @@ class RoutedBackend:
     def move(self, plan: ExecutionPlan) -> None:
         self._plan = plan
         for name, backend in self._backends.items():
-            if isinstance(backend, Moves):
+            if isinstance(backend, Repeats):
                 backend.move(plan.on(name))
 
     def withdraw(self, job: str) -> None:

@@ -65,7 +65,7 @@ def test_chunks_with_different_categories_are_restored() -> None:
 def test_storing_and_loading_do_not_copy_a_table() -> None:
     numbers = numpy.arange(100_000.0)
     table = pyarrow.table({"a": numbers})
-    pieces: list[Any] = CODEC.encode(table)._pieces
+    pieces: list[Any] = list(CODEC.encode(table).chunks())
     (piece,) = (piece for piece in pieces if piece.nbytes > 10_000)
     assert numpy.shares_memory(numpy.frombuffer(piece, numpy.uint8), numbers)
     data = encoded(CODEC, table)

@@ -244,7 +244,7 @@ def test_attributes_that_json_would_change_are_pickled() -> None:
 
 def test_storing_does_not_copy_numbers() -> None:
     frame = pandas.DataFrame({"a": numpy.arange(10_000.0), "b": numpy.arange(10_000)})
-    pieces: list[Any] = CODEC.encode(frame)._pieces
+    pieces: list[Any] = list(CODEC.encode(frame).chunks())
     pieces = [piece for piece in pieces if piece.nbytes > 10_000]
     assert len(pieces) == 2
     for piece, column in zip(pieces, frame, strict=True):

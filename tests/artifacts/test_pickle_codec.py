@@ -47,7 +47,7 @@ def test_buffers_of_all_sizes_are_restored(sizes: list[int]) -> None:
 
 def test_storing_does_not_copy_large_buffers() -> None:
     array, text = numpy.ones(10_000), b"x" * 100_000
-    pieces = CODEC.encode({"array": array, "text": text})._pieces
+    pieces = list(CODEC.encode({"array": array, "text": text}).chunks())
     assert any(isinstance(piece, memoryview) and piece.obj is text for piece in pieces)
     assert any(
         isinstance(piece, memoryview)

@@ -68,7 +68,7 @@ def test_a_series_keeps_its_name(name: str) -> None:
 
 def test_storing_does_not_copy_a_frame() -> None:
     frame = polars.DataFrame({"a": numpy.arange(100_000.0)})
-    pieces: list[Any] = CODEC.encode(frame)._pieces
+    pieces: list[Any] = list(CODEC.encode(frame).chunks())
     (piece,) = (piece for piece in pieces if piece.nbytes > 10_000)
     column = frame["a"].to_numpy(allow_copy=False)
     assert numpy.shares_memory(numpy.frombuffer(piece, numpy.uint8), column)

@@ -14,10 +14,10 @@ import pytest
 
 from flowyml_aws.artifacts.content import Parts
 from flowyml_aws.artifacts.errors import UnstorableValueError
+from flowyml_aws.artifacts.list_index import ListItem, with_items
 from flowyml_aws.artifacts.packs import SMALL_BYTES
 from flowyml_aws.artifacts.parallel import CONNECTIONS, PART_SLOTS
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.artifacts.stored_lists import ListItem, with_items
 from flowyml_aws.artifacts.transfer import load_values, save_items, save_values
 from flowyml_aws.artifacts.values import load_value
 from flowyml_aws.core.errors import ArtifactNotFoundError

@@ -23,9 +23,9 @@ from flowyml_aws.artifacts.codecs.selection import _BUILT_IN
 from flowyml_aws.artifacts.content import PART_BYTES
 from flowyml_aws.artifacts.errors import PickleRefusedError, UnstorableValueError
 from flowyml_aws.artifacts.layout import artifact_key
+from flowyml_aws.artifacts.list_index import ListIndex, ListItem
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.artifacts.stored_lists import ListItem, StoredList
 from flowyml_aws.artifacts.values import load_value, save_value
 from flowyml_aws.core.errors import (
     ArtifactNotFoundError,
@@ -157,7 +157,7 @@ def values(tmp_path: Path) -> dict[str, Callable[[], Any]]:
     frame = {"text": ["a", "b"], "number": [1, 2]}
     return {
         "json": lambda: {"a": 1},
-        "items": lambda: StoredList(length=1, items=(ListItem(position=0, absent="skipped"),)),
+        "items": lambda: ListIndex(length=1, items=(ListItem(position=0, absent="skipped"),)),
         "text": lambda: "some text",
         "bytes": lambda: b"b" * 1000,
         "numpy": lambda: numpy.arange(1000),

@@ -91,15 +91,18 @@ def _moves(schedule: Schedule, run: RunEvidence) -> Iterator[str]:
         )
         if (numbers := [move.number for move in of_job]) != list(range(1, len(of_job) + 1)):
             yield f"the moves of job {job} have the numbers {numbers}"
-        if not of_job[-1].machine.endswith(f" on {run.targets[job]}"):
+        is_there = of_job[-1].machine.endswith(f" on {run.targets[job]}")
+        if not is_there and schedule.backend != "local":
             yield f"job {job} moved to {of_job[-1].machine}, but is on {run.targets[job]}"
     for move in run.moves:
-        if not _has_cause(schedule, move):
+        if not _has_cause(schedule, run, move):
             yield f"job {move.job} moved without a fault of the schedule: {move.cause}"
 
 
-def _has_cause(schedule: Schedule, move: MoveEvidence) -> bool:
+def _has_cause(schedule: Schedule, run: RunEvidence, move: MoveEvidence) -> bool:
     """Return whether a fault of the schedule can cause a move."""
+    if move.cause == Cause.DAMAGED.value:
+        return run.damaged > 0
     if move.cause == Cause.CAPACITY.value:
         # A slow start on SageMaker is the same as a wait.
         is_slow = schedule.backend == "sagemaker"
@@ -143,7 +146,17 @@ def _expected_failures(schedule: Schedule, run: RunEvidence) -> list[str]:
     if any(loss.kind is Loss.MEMORY for loss in schedule.losses):
         parts.append(_MEMORY_REASON)
     parts += [_FULL_STORE_REASON] if _times_full(schedule) else []
-    return [*parts, Cause.DAMAGED.value] if run.damaged else parts
+    return [*parts, Cause.DAMAGED.value] if _may_fail_by_damage(schedule, run) else parts
+
+
+def _may_fail_by_damage(schedule: Schedule, run: RunEvidence) -> bool:
+    """Return whether a damaged value may fail a run, which produces it again once.
+
+    It can't if the value is from another run: of the same store, or one that it continues.
+    """
+    is_continued = any(Cause.DAMAGED.value not in text for text in run.failures)
+    has_ended = run.is_cancelled or run.is_collected or is_continued
+    return run.damaged > 1 or (run.damaged == 1 and (schedule.runs > 1 or has_ended))
 
 
 def _times_full(schedule: Schedule) -> int:

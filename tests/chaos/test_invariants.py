@@ -147,7 +147,19 @@ def test_a_job_may_fail_only_because_of_a_fault_of_the_schedule() -> None:
     assert broken_invariants(schedule, Evidence(runs=[disk_full])) == []
     damaged = replace(RUN, failures=["s1: the job failed | damaged data"])
     assert len(broken(damaged)) == 1
-    assert broken(replace(damaged, damaged=1)) == []
+    assert len(broken(replace(damaged, damaged=1))) == 1  # it is produced again
+    assert broken(replace(damaged, damaged=2)) == []
+    assert broken(replace(damaged, damaged=1, is_cancelled=True)) == []
+
+
+def test_a_job_may_be_executed_again_only_for_a_damaged_value() -> None:
+    move = MoveEvidence("s0", 1, "damaged data", "m6i.large, on demand, on cpu")
+    moves = [move]
+    run = replace(RUN, targets={"s0": "cpu"}, moves=moves, driven_moves=moves, reported_moves=moves)
+    assert broken(run) == [
+        "run: job s0 moved without a fault of the schedule: damaged data",
+    ]
+    assert broken(replace(run, damaged=1)) == []
 
 
 def test_a_missing_run_a_problem_of_a_client_and_too_much_time_are_broken_invariants() -> None:

@@ -13,7 +13,8 @@ from flowyml_aws import Run
 from flowyml_aws.client.result import OutputNotFoundError, PipelineResult
 from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.runtime.result import StepState
-from flowyml_aws.submission.backend import JobState
+from flowyml_aws.services.connect import find_run
+from flowyml_aws.submission.backend import JobState, Samples
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import JobView
 from tests.contracts.conftest import BACKENDS
@@ -216,9 +217,17 @@ def test_another_client_can_wait_for_a_run(rig: BackendRig, started: Run) -> Non
 
 
 def test_cancel_stops_running_jobs_and_starts_no_more(rig: BackendRig, started: Run) -> None:
+    def is_active() -> bool:
+        backend = find_run(started.id).backend
+        assert isinstance(backend, Samples) == (rig.backend != "local")
+        return isinstance(backend, Samples) and backend.is_active(started.plan.jobs)
+
+    # A listing may show a new job, or its end, later.
+    eventually(lambda: is_active() or rig.backend == "local", "the first job listed as active")
     Run.attach(started.id).cancel()
     result = started.wait()
     assert result.state == "cancelled"
+    eventually(lambda: not is_active(), "no job listed as active")
     assert set(states(started).values()) == {JobState.CANCELLED}
     release_first_job(rig)
     assert Run.attach(started.id).wait().state == "cancelled"

@@ -37,7 +37,15 @@ def test_a_job_that_names_a_part_of_the_locale_gets_no_other_part(name: str) -> 
 def test_a_process_has_the_variables_of_the_client_and_of_its_job() -> None:
     client = {"PATH": "/bin", "LEVEL": "1", "TZ": "Asia/Tokyo", "PYTHONIOENCODING": "ascii"}
     found = process_environment(a_job("train", environment={"LEVEL": "9"}), client)
-    assert found == {**client, **RUNNER, "LEVEL": "9"}
+    # Empty, because the client may be part of a job that was executed again.
+    assert found == {**client, **RUNNER, "LEVEL": "9", "FLOWYML_REPETITIONS": ""}
+
+
+def test_a_job_gets_the_repetitions_whose_results_count() -> None:
+    job = a_job("train", repetitions={"train": 1, "load": 2})
+    expected = "load=2,train=1"
+    assert process_environment(job, {})["FLOWYML_REPETITIONS"] == expected
+    assert container_environment(job, "us-east-1")["FLOWYML_REPETITIONS"] == expected
 
 
 @pytest.mark.parametrize(("seed", "expected"), [("7", "7"), ("random", "random"), ("", "0")])

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from flowyml_aws.artifacts.documents import read_document
+from flowyml_aws.artifacts.tables import SharedValues
 from flowyml_aws.core.errors import DamagedArtifactError
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer
 from flowyml_aws.planning.stored_plan import StoredPlan
@@ -78,3 +79,11 @@ def test_a_plan_of_another_version_is_an_error_that_names_the_version() -> None:
     document = json.loads(StoredPlan.of(PLAN).to_json())
     with pytest.raises(DamagedArtifactError, match="version"):
         read(json.dumps({**document, "version": 1}).encode())
+
+
+def test_jobs_of_a_plan_can_share_their_equal_values_before_it_is_stored() -> None:
+    shared = SharedValues()
+    first, second, third = (shared.shared_by(job) for job in PLAN.jobs)
+    assert (first, second, third) == PLAN.jobs
+    assert first.environment is second.environment and first.offers is third.offers
+    assert third.secrets != first.secrets == {}

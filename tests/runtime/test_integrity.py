@@ -12,7 +12,7 @@ from flowyml_aws import step
 from flowyml_aws.artifacts.layout import artifact_key
 from flowyml_aws.packaging.bundle import make_bundle
 from flowyml_aws.packaging.project import Project
-from flowyml_aws.runtime.result import StepState
+from flowyml_aws.runtime.result import StepState, read_result
 from tests.runtime.harness import Ended, WrittenRun, run_runner
 
 pytestmark = pytest.mark.contract
@@ -206,6 +206,29 @@ def test_a_damaged_asset_is_named_with_its_key_and_no_step_is_blamed(tmp_path: P
     report = run.report("take", "take")
     assert (report.state, report.failure) == (StepState.FAILED, None)
     assert report.reason is not None and report.reason.startswith("the job failed: ")
+
+
+def test_a_result_has_the_damaged_assets_and_the_repetitions_that_produced_them(
+    tmp_path: Path,
+) -> None:
+    run = two_jobs(tmp_path)
+    overwrite(run, artifact_key(run.result("make").assets["data"].sha256), b"[1,2,4]")
+    run.run("take")
+    assert run.result("take").damaged == {"data": 0}
+
+
+def test_a_repetition_ignores_the_results_before_it_and_stores_its_own(tmp_path: Path) -> None:
+    run = two_jobs(tmp_path)
+    overwrite(run, artifact_key(run.result("make").assets["data"].sha256), b"[1,2,4]")
+    first = run.result("make")
+    run.run("take")
+    repetitions = {"FLOWYML_REPETITIONS": "make=1,take=1"}
+    assert run.run("make", FLOWYML_ATTEMPT="2", **repetitions).code == 0
+    assert run.run("take", FLOWYML_ATTEMPT="2", **repetitions).code == 0
+    again = read_result(run.store, run.layout.run_id, "make", 1)
+    assert again is not None and (again.attempt, again.steps[0].state) == (2, StepState.SUCCEEDED)
+    assert run.result("make") == first
+    assert run.events(2, "make").repetition == 1
 
 
 def test_a_missing_asset_is_named_with_its_key(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowyml_aws.artifacts.list_index import ListIndex, ListItem
 from flowyml_aws.artifacts.refs import ArtifactRef
-from flowyml_aws.artifacts.stored_lists import ListItem, StoredList
 from flowyml_aws.core.arguments import Argument, Arguments
 from flowyml_aws.core.errors import ListMismatchError
 from flowyml_aws.runtime.parts import (
@@ -79,9 +79,9 @@ def a_ref(position: int) -> ArtifactRef:
     )
 
 
-def a_list(length: int, **changes: ListItem) -> StoredList:
+def a_list(length: int, **changes: ListItem) -> ListIndex:
     items = (changes.get(f"n{n}") or ListItem(position=n, ref=a_ref(n)) for n in range(length))
-    return StoredList(length=length, items=tuple(items))
+    return ListIndex(length=length, items=tuple(items))
 
 
 def train(number: int, count: int) -> StepSpec:
@@ -143,7 +143,7 @@ def test_a_part_reads_the_items_of_the_same_part_of_another_job() -> None:
         ListItem(position=2, dropped="step 'train[2]' failed"),
         ListItem(position=3, absent="the condition of step 'train[3]' is false"),
     )
-    models = StoredList(length=4, items=(dropped, absent))
+    models = ListIndex(length=4, items=(dropped, absent))
     spec = job(score(1, 2), reads=("model{2/2}",))
     assert lists_to_read(spec) == ("model{2/2}",)
     expanded = expand_parts(spec, {"model{2/2}": models})

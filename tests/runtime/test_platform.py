@@ -126,12 +126,14 @@ def test_an_attempt_that_is_started_again_resumes_after_its_last_completed_step(
                 "AWS_BATCH_JOB_ATTEMPT": "3",
                 "FLOWYML_ATTEMPTS_BEFORE": "10",
                 "FLOWYML_MOVES_ON": "out of memory,disk full",
+                "FLOWYML_REPETITIONS": "load=1,train-2=3",
             },
             Platform(
                 13,
                 copy_id="id",
                 claimed_attempt=11,
                 moves_on=frozenset({Cause.OUT_OF_MEMORY, Cause.DISK_FULL}),
+                repetitions={"load": 1, "train-2": 3},
             ),
         ),
         (

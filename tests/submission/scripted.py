@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from flowyml_aws.planning.plan import PlannedJob
+from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.submission.backend import JobStatus, LogLine
 from flowyml_aws.submission.record import Bill
 
-__all__ = ["SampledBackend", "ScriptedBackend"]
+__all__ = ["MovingBackend", "SampledBackend", "ScriptedBackend"]
 
 
 @dataclass
@@ -60,3 +60,17 @@ class SampledBackend(ScriptedBackend):
 
     def is_active(self, jobs: Sequence[PlannedJob]) -> bool:
         return any(job.name in self.active for job in jobs)
+
+
+@dataclass
+class MovingBackend(ScriptedBackend):
+    """A scripted backend that records the plans and the jobs that it is given."""
+
+    plans: list[ExecutionPlan] = field(default_factory=list)
+    withdrawn: list[str] = field(default_factory=list)
+
+    def move(self, plan: ExecutionPlan) -> None:
+        self.plans.append(plan)
+
+    def withdraw(self, job: str) -> None:
+        self.withdrawn.append(job)

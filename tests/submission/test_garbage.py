@@ -17,9 +17,9 @@ from flowyml_aws.artifacts.layout import (
     cache_entry_key,
     use_key,
 )
+from flowyml_aws.artifacts.list_index import ListIndex, ListItem
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore, ObjectEntry
-from flowyml_aws.artifacts.stored_lists import ListItem, StoredList
 from flowyml_aws.artifacts.transfer import save_values
 from flowyml_aws.artifacts.values import load_value, save_value
 from flowyml_aws.caching.entries import CacheEntry, write_entry
@@ -391,7 +391,7 @@ def test_recent_or_referenced_objects_are_never_garbage(
 def test_items_of_lists_are_kept_as_long_as_something_refers_to_the_list(aged: AgedStore) -> None:
     def listed(*values: int) -> tuple[ArtifactRef, set[str]]:
         items = [aged.value(value) for value in values]
-        index = StoredList(
+        index = ListIndex(
             length=len(items),
             items=tuple(ListItem(position=n, ref=ref) for n, ref in enumerate(items)),
         )

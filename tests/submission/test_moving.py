@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.planning.needs import Needs
-from flowyml_aws.planning.plan import Alternative, Estimate, ExecutionPlan, InstanceOffer
+from flowyml_aws.planning.plan import Alternative, Estimate, InstanceOffer
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.result import JobResult, StepReport, StepState
 from flowyml_aws.submission.backend import JobState, JobStatus
@@ -18,7 +18,7 @@ from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.losses import EndedAttempt
 from flowyml_aws.submission.moves import MAX_MOVES, Move, moved
 from flowyml_aws.submission.record import RunState
-from tests.submission.scripted import ScriptedBackend
+from tests.submission.scripted import MovingBackend
 from tests.support.plans import a_job, a_plan, a_record
 
 OUT_OF_MEMORY = JobStatus(JobState.FAILED, 1, "killed", Cause.OUT_OF_MEMORY)
@@ -34,20 +34,6 @@ LARGER = Alternative(
 ON_DEMAND = LARGER.model_copy(update={"needs": Needs(), "target": "other"})
 AGAIN = LARGER.model_copy(update={"capacity": "spot", "moves": {Cause.CAPACITY: 2}})
 ALTERNATIVES = (LARGER, ON_DEMAND, AGAIN)
-
-
-@dataclass
-class MovingBackend(ScriptedBackend):
-    """A scripted backend that records the plans and the jobs that it is given."""
-
-    plans: list[ExecutionPlan] = field(default_factory=list)
-    withdrawn: list[str] = field(default_factory=list)
-
-    def move(self, plan: ExecutionPlan) -> None:
-        self.plans.append(plan)
-
-    def withdraw(self, job: str) -> None:
-        self.withdrawn.append(job)
 
 
 class Clock:

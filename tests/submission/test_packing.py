@@ -6,36 +6,10 @@ from collections.abc import Iterator
 from flowyml_aws.artifacts.content import Content
 from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.packs import SMALL_BYTES
-from flowyml_aws.core.arguments import Arguments
 from flowyml_aws.packaging.payload import StepPayload
-from flowyml_aws.runtime.program import Program
-from flowyml_aws.runtime.spec import CodeSource, JobSpec, SpecPack, StepSpec, StoredObject
+from flowyml_aws.runtime.spec import JobSpec, SpecPack
 from flowyml_aws.submission.packing import StoredPayloads, pack_payloads, pack_specs
-
-
-def a_spec(job: str, padding: str = "") -> JobSpec:
-    stored = StoredObject(key="k", sha256="0" * 64, size_bytes=1)
-    step = StepSpec(
-        name=job + padding,
-        reads=(),
-        arguments=Arguments(),
-        outputs=("a",),
-        stored=(),
-        retry=0,
-        retry_delay_s=0,
-        timeout_s=None,
-    )
-    return JobSpec(
-        store="s3://b",
-        run_id="r",
-        pipeline="p",
-        job=job,
-        python="3.12",
-        code=CodeSource(bundle=stored, in_place=False, root="/", program=Program(paths=())),
-        payload=stored,
-        steps=(step,),
-        assets={},
-    )
+from tests.support.plans import a_spec
 
 
 def specs_of(jobs: int, padding: str = "") -> list[JobSpec]:
@@ -74,7 +48,7 @@ def bytes_of(content: Content) -> bytes:
 
 
 def content_of(stored: StoredPayloads, payload: StepPayload) -> bytes:
-    place = stored.places[payload.sha256]
+    place = stored.place(payload.sha256)
     start = place.offset or 0
     return bytes_of(stored.objects[place.key])[start : start + place.size_bytes]
 
@@ -94,8 +68,8 @@ def test_a_large_payload_and_large_values_have_objects_of_their_own() -> None:
     stored = pack_payloads([large, *others])
     assert len(stored.objects) == 3  # large, the value of all three, and the pack
     assert content_of(stored, large) == large.data
-    assert stored.places[large.sha256].offset is None
-    assert bytes_of(stored.objects[stored.places[shared[0]].key]) == value
+    assert stored.place(large.sha256).offset is None
+    assert bytes_of(stored.objects[stored.place(shared[0]).key]) == value
 
 
 def test_a_single_payload_is_stored_as_it_is() -> None:

@@ -37,7 +37,9 @@ class ManyJobs:
         self.layout = RunLayout("p-20261122-150531-3f9a1c")
         self.reports = JobReports(self.store, self.layout.run_id, len(JOBS))
 
-    def commit(self, job: str, summary: bool = True, **changes: Any) -> JobResult:
+    def commit(
+        self, job: str, summary: bool = True, repetition: int = 0, **changes: Any
+    ) -> JobResult:
         members: dict[str, Any] = {
             "attempt": 1,
             "state": "succeeded",
@@ -48,15 +50,15 @@ class ManyJobs:
             "skipped": {},
         }
         result = JobResult(run_id=self.layout.run_id, job=job, **{**members, **changes})
-        self.store.create(self.layout.result(job), result.to_json())
+        self.store.create(self.layout.result(job, repetition), result.to_json())
         if summary:
-            self.summarize(result)
+            self.summarize(result, repetition)
         return result
 
-    def summarize(self, result: JobResult) -> None:
+    def summarize(self, result: JobResult, repetition: int = 0) -> None:
         name = JobSummary.of(result).to_name()
         assert name is not None
-        self.store.create(self.layout.summary(result.job, name), b"")
+        self.store.create(self.layout.summary(result.job, name, repetition), b"")
 
     def report(self, job: str, state: StepState, modified_at: float) -> None:
         events = AttemptEvents(attempt=1, steps=(StepReport(name=job, state=state),), assets={})
@@ -83,6 +85,17 @@ def test_results_are_found_without_reading_each(run: ManyJobs) -> None:
     assert list(summaries) == JOBS[:40]
     assert {summary.state for summary in summaries.values()} == {"succeeded"}
     assert run.read_jobs() == []
+
+
+def test_only_the_result_of_the_latest_repetition_counts(run: ManyJobs) -> None:
+    run.commit(JOBS[0])
+    run.commit(JOBS[1])
+    run.reports.repetitions = {JOBS[0]: 1}
+    assert list(run.reports.summaries(JOBS)) == [JOBS[1]]
+    assert run.reports.result(JOBS[0]) is None
+    result = run.commit(JOBS[0], repetition=1, attempt=11)
+    assert run.reports.summaries(JOBS)[JOBS[0]].attempt == 11
+    assert run.reports.result(JOBS[0]) == result
 
 
 def test_a_summary_without_a_result_does_not_count(run: ManyJobs) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flowyml_aws.core.arguments import Arguments
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
+from flowyml_aws.runtime.program import Program
+from flowyml_aws.runtime.spec import CodeSource, JobSpec, StepCache, StepSpec, StoredObject
 from flowyml_aws.submission.record import RunRecord, SpecPlace
 
-__all__ = ["a_job", "a_plan", "a_record"]
+__all__ = ["a_job", "a_plan", "a_record", "a_spec"]
 
 
 def a_job(name: str, after: Sequence[str] = (), **changes: Any) -> PlannedJob:
@@ -58,4 +61,31 @@ def a_record(plan: ExecutionPlan, digests: Mapping[str, str] | None = None) -> R
             job: SpecPlace(pack=0, offset=100 * number, size_bytes=100, sha256=digest)
             for number, (job, digest) in enumerate(digests.items())
         },
+    )
+
+
+def a_spec(job: str, padding: str = "", cache: StepCache | None = None) -> JobSpec:
+    """Return the spec of a job with one step, without objects in a store."""
+    stored = StoredObject(key="k", sha256="0" * 64, size_bytes=1)
+    step = StepSpec(
+        name=job + padding,
+        reads=(),
+        arguments=Arguments(),
+        outputs=("a",),
+        stored=(),
+        retry=0,
+        retry_delay_s=0,
+        timeout_s=None,
+        cache=cache,
+    )
+    return JobSpec(
+        store="s3://b",
+        run_id="r",
+        pipeline="p",
+        job=job,
+        python="3.12",
+        code=CodeSource(bundle=stored, in_place=False, root="/", program=Program(paths=())),
+        payload=stored,
+        steps=(step,),
+        assets={},
     )

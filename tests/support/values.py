@@ -14,7 +14,7 @@ import pytest
 import xgboost
 from sklearn.linear_model import LinearRegression
 
-from flowyml_aws.artifacts.stored_lists import StoredList
+from flowyml_aws.artifacts.list_index import ListIndex
 
 __all__ = ["VALUES", "Trap"]
 
@@ -71,7 +71,7 @@ def _tensors(number: int) -> Any:
 
 VALUES: dict[str, Callable[[Path, int], Any]] = {
     "json": lambda _, number: {"a": number},
-    "items": lambda _, number: StoredList(length=number, items=()),
+    "items": lambda _, number: ListIndex(length=number, items=()),
     "text": lambda _, number: f"text {number}",
     "bytes": lambda _, number: b"\xff%d" % number * 500,
     "numpy": lambda _, number: numpy.arange(100) + number,

@@ -5,25 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from flowyml_aws.artifacts.content import Content
-from flowyml_aws.artifacts.stored_lists import StoredList
+from flowyml_aws.artifacts.list_index import ListIndex
 
-__all__ = ["StoredListCodec"]
+__all__ = ["ListIndexCodec"]
 
 
-class StoredListCodec:
-    """Codec for `StoredList`, which only the runner stores. Values with it are loaded as lists."""
+class ListIndexCodec:
+    """Codec for `ListIndex`, which only the runner stores. Values with it are loaded as lists."""
 
     name = "items"
     version = 1
 
     def accepts(self, value: Any) -> bool:
         """Return whether the value is an index."""
-        return type(value) is StoredList
+        return type(value) is ListIndex
 
     def encode(self, value: Any) -> Content:
         """Return compact JSON without defaults."""
         return Content(value.model_dump_json(exclude_defaults=True).encode())
 
-    def decode(self, data: memoryview) -> StoredList:
+    def decode(self, data: memoryview) -> ListIndex:
         """Return the index."""
-        return StoredList.model_validate_json(bytes(data))
+        return ListIndex.model_validate_json(bytes(data))

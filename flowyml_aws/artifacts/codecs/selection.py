@@ -13,7 +13,7 @@ from flowyml_aws.artifacts.codecs.arrays import NumpyCodec, NumpyScalarCodec
 from flowyml_aws.artifacts.codecs.arrow import ArrowCodec
 from flowyml_aws.artifacts.codecs.codec import AnyCodec
 from flowyml_aws.artifacts.codecs.files import DirectoryCodec, ExecutableCodec, PathCodec
-from flowyml_aws.artifacts.codecs.indexes import StoredListCodec
+from flowyml_aws.artifacts.codecs.indexes import ListIndexCodec
 from flowyml_aws.artifacts.codecs.models import SklearnCodec, XgboostCodec
 from flowyml_aws.artifacts.codecs.pandas_frames import PandasCodec
 from flowyml_aws.artifacts.codecs.pickles import PickleCodec, PickleWithFilesCodec
@@ -21,7 +21,7 @@ from flowyml_aws.artifacts.codecs.plain import BytesCodec, JsonCodec, TextCodec
 from flowyml_aws.artifacts.codecs.polars_frames import PolarsCodec
 from flowyml_aws.artifacts.codecs.tensors import TorchCodec
 from flowyml_aws.artifacts.errors import UnstorableValueError
-from flowyml_aws.artifacts.stored_lists import StoredList
+from flowyml_aws.artifacts.list_index import ListIndex
 from flowyml_aws.core.errors import MissingExtraError, SettingsError
 
 __all__ = ["ENTRY_POINTS", "choose_codec", "codec_id", "find_codec", "third_party_codecs"]
@@ -34,7 +34,7 @@ _BUILT_IN: tuple[AnyCodec, ...] = (
     BytesCodec(),
     TextCodec(),
     JsonCodec(),
-    StoredListCodec(),
+    ListIndexCodec(),
     NumpyCodec(),
     NumpyScalarCodec(),
     PathCodec(),
@@ -51,7 +51,7 @@ _BUILT_IN: tuple[AnyCodec, ...] = (
 )
 _BY_ID = {f"{codec.name}/{codec.version}": codec for codec in _BUILT_IN}
 # Always encoded by built-in codecs: a search for third-party codecs would cost more than storing.
-_SIMPLE = frozenset({type(None), bool, int, float, str, bytes, StoredList})
+_SIMPLE = frozenset({type(None), bool, int, float, str, bytes, ListIndex})
 
 
 def codec_id(codec: AnyCodec) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         SubmitJobRequestTypeDef,
     )
 
-__all__ = ["BatchJob", "batch_jobs", "levels", "submit_request"]
+__all__ = ["BatchJob", "batch_jobs", "each_batch_job", "levels", "submit_request"]
 
 # https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
 _MAX_PARENTS = 20
@@ -63,16 +63,22 @@ def batch_jobs(
 ) -> tuple[BatchJob, ...]:
     """Return the Batch jobs of a run, parents before children.
 
+    The arguments are those of `each_batch_job`.
+    """
+    return tuple(each_batch_job(plan, record, store, region))
+
+
+def each_batch_job(
+    plan: ExecutionPlan, record: RunRecord, store: str, region: str
+) -> Iterator[BatchJob]:
+    """Yield the Batch jobs of a run, parents before children.
+
     Args:
         plan: Plan of the run.
         record: Record of the run.
         store: URI of the run's store.
         region: AWS region of the run.
     """
-    return tuple(_jobs(plan, record, store, region))
-
-
-def _jobs(plan: ExecutionPlan, record: RunRecord, store: str, region: str) -> Iterator[BatchJob]:
     names = {job.name: _name(record, job) for job in plan.jobs}
     planned = {job.name: job for job in plan.jobs}
     environments: dict[Hashable, dict[str, str]] = {}  # most jobs have the same one

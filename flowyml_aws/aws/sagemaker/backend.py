@@ -162,6 +162,17 @@ class SageMakerBackend:
                 statuses[job] = replace(status, lost=lost, last=last, times=times)
         return self._holds.statuses(statuses)
 
+    def is_active(self, jobs: Sequence[PlannedJob]) -> bool:
+        """Return True at the first active job of a listing, which has 100 jobs for each call."""
+        self._check_location()
+        names = {job.name for job in jobs}
+        active = (
+            self._job_attempts.get(summary["TrainingJobName"])
+            for summary in list_training(self._sagemaker, self._record.run_id)
+            if not has_ended(summary)
+        )
+        return any(attempt is not None and attempt[0] in names for attempt in active)
+
     def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
         """Return lines of the latest attempt, and of attempts that start after the first call.
 

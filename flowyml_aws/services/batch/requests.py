@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flowyml_aws.aws.batch.limits import submit_request_errors
-from flowyml_aws.aws.batch.requests import batch_jobs, submit_request
+from flowyml_aws.aws.batch.requests import each_batch_job, submit_request
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.submission.record import RunRecord
@@ -31,7 +31,7 @@ def request_problems(
     """
     return [
         problem
-        for job in batch_jobs(plan, record, store, region)
+        for job in each_batch_job(plan, record, store, region)
         for problem in submit_request_errors(
             submit_request(job, record, _DEFINITION, [_JOB_ID] * len(job.after), tags), job.planned
         )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +39,21 @@ def test_the_model_of_ec2_has_only_what_a_run_calls() -> None:
 def test_other_services_have_all_operations() -> None:
     model = ServiceModelLoader.of(None).load_service_model("batch", "service-2")
     assert {"SubmitJob", "CreateComputeEnvironment"} <= model["operations"].keys()
+
+
+def test_models_have_no_documentation() -> None:
+    model = ServiceModelLoader.of(None).load_service_model("batch", "service-2")
+    request = model["shapes"]["SubmitJobRequest"]
+    assert request["documentation"] == "" and request["members"]["jobName"]["documentation"] == ""
+
+
+def test_a_member_that_is_called_documentation_is_kept(tmp_path: Path) -> None:
+    model = {"members": {"documentation": {"shape": "Text"}}, "documentation": "long"}
+    folder = tmp_path / "mine" / "2026-11-30"
+    folder.mkdir(parents=True)
+    (folder / "service-2.json").write_text(json.dumps(model), "utf-8")
+    loaded = ServiceModelLoader.of(str(tmp_path)).load_service_model("mine", "service-2")
+    assert loaded == {**model, "documentation": ""}
 
 
 def test_models_are_also_searched_in_the_users_folders(monkeypatch: pytest.MonkeyPatch) -> None:

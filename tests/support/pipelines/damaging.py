@@ -35,3 +35,6 @@ def score(total: int, raw: list[int], trace: str) -> int:
 
 pipeline = Pipeline("damaging", context={"trace": ""})
 pipeline.add_steps([load, wait, score])
+
+uncached = Pipeline("uncached", context={"trace": ""})
+uncached.add_steps([step(name="load", outputs=["raw"], cache=False)(load.func), wait, score])

@@ -15,9 +15,9 @@ from flowyml_aws.artifacts.reading import read_to_memory
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 
-__all__ = ["STORED_LIST", "ListItem", "StoredList", "with_items"]
+__all__ = ["LIST_INDEX", "ListIndex", "ListItem", "with_items"]
 
-STORED_LIST = "items/1"
+LIST_INDEX = "items/1"
 """Codec of indexes."""
 
 
@@ -37,7 +37,7 @@ class ListItem(Document):
     dropped: str | None = None
 
 
-class StoredList(Document):
+class ListIndex(Document):
     """The index of a list, or of a part of it.
 
     Attributes:
@@ -62,5 +62,5 @@ def with_items(store: ArtifactStore, ref: ArtifactRef) -> Iterator[ArtifactRef]:
         DamagedArtifactError: The index is damaged.
     """
     yield ref
-    if ref.codec == STORED_LIST:
-        yield from read_document(StoredList, bytes(read_to_memory(store, ref)), ref.uri).refs
+    if ref.codec == LIST_INDEX:
+        yield from read_document(ListIndex, bytes(read_to_memory(store, ref)), ref.uri).refs
