@@ -166,7 +166,8 @@ class Step:
                 the item at once; `"drop"` leaves the item out.
             min_success: Share of the items that must succeed with `"drop"`, from 0 to 1; by
                 default one item.
-            expect: Number of items to plan for while the length of the list is unknown.
+            expect: Number of items to plan for while the length of the list is unknown: if a step
+                of the pipeline produces it, or if a plan is made without its value.
 
         Raises:
             InvalidStepError: An argument is invalid, or not exactly one of `over`, `grid` and

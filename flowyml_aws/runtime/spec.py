@@ -132,7 +132,7 @@ class StepSpec(Document):
         cache: Parts of the cache key, or None if the step is never cached.
         declared: Name of its function in the payload, if the step is an item of a mapped step.
         on_failure: Rule for a failure of the item; None if the step is not an item.
-        part: Part of a map, if the step stands for items whose number was unknown.
+        part: Part of a map over a list that the run produces; None for any other step.
         lists: Outputs that are stored item by item, because another step maps over them.
     """
 

@@ -17,6 +17,8 @@ _MAX_NAMES = 20
 def find_jobs(plan: ExecutionPlan, name: str, run_id: str) -> list[PlannedJob]:
     """Return the job of a name, or the jobs that run the step, item or mapped step of this name.
 
+    An item of a list that the run produces may be in any job of its step.
+
     Args:
         plan: Plan of the run.
         name: Name of a job, a step, an item (`train[3]`) or a mapped step.
@@ -27,6 +29,10 @@ def find_jobs(plan: ExecutionPlan, name: str, run_id: str) -> list[PlannedJob]:
     """
     named = [job for job in plan.jobs if job.name == name]
     found = named or [job for job in plan.jobs if name in job.mapped or name in job.steps]
+    if not found and (declared := declared_in(plan, name)) != name:
+        # An item of a list that the run produces: only its job knows it.
+        in_parts = plan.maps[declared].parts is not None
+        found = [job for job in plan.jobs if in_parts and declared in job.mapped]
     if found:
         return found
     jobs = declared_jobs(plan)

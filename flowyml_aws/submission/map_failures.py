@@ -56,7 +56,7 @@ def _failed_maps(status: RunStatus) -> Iterator[DescribedFailure]:
                 f"{len(failed):,} of {total} of {each.step} failed",
                 _tracebacks(failed),
                 tuple(_details(failed)),
-                failed[0].report.name,
+                _log_of(each, failed[0]),
                 each.step,
             )
         elif each.missing is not None:
@@ -66,8 +66,15 @@ def _failed_maps(status: RunStatus) -> Iterator[DescribedFailure]:
 def _too_few(progress: MapProgress, sentence: str) -> DescribedFailure:
     dropped = progress.failed or progress.dropped
     return DescribedFailure(
-        sentence, _tracebacks(dropped), (), dropped[0].report.name, progress.step
+        sentence, _tracebacks(dropped), (), _log_of(progress, dropped[0]), progress.step
     )
+
+
+def _log_of(progress: MapProgress, item: ItemReport) -> str:
+    """Return the name of a log. Which job has run an item of a part is not in the plan."""
+    if progress.planned.parts is not None and item.job is not None:
+        return item.job
+    return item.report.name
 
 
 def _failed_jobs_of_maps(found: list[JobFailure]) -> Iterator[DescribedFailure]:

@@ -101,7 +101,7 @@ def output_not_found(name: str, status: RunStatus, stored: Collection[str]) -> O
     if (lists := _lists_of(declared_name(name), status)) and name != declared_name(name):
         return OutputNotFoundError(
             what=f"Run {status.run_id} has no output {name!r}",
-            why=f"the items of {declared_name(name)!r} are {lists[0][0]} to {lists[0][-1]}",
+            why=f"{declared_name(name)!r} consists of {lists[0][0]} to {lists[0][-1]}",
             fix="name one of them",
         )
     known = dict.fromkeys([*produced, *(asset for assets in produced.values() for asset in assets)])

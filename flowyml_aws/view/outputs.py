@@ -9,6 +9,7 @@ from rich.filesize import decimal
 from rich.padding import Padding
 from rich.text import Text
 
+from flowyml_aws.artifacts.list_index import LIST_INDEX
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.client.run import StoredList, StoredOutput
 from flowyml_aws.client.savings import Savings
@@ -34,6 +35,7 @@ _KINDS = {
     "directory": "folder",
     "executable": "executable file",
     "file": "file",
+    "items": "list",
     "json": "JSON",
     "numpy": "array",
     "numpy-scalar": "number",
@@ -105,6 +107,8 @@ def _kind(ref: ArtifactRef) -> str:
 
 def _kind_of_list(output: StoredList) -> str:
     missing = "" if output.stored == output.items else f" of {output.items:,}"
+    if output.first.codec == LIST_INDEX:
+        return f"list, {output.stored:,}{missing} {'part' if output.items == 1 else 'parts'}"
     return f"list, {output.stored:,}{missing} × {_kind(output.first)}"
 
 
