@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from flowyml_aws.core.errors import UserError
-from flowyml_aws.core.maps import declared_name
+from flowyml_aws.core.maps import declared_name, is_part
 from flowyml_aws.core.spelling import nearest
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
@@ -101,7 +101,8 @@ def output_not_found(name: str, status: RunStatus, stored: Collection[str]) -> O
     if (lists := _lists_of(declared_name(name), status)) and name != declared_name(name):
         return OutputNotFoundError(
             what=f"Run {status.run_id} has no output {name!r}",
-            why=f"{declared_name(name)!r} consists of {lists[0][0]} to {lists[0][-1]}",
+            why=f"the {'parts' if is_part(lists[0][0]) else 'items'} of {declared_name(name)!r} "
+            f"are {lists[0][0]} to {lists[0][-1]}",
             fix="name one of them",
         )
     known = dict.fromkeys([*produced, *(asset for assets in produced.values() for asset in assets)])

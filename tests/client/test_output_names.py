@@ -11,7 +11,7 @@ from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.missing_output import output_not_found
 from flowyml_aws.submission.status import RunStatus
-from tests.support.maps import a_view, run_of_items
+from tests.support.maps import a_view, run_of_items, run_of_parts
 from tests.support.plans import a_job
 
 OK, BAD, SKIPPED = StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED
@@ -99,3 +99,20 @@ def test_a_list_of_outputs_has_one_entry_for_a_map() -> None:
     assert (model.asset, model.step, model.items) == ("model", "train", 3)
     assert model.stored == ("model[0]", "model[2]")
     assert (best.asset, best.stored, best.items) == ("best", ("best",), None)
+
+
+def test_the_asset_of_a_map_in_parts_is_the_list_of_the_items_of_all_parts() -> None:
+    status = run_of_parts([OK, OK, OK], [OK])
+    values = {"model{1/3}": [1], "model{2/3}": [], "model{3/3}": [2, 3]}
+    names = output_names(status, [*values, "model[1]"])
+    outputs = Outputs(names, lambda assets: {a: values[a] for a in assets}, KeyError)  # type: ignore[arg-type]
+    assert outputs["model"] == outputs["train"] == [1, 2, 3]
+    assert outputs["model{3/3}"] == [2, 3]
+    assert list(outputs) == ["model", "train"]
+    assert [each.asset for each in listed_assets(status, values)] == ["model"]
+
+
+def test_the_list_of_a_map_with_a_missing_part_does_not_exist() -> None:
+    outputs = outputs_of(run_of_parts([OK, StepState.WAITING], None))
+    with pytest.raises(OutputNotFoundError, match="incomplete: 1 of 2"):
+        _ = outputs["model"]

@@ -41,3 +41,12 @@ def test_an_unknown_job_is_an_error_with_declared_names() -> None:
 def test_names_for_completion_are_declared_ones() -> None:
     assert declared_jobs(PLAN) == ["load", "train", "best"]
     assert declared_steps(PLAN) == ["train", "load", "best"]
+
+
+def test_an_item_of_a_produced_list_may_be_in_any_job_of_its_step() -> None:
+    parts = [a_job(f"t-{n}", steps=(f"train{{{n}/2}}",), mapped=("train",)) for n in (1, 2)]
+    plan = a_plan(*parts, a_job("best")).model_copy(update={"maps": {"train": a_map(9, parts=2)}})
+    assert [job.name for job in find_jobs(plan, "train[7]", "r-1")] == ["t-1", "t-2"]
+    assert [job.name for job in find_jobs(plan, "train{2/2}", "r-1")] == ["t-2"]
+    with pytest.raises(RunNotFoundError):
+        find_jobs(plan, "best[7]", "r-1")

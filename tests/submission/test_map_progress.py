@@ -13,7 +13,7 @@ from flowyml_aws.submission.map_rows import MapRow, reused_rows, status_rows
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import RunStatus, item_notes, machine_notes, missing_items
 from flowyml_aws.submission.status_sheets import status_sheets
-from tests.support.maps import FAILURE, a_view, run_of_items
+from tests.support.maps import FAILURE, a_view, run_of_items, run_of_parts
 from tests.support.plans import a_job
 
 OK, BAD, WAITING, RUNNING = (
@@ -205,3 +205,23 @@ def test_jobs_of_a_map_on_another_machine_are_one_note() -> None:
     assert machine_notes(replace(status, jobs=(*jobs[:3], status.jobs[3]))) == [
         "3 of train ×4 ran on c6i.large at $0.20/h instead of m6i.large at $0.10/h"
     ]
+
+
+def test_parts_count_as_their_planned_items_until_their_job_knows_them() -> None:
+    assert text_of(run_of_parts([WAITING] * 3, None)) == "6 of 6 items waiting"
+    known = run_of_parts([WAITING, OK, WAITING], [OK, OK, BAD])
+    assert text_of(known) == "2 of 7 items succeeded, 1 failed, 4 waiting"
+
+
+def test_the_items_of_parts_decide_whether_enough_succeeded() -> None:
+    drop = {"on_item_failure": "drop", "min_success": 0.9}
+    progress = run_of_parts([OK, OK], [OK] * 7 + [BAD], **drop).progress["train"]
+    assert (progress.total, progress.required, progress.has_too_few) == (10, 9, False)
+    progress = run_of_parts([OK, OK], [BAD] * 7, **drop).progress["train"]
+    assert progress.missing == "train failed: 2 of 9 items succeeded, and at least 9 must"
+
+
+def test_the_log_of_an_item_of_a_part_is_that_of_its_job() -> None:
+    status = run_of_parts([OK, OK], [BAD], on_item_failure="drop", min_success=1.0)
+    (failure,) = described_failures(status)
+    assert failure.log == "train-1"

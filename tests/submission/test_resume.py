@@ -227,3 +227,18 @@ def test_items_that_stay_dropped_are_known_in_the_resumed_run() -> None:
     earlier = EarlierRun("old", plan, {"train-1": bad}, {}, {})
     reused = make_resumption("new", earlier).plan.reused["train[1]"]
     assert reused.dropped == {"model[1]": "it failed"}
+
+
+def test_dropped_items_of_parts_run_again_only_if_too_few_succeeded() -> None:
+    reports = tuple(
+        StepReport(name=f"train[{n}]", state=StepState.FAILED if n else StepState.SUCCEEDED)
+        for n in range(2)
+    )
+    bad = a_result("g", None).model_copy(
+        update={"steps": reports, "dropped": {"model[1]": "it failed"}}
+    )
+    job = a_job("g", steps=("train{1/1}",), mapped=("train",))
+    for min_success, finished in ((0.5, {"g"}), (0.6, set())):
+        planned = a_map(10, parts=1, on_item_failure="drop", min_success=min_success)
+        plan = a_plan(job).model_copy(update={"maps": {"train": planned}})
+        assert finished_jobs(plan, {"g": bad}, ()).keys() == finished

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from flowyml_aws.planning.plan import PlannedJob, PlannedMap, ReusedStep
@@ -12,7 +13,7 @@ from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.status import JobView, RunStatus
 from tests.support.plans import a_job
 
-__all__ = ["a_map", "a_map_job", "a_report", "a_view", "run_of_items"]
+__all__ = ["a_map", "a_map_job", "a_report", "a_view", "run_of_items", "run_of_parts"]
 
 FAILURE = StepFailure(kind="ValueError", message="no rows", traceback="Traceback …\n")
 _ENDED = (StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED, StepState.NOT_RUN)
@@ -113,3 +114,34 @@ def run_of_items(
         },
         maps={"train": a_map(reused + len(states), **changes)},
     )
+
+
+def run_of_parts(
+    states: Sequence[StepState], items: Sequence[StepState] | None, **changes: Any
+) -> RunStatus:
+    """Return the status of a run with a map over a list that the run produces.
+
+    Args:
+        states: State of each part, each in its own job.
+        items: States of the items of the second part, whose job has read the list; None if it has
+            not started.
+        changes: Members of the planned map.
+    """
+    views = []
+    for number, state in enumerate(states):
+        name = f"{{{number + 1}/{len(states)}}}"
+        job = a_job(
+            f"train-{number}",
+            steps=(f"train{name}",),
+            mapped=("train",),
+            produces={f"train{name}": (f"model{name}",)},
+            stored=(f"model{name}",),
+        )
+        is_waiting = state is StepState.WAITING
+        view = a_view(job, JobState.WAITING if is_waiting else JobState.SUCCEEDED, [state])
+        if number == 1 and items is not None:
+            reports = tuple(a_report(f"train[{n + 1}]", each) for n, each in enumerate(items))
+            view = replace(view, steps=(*reports, *view.steps))
+        views.append(view)
+    planned = a_map(2 * len(states), parts=len(states), **changes)
+    return RunStatus("r-1", "digits", "local", 0.0, tuple(views), maps={"train": planned})
