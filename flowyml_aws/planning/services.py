@@ -66,6 +66,8 @@ class ServiceTraits:
         needs_bundle: Whether jobs need a copy of the project's files.
         inherits_environment: Whether jobs get the environment variables of the client.
         outlives_client: Whether submitted jobs continue after their client has left.
+        array_size: Largest number of jobs that one submission starts; 1 if the service has no
+            arrays of jobs.
         on_departure: State of the jobs after their client has left, as a clause.
     """
 
@@ -80,6 +82,7 @@ class ServiceTraits:
     needs_bundle: bool = True
     inherits_environment: bool = False
     outlives_client: bool = True
+    array_size: int = 1
     on_departure: str = "submitted jobs continue"
 
 

@@ -23,6 +23,7 @@ from flowyml_aws.submission.times import JobTimes
 
 __all__ = [
     "Bill",
+    "JobArray",
     "RunOutcome",
     "RunRecord",
     "RunState",
@@ -57,6 +58,18 @@ class SpecPlace:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class JobArray:
+    """Jobs that are submitted as one array job, and the digest of the index of their specs.
+
+    Attributes:
+        jobs: Names of the jobs, by index.
+    """
+
+    jobs: tuple[str, ...]
+    sha256: str
+
+
 class RunRecord(Document):
     """A run, written before anything is submitted.
 
@@ -65,6 +78,8 @@ class RunRecord(Document):
         client: Host name of the client.
         specs: Place of each job's spec.
         resumes: Id of the run that this one continues, or None.
+        arrays: Jobs that are submitted together. All clients use the same arrays, whichever
+            version they have and whichever jobs have moved.
     """
 
     version: Literal[2] = 2
@@ -75,6 +90,7 @@ class RunRecord(Document):
     client: str
     specs: dict[str, SpecPlace]
     resumes: str | None = None
+    arrays: tuple[JobArray, ...] = ()
 
     def spec_argument(self, job: str, store: str) -> str:
         """Return the argument of the runner of a job.
@@ -86,6 +102,16 @@ class RunRecord(Document):
         place = self.specs[job]
         uri = f"{store}/{RunLayout(self.run_id).specs(place.pack)}"
         return f"{uri}#sha256={place.sha256},bytes={place.offset}+{place.size_bytes}"
+
+    def array_argument(self, number: int, store: str) -> str:
+        """Return the argument of the runner of all children of an array.
+
+        Args:
+            number: Position of the array in `arrays`.
+            store: URI of the run's store.
+        """
+        uri = f"{store}/{RunLayout(self.run_id).array(number)}"
+        return f"{uri}#sha256={self.arrays[number].sha256}"
 
 
 class Bill(Document):

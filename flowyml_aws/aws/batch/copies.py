@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.aws.batch.jobs import ListedJob, list_jobs, terminate_job, unended_names
-from flowyml_aws.aws.batch.requests import BatchJob
+from flowyml_aws.aws.batch.requests import BatchJob, JobPlace, child_id, job_places
 from flowyml_aws.aws.unended import end_each
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import AwsRefusedError
@@ -61,7 +61,8 @@ class JobCopies:
         self._names.update(job.name for job in jobs)
         self._queues.update(job.queue for job in jobs)
         # A Batch job claims its first attempt in each of its attempts (`runtime.platform`).
-        self._first_attempts.update((job.planned, job.first_attempt) for job in jobs)
+        places = job_places(jobs)
+        self._first_attempts.update((n, p.batch_job.first_attempt) for n, p in places.items())
 
     def listed(self, jobs: Sequence[BatchJob] = ()) -> Mapping[str, Sequence[ListedJob]]:
         """Return the copies that ListJobs shows, by job name: of some jobs, or of all."""
@@ -69,28 +70,53 @@ class JobCopies:
         queues = {job.queue for job in jobs} or self._queues
         return list_jobs(self._batch, self._run_id, queues, names)
 
-    def keep(self, job: BatchJob, copies: Sequence[ListedJob]) -> str:
-        """Keep one copy of a job, and return its id. The others are terminated.
+    def keep(self, job: BatchJob, copies: Sequence[ListedJob]) -> dict[str, str]:
+        """Keep one copy of a job, and return its id by its name. The others are terminated.
 
         The holder of the claim is kept. Without a claim, the preferred copy is kept and claims.
+        Each child of an array has a claim of its own. If one of another copy holds its claim, its
+        id is returned, too, by the name of its place; then that array is not terminated, and its
+        other children end when they start.
         """
         kept = preferred_copy(copies).job_id
+        ids = {job.name: kept}
+        holders = {kept}
         if not job.is_join:
-            kept = self.claim(job, kept)
+            ids |= self._claims(job, kept)
+            holders = {ids[job.name]}
+        if job.children and not job.is_join:
+            places = (JobPlace(job, index) for index in range(len(job.children)))
+            held = (place.job_id(ids) or "" for place in places)
+            holders = {job_id.rpartition(":")[0] for job_id in held}
         for copy in copies:
-            if copy.job_id != kept and not copy.has_ended:
+            if copy.job_id not in holders and not copy.has_ended:
                 with suppress(AwsRefusedError):  # it ends by itself when it starts
                     self.terminate(job, copy.job_id)
-        return kept
+        return ids
 
-    def claim(self, job: BatchJob, job_id: str) -> str:
-        """Claim a job for a copy, and return the id of the copy that holds the claim."""
+    def _claims(self, job: BatchJob, job_id: str) -> dict[str, str]:
+        """Claim a job for a copy, and return the ids of other copies that hold the claim."""
+        if not job.children:
+            return {job.name: self._claim(job.planned, job.first_attempt, job_id)}
+        places = [JobPlace(job, index) for index in range(len(job.children))]
+        own = [child_id(job_id, index) for index in range(len(job.children))]
+        holders = map_concurrently(
+            lambda index: self._claim(job.children[index], job.first_attempt, own[index]),
+            range(len(own)),
+            limit=STORE_REQUESTS,
+        )
+        found = zip(places, own, holders, strict=True)
+        return {place.name: holder for place, copy, holder in found if holder != copy}
+
+    def _claim(self, job: str, attempt: int, job_id: str) -> str:
+        """Claim a job of the plan for a copy, and return the id of the holder of the claim."""
         claim = JobClaim(copy_id=job_id, claimed_at=time.time())
-        return claim_job(self._store, self._run_id, job.planned, job.first_attempt, claim)
+        return claim_job(self._store, self._run_id, job, attempt, claim)
 
     def claim_all(self, jobs: Sequence[BatchJob]) -> None:
         """Claim jobs for the cancelled run, so that no copy of them runs."""
-        map_concurrently(lambda job: self.claim(job, _NO_COPY), jobs, limit=STORE_REQUESTS)
+        names = [(name, job.first_attempt) for job in jobs for name in job.jobs]
+        map_concurrently(lambda job: self._claim(*job, _NO_COPY), names, limit=STORE_REQUESTS)
 
     def holder(self, job: str) -> str | None:
         """Return the id of the copy that holds the claim of a planned job, or None."""

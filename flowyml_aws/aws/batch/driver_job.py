@@ -154,7 +154,7 @@ def start_driver(
         timeout_s=timeout_s,
         environment={**RUNNER, **region, **environment},
     )
-    request = submit_request(job, record, definition, [], tags)
+    request = submit_request(job, record, definition, {}, tags)
     doing = f"submit the driver of the run to queue {queue!r}"
     store.put(RunLayout(record.run_id).driver, DriverRecord(queue=queue).to_json())
     for _ in range(_CALLS - 1):
