@@ -139,6 +139,16 @@ def test_cancel_ends_arrays_with_one_call_each(aws: Emulator, run: RunDriver) ->
     assert client.advance().state is RunState.CANCELLED
 
 
+def test_a_child_that_waits_for_a_machine_is_withdrawn_alone(aws: Emulator, run: RunDriver) -> None:
+    client = client_of(run, new_batch(aws), Clock(aws))
+    client.advance()
+    client.backend.withdraw("square-1")  # type: ignore[attr-defined]
+    states = client.backend.statuses()
+    failed = {job for job, status in states.items() if status.state is JobState.FAILED}
+    assert failed == {"square-1", "halve-1"}
+    assert states["square-0"].state is JobState.QUEUED
+
+
 def test_a_job_after_a_broken_array_is_submitted_once_the_other_results_exist(
     aws: Emulator, run: RunDriver
 ) -> None:
