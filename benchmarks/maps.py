@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,7 +50,7 @@ def squares(items):
 def serve() -> None:
     """Answer requests: each is a line of JSON with the name of a function and its arguments."""
     sys.path.insert(0, str(Path.cwd()))
-    functions = {
+    functions: dict[str, Callable[..., Any]] = {
         "plan": plan,
         "submit": submit,
         "live view": lambda run_id: look(run_id, "advance"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.aws.batch.batch_job import BatchJob
 from flowyml_aws.aws.batch.calls import never_repeat_submissions
 from flowyml_aws.aws.batch.children import JobPoller
 from flowyml_aws.aws.batch.copies import JobCopies
@@ -25,13 +26,8 @@ from flowyml_aws.aws.batch.jobs import (
     status_of,
     terminate_job,
 )
-from flowyml_aws.aws.batch.requests import (
-    BatchJob,
-    JobPlace,
-    batch_jobs,
-    job_places,
-    submittable,
-)
+from flowyml_aws.aws.batch.requests import batch_jobs
+from flowyml_aws.aws.batch.run_jobs import RunJobs
 from flowyml_aws.aws.batch.submission import LeaseLostError, Submissions
 from flowyml_aws.aws.batch.submitter import BatchSubmitter
 from flowyml_aws.aws.log_streams import read_streams
@@ -85,12 +81,11 @@ class BatchBackend:
         self._clock = clock
         self._sleep = sleep
         self._store_uri = store.uri
-        self._jobs: Sequence[BatchJob] = ()
         self._planned: dict[str, PlannedJob] = {}
-        self._places: dict[str, JobPlace] = {}
         self._poller = JobPoller(batch)
         self._latest: dict[str, JobStatus] = {}
         self._submissions = Submissions(store, record.run_id, (), clock)
+        self._run = RunJobs((), self._ids)
         self._copies = JobCopies(batch, store, record.run_id, ())
         self._ended: dict[str, JobStatus] = {}
         self._job_logs: dict[str, JobLog] = {}
@@ -99,11 +94,11 @@ class BatchBackend:
     def move(self, plan: ExecutionPlan) -> None:
         """Use a plan in which jobs have moved: their names are new, so they are submitted again."""
         previous = self._planned
-        self._jobs = batch_jobs(plan, self._record, self._store_uri, self._batch.meta.region_name)
+        jobs = batch_jobs(plan, self._record, self._store_uri, self._batch.meta.region_name)
         self._planned = {job.name: job for job in plan.jobs}
-        self._places = job_places(self._jobs)
-        self._submissions.names = [job.name for job in self._jobs]
-        self._copies.use(self._jobs)
+        self._run = RunJobs(jobs, self._ids)
+        self._submissions.names = [job.name for job in jobs]
+        self._copies.use(jobs)
         for name, job in previous.items():
             if self._planned[name].submission != job.submission:
                 self._ended.pop(name, None)
@@ -117,7 +112,7 @@ class BatchBackend:
             AwsRefusedError: AWS denied the call.
         """
         doing = f"withdraw job {job!r} from its queue"
-        terminate_job(self._batch, self._known_ids()[job], doing, MOVE_REASON)
+        terminate_job(self._batch, self._run.known()[job], doing, MOVE_REASON)
 
     def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
         """Submit every job to run after its parents; a job that exists on Batch is not repeated.
@@ -134,10 +129,10 @@ class BatchBackend:
         previous = self._submissions.latest
         if previous is not None and (previous.state == "cancelled" or self._submissions.is_held()):
             return
-        done = {*succeeded, *self._succeeded_jobs(succeeded)}
+        done = {*succeeded, *self._run.names_of(succeeded)}
         requested = {job.name for job in jobs}
         is_complete = previous is not None and previous.state == "complete"
-        if is_complete and not self._submittable(requested, done):
+        if is_complete and not self._run.submittable(requested, done):
             return
         lease = self._submissions.take()
         if lease is None:
@@ -154,8 +149,8 @@ class BatchBackend:
         )
         try:
             if previous is not None and previous.state == "going":
-                submitter.take_over(self._jobs)
-            missing = self._submittable(requested, done)
+                submitter.take_over(self._run.jobs)
+            missing = self._run.submittable(requested, done)
             submitter.submit(missing, done, self._definitions(missing))
         except LeaseLostError:
             self._submissions.forget()
@@ -170,33 +165,32 @@ class BatchBackend:
     def statuses(self) -> Mapping[str, JobStatus]:
         """Poll the jobs that have not ended, with one DescribeJobs call per 100 jobs.
 
-        Children of array jobs are described if the numbers of their array have changed.
-
-        The status of a job that stays queued contains the reason, if one was found.
+        Of array jobs, the children that may have changed are described (`children`). The status of
+        a job that stays queued contains the reason, if one was found.
 
         Raises:
             AwsRefusedError: AWS denied the call, does not know a job that it should know, or
                 reported an unknown state.
         """
         self._submissions.load()
-        open_jobs = {i: job for job, i in self._known_ids().items() if job not in self._ended}
+        open_jobs = {i: job for job, i in self._run.known().items() if job not in self._ended}
         statuses: dict[str, JobStatus] = {}
         queued: dict[str, Queued] = {}
-        for detail in self._poll(open_jobs):
+        for detail in self._described(self._poller, open_jobs):
             job = open_jobs[detail["jobId"]]
             detail = self._copy_that_runs(job, detail)
-            statuses[job] = status_of(detail, self._places[job].batch_job.first_attempt)
+            status = status_of(detail, self._run.places[job].batch_job.first_attempt)
+            statuses[job] = self._latest[job] = status
             self._job_logs[job] = log_of(detail)
             if statuses[job].state is JobState.QUEUED:
                 queued[job] = Queued.of(detail, self._planned[job].needs)
         for job in open_jobs.values():
             if job not in statuses:
                 statuses[job] = self._unchanged(job) or self._status_of_unknown(job)
-        self._latest.update(statuses)
-        first = self._first_of_arrays(queued)
+        first = self._run.first_of_each(queued)
         findings = self._diagnosis.watch({job: queued[job] for job in first.values()})
         for job, status in statuses.items():
-            of_job = findings.get(first.get(self._places[job].batch_job.name, job))
+            of_job = findings.get(first.get(self._run.places[job].batch_job.name, job))
             if of_job and status.state is JobState.QUEUED:
                 statuses[job] = replace(status, reason=summary(of_job))
         self._ended.update({job: status for job, status in statuses.items() if status.state.ended})
@@ -205,7 +199,7 @@ class BatchBackend:
     def is_active(self, jobs: Sequence[PlannedJob]) -> bool:
         """Return True at the first job that has not ended, after one call for each 100 jobs."""
         self._submissions.load()
-        names = dict.fromkeys(self._places[job.name].batch_job.name for job in jobs)
+        names = dict.fromkeys(self._run.places[job.name].batch_job.name for job in jobs)
         ids = [self._ids[name] for name in names if name in self._ids]
         return not all(has_ended(detail) for detail in describe_jobs(self._batch, ids))
 
@@ -218,13 +212,13 @@ class BatchBackend:
             AwsRefusedError: AWS refused to describe the jobs.
         """
         self._submissions.load()
-        jobs = {job_id: job for job, job_id in self._known_ids().items()}
+        jobs = {job_id: job for job, job_id in self._run.known().items()}
         queued = {
             (job := jobs[detail["jobId"]]): Queued.of(detail, self._planned[job].needs)
-            for detail in self._poll(jobs)
+            for detail in self._described(JobPoller(self._batch), jobs)
             if detail["status"] == "RUNNABLE"
         }
-        first = self._first_of_arrays(queued)
+        first = self._run.first_of_each(queued)
         return self._diagnosis.check({job: queued[job] for job in first.values()})
 
     def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
@@ -249,13 +243,13 @@ class BatchBackend:
         latest = self._submissions.latest
         self._submissions.close()
         order = {job.name: position for position, job in enumerate(jobs)}
-        kept = self._ids_of([job for job in self._places if job not in order])
+        kept = self._run.ids_of([job for job in self._run.places if job not in order])
         by_order = sorted(
-            self._jobs, key=lambda job: min(order.get(name, len(order)) for name in job.jobs)
+            self._run.jobs, key=lambda job: min(order.get(name, len(order)) for name in job.jobs)
         )
         if latest is not None and latest.state == "going":
             # Calls of a client that was suspended may still arrive: their jobs end at once.
-            running = [job for job in self._jobs if not job.is_join]
+            running = [job for job in self._run.jobs if not job.is_join]
             self._copies.claim_all([job for job in running if job.name not in self._ids])
         return [*self._end(by_order, kept), *self._end_driver()]
 
@@ -271,7 +265,7 @@ class BatchBackend:
         self._submissions.load()
         if not self._ids:
             return self._end_driver()
-        return [*self._end(self._jobs, self._ids_of(finished)), *self._end_driver()]
+        return [*self._end(self._run.jobs, self._run.ids_of(finished)), *self._end_driver()]
 
     def release(self) -> None:
         """No-op: jobs keep running after the client disconnects."""
@@ -285,62 +279,22 @@ class BatchBackend:
         """Batch job ids by Batch job name."""
         return self._submissions.job_ids
 
-    def _known_ids(self) -> dict[str, str]:
-        """Return the ids of the jobs of the plan that exist, by name."""
-        ids = ((job, place.job_id(self._ids)) for job, place in self._places.items())
-        return {job: job_id for job, job_id in ids if job_id is not None}
-
-    def _ids_of(self, jobs: Collection[str]) -> set[str]:
-        """Return the ids of the Batch jobs that run only jobs of the plan among these."""
-        done = self._succeeded_jobs(jobs)
-        return {job_id for name, job_id in self._ids.items() if name in done}
-
-    def _succeeded_jobs(self, succeeded: Collection[str]) -> set[str]:
-        """Return the names of the Batch jobs all of whose jobs of the plan are among these."""
-        done = set(succeeded)
-        return {
-            job.name for job in self._jobs if not job.is_join and all(n in done for n in job.jobs)
-        }
-
-    def _submittable(
-        self, requested: Collection[str], succeeded: Collection[str]
-    ) -> list[BatchJob]:
-        """Return the Batch jobs to submit now.
+    def _described(self, poller: JobPoller, jobs: Mapping[str, str]) -> Iterator[JobDetailTypeDef]:
+        """Yield the details of jobs that may have changed since the last poll of a poller.
 
         Args:
-            requested: Names of jobs of the plan.
-            succeeded: Names of the plan's jobs, and of the Batch jobs, that have succeeded.
-        """
-        missing = [
-            job
-            for job in self._jobs
-            if job.name not in self._ids and any(name in requested for name in job.jobs)
-        ]
-        return submittable(missing, self._ids, succeeded)
-
-    def _poll(self, jobs: Mapping[str, str]) -> Iterator[JobDetailTypeDef]:
-        """Yield the details of jobs that may have changed.
-
-        Args:
+            poller: Poller of these jobs.
             jobs: Names in the plan by job id.
         """
         alone: list[str] = []
         arrays: dict[str, int] = {}
         for job_id, job in jobs.items():
-            batch_job = self._places[job].batch_job
-            if batch_job.children and job_id.startswith(f"{self._ids[batch_job.name]}:"):
-                arrays[self._ids[batch_job.name]] = len(batch_job.children)
-            else:
+            if (array_id := self._run.array_of(job, job_id)) is None:
                 alone.append(job_id)
-        details = self._poller.poll(alone, arrays)
+            else:
+                arrays[array_id] = len(self._run.places[job].batch_job.children)
+        details = poller.poll(alone, arrays)
         return (detail for detail in details if detail["jobId"] in jobs)
-
-    def _first_of_arrays(self, queued: Iterable[str]) -> dict[str, str]:
-        """Return the first queued job of each Batch job, by its name."""
-        first: dict[str, str] = {}
-        for job in sorted(queued, key=lambda job: self._places[job].index or 0):
-            first.setdefault(self._places[job].batch_job.name, job)
-        return first
 
     def _definitions(self, jobs: Sequence[BatchJob]) -> dict[str, str]:
         """Return the names of the job definitions of jobs, by job name."""
@@ -395,8 +349,10 @@ class BatchBackend:
 
     def _unchanged(self, job: str) -> JobStatus | None:
         """Return the latest status of a child that was not described because it is the same."""
-        array_id = self._ids[self._places[job].batch_job.name]
-        return self._latest.get(job) if array_id in self._poller.arrays else None
+        array_id = self._ids[self._run.places[job].batch_job.name]
+        if array_id not in self._poller.arrays:
+            return None
+        return self._latest.get(job, JobStatus(JobState.WAITING))
 
     def _status_of_unknown(self, job: str) -> JobStatus:
         age_s = self._submissions.age_s()
@@ -419,7 +375,7 @@ class BatchBackend:
         if holder is None or holder == detail["jobId"]:
             return detail
         for other in describe_jobs(self._batch, [holder]):
-            self._ids[self._places[job].name] = holder
+            self._ids[self._run.places[job].name] = holder
             return other
         return detail
 
@@ -436,7 +392,7 @@ class BatchBackend:
     def _describe_logs(self, job: str) -> None:
         """Find the log of a job and of those after it in the plan, with one call."""
         jobs = list(self._planned)
-        ids = self._known_ids()
+        ids = self._run.known()
         names = {
             ids[each]: each
             for each in jobs[jobs.index(job) :]

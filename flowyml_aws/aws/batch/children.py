@@ -15,8 +15,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from flowyml_aws.aws.batch.batch_job import child_id
 from flowyml_aws.aws.batch.jobs import JOBS_PER_CALL, describe_jobs, has_ended
-from flowyml_aws.aws.batch.requests import child_id
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
@@ -140,17 +140,18 @@ class JobPoller:
             yield from self._described([child_id(array_id, index) for index in indexes])
             for index in set(indexes).intersection(states.doubtful()):
                 # Batch does not know it yet, or has failed the array without its children.
-                states.describe(index, parent["status"])
                 yield _detail_of_child(parent, index, parent["status"])
+                states.describe(index, parent["status"])
         for index, state in inferred.items():
             yield _detail_of_child(parent, index, state)
 
     def _described(self, ids: Sequence[str]) -> Iterator[JobDetailTypeDef]:
         for detail in describe_jobs(self._batch, ids):
+            yield detail
+            # Not before: after an error of the caller, the next poll describes the child again.
             array_id, _, index = detail["jobId"].rpartition(":")
             if array_id in self._arrays:
                 self._arrays[array_id].describe(int(index), detail["status"])
-            yield detail
 
 
 def array_counts(array: JobDetailTypeDef) -> dict[str, int]:

@@ -14,8 +14,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.aws.batch.batch_job import BatchJob, JobPlace, child_id, job_places
 from flowyml_aws.aws.batch.jobs import ListedJob, list_jobs, terminate_job, unended_names
-from flowyml_aws.aws.batch.requests import BatchJob, JobPlace, child_id, job_places
 from flowyml_aws.aws.unended import end_each
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import AwsRefusedError

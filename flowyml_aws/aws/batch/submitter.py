@@ -15,10 +15,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from flowyml_aws.aws.batch import submission as batch_submission
+from flowyml_aws.aws.batch.batch_job import BatchJob, levels
 from flowyml_aws.aws.batch.calls import UnclearAnswerError, submit_job
 from flowyml_aws.aws.batch.copies import JobCopies
 from flowyml_aws.aws.batch.jobs import ListedJob
-from flowyml_aws.aws.batch.requests import BatchJob, levels, submit_request
+from flowyml_aws.aws.batch.requests import submit_request
 from flowyml_aws.aws.batch.submission import Lease, Submissions
 from flowyml_aws.core.concurrency import SERVICE_CALLS, map_to_completion
 from flowyml_aws.core.errors import AwsRefusedError

@@ -6,15 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from flowyml_aws.aws.batch.batch_job import BatchJob, job_places, levels, submittable
 from flowyml_aws.aws.batch.limits import submit_request_errors
-from flowyml_aws.aws.batch.requests import (
-    BatchJob,
-    batch_jobs,
-    job_places,
-    levels,
-    submit_request,
-    submittable,
-)
+from flowyml_aws.aws.batch.requests import batch_jobs, submit_request
 from flowyml_aws.planning.arrays import job_arrays
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.submission.record import JobArray, RunRecord

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flowyml_aws.aws.batch.requests import job_places
+from flowyml_aws.aws.batch.batch_job import job_places
 from flowyml_aws.services.connect import find_run
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.driver import RunDriver

@@ -114,6 +114,15 @@ def test_an_array_without_numbers_counts_all_its_children_as_new() -> None:
     assert array_counts(detail) == {"SUBMITTED": 7}
 
 
+def test_a_child_whose_caller_failed_is_described_again() -> None:
+    batch = Batch(["SUCCEEDED", "SUCCEEDED"])
+    poller = JobPoller(batch)  # type: ignore[arg-type]
+    details = poller.poll([], {"a": 2})
+    first = next(details)["jobId"]
+    details.close()  # type: ignore[attr-defined]  # as an error of the caller does
+    assert first in poll(poller, batch, 2)
+
+
 @given(st.lists(st.lists(st.sampled_from(STATES), min_size=8, max_size=8), max_size=6))
 def test_after_each_poll_the_states_agree_with_the_numbers(polls: list[list[str]]) -> None:
     states = ChildStates(8)

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from flowyml_aws.aws.batch.batch_job import BatchJob, levels
 from flowyml_aws.aws.batch.limits import submit_request_errors
-from flowyml_aws.aws.batch.requests import BatchJob, batch_jobs, levels, submit_request
+from flowyml_aws.aws.batch.requests import batch_jobs, submit_request
 from flowyml_aws.aws.batch.retry import RETRY_RULES
 from flowyml_aws.planning.plan import ExecutionPlan
 from tests.support.plans import a_job, a_plan, a_record

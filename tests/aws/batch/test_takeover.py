@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from boto3 import Session
 
-from flowyml_aws.aws.batch.requests import BatchJob, batch_jobs
+from flowyml_aws.aws.batch.batch_job import BatchJob
+from flowyml_aws.aws.batch.requests import batch_jobs
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.runtime.claim import claim_holder
