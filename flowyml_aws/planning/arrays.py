@@ -1,8 +1,8 @@
 """Arrays of jobs: jobs of a map that differ only in their specs, and can be submitted as one.
 
 A service that has arrays knows three kinds of dependencies: a job waits for another job, for all
-jobs of an array, or for the job of the same index in an array of the same size. Jobs whose
-dependencies have another form are no array.
+jobs of an array, or for the job of the same index in an array of the same size. Jobs with other
+dependencies are submitted one by one.
 """
 
 from __future__ import annotations

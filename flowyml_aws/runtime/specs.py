@@ -142,7 +142,7 @@ def parse_argument(argument: str, environment: Mapping[str, str]) -> SpecArgumen
     """Return the place in the argument of a runner.
 
     Args:
-        argument: That of a single job, or that of an array, `<uri>#sha256=<digest>`.
+        argument: Argument of a single job, or of an array: `<uri>#sha256=<digest>`.
         environment: Environment variables of the runner, which contain the index of a child.
 
     Raises:

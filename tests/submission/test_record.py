@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import random
 import re
 from datetime import datetime, timedelta, timezone
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.core.errors import DamagedArtifactError, RunNotFoundError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.planning.stored_plan import StoredPlan
@@ -99,3 +101,12 @@ def test_a_record_of_another_version_is_an_error_that_says_so(
     store.put("runs/x/run.json", record)
     with pytest.raises(DamagedArtifactError, match="version"):
         read_record(store, "x")
+
+
+def test_a_record_of_a_version_without_arrays_has_none(store: DirectoryArtifactStore) -> None:
+    record = a_record(a_plan(a_job("train")))
+    document = json.loads(record.to_json())
+    del document["arrays"]
+    store.put(RunLayout(record.run_id).run, json.dumps(document).encode())
+    assert read_record(store, record.run_id) == record
+    assert record.arrays == ()

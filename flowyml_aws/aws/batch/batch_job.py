@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from flowyml_aws.planning.needs import Needs
 
-__all__ = ["BatchJob", "JobPlace", "child_id", "job_places", "levels", "submittable"]
+__all__ = ["BatchJob", "JobPlace", "array_id_of", "child_id", "job_places", "levels", "submittable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,11 @@ class JobPlace:
 def child_id(array_id: str, index: int) -> str:
     """Return the id of a child of an array job (user guide of AWS Batch, "Array jobs")."""
     return f"{array_id}:{index}"
+
+
+def array_id_of(job_id: str) -> str:
+    """Return the id of the array of a child; any other id is returned as it is."""
+    return job_id.rpartition(":")[0] or job_id
 
 
 def job_places(jobs: Iterable[BatchJob]) -> dict[str, JobPlace]:

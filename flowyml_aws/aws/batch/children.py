@@ -99,8 +99,8 @@ class JobPoller:
         The details of a child that was not described are those of its array, with its state.
 
         Args:
-            jobs: Ids of jobs that are no arrays.
-            arrays: Number of children by the id of an array.
+            jobs: Ids of jobs without children.
+            arrays: Number of children of each array job, by its id.
 
         Raises:
             AwsRefusedError: AWS denied the call.

@@ -9,12 +9,19 @@ depend on the copy that runs.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.aws.batch.batch_job import BatchJob, JobPlace, child_id, job_places
+from flowyml_aws.aws.batch.batch_job import (
+    BatchJob,
+    JobPlace,
+    array_id_of,
+    child_id,
+    job_places,
+)
 from flowyml_aws.aws.batch.jobs import ListedJob, list_jobs, terminate_job, unended_names
 from flowyml_aws.aws.unended import end_each
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
@@ -74,39 +81,41 @@ class JobCopies:
         """Keep one copy of a job, and return its id by its name. The others are terminated.
 
         The holder of the claim is kept. Without a claim, the preferred copy is kept and claims.
-        Each child of an array has a claim of its own. If one of another copy holds its claim, its
-        id is returned, too, by the name of its place; then that array is not terminated, and its
-        other children end when they start.
+        Each child of an array has a claim of its own, so the array is kept whose children hold the
+        most. The ids of children of other copies that hold a claim are returned, too, by the names
+        of their places. Those arrays are not terminated; their other children end when they start.
         """
-        kept = preferred_copy(copies).job_id
-        ids = {job.name: kept}
-        holders = {kept}
-        if not job.is_join:
-            ids |= self._claims(job, kept)
-            holders = {ids[job.name]}
-        if job.children and not job.is_join:
-            places = (JobPlace(job, index) for index in range(len(job.children)))
-            held = (place.job_id(ids) or "" for place in places)
-            holders = {job_id.rpartition(":")[0] for job_id in held}
+        preferred = preferred_copy(copies).job_id
+        if job.is_join:
+            ids = {job.name: preferred}
+        elif not job.children:
+            ids = {job.name: self._claim(job.planned, job.first_attempt, preferred)}
+        else:
+            ids = self._keep_children(job, preferred)
+        kept = set(map(array_id_of, ids.values()))
         for copy in copies:
-            if copy.job_id not in holders and not copy.has_ended:
+            if copy.job_id not in kept and not copy.has_ended:
                 with suppress(AwsRefusedError):  # it ends by itself when it starts
                     self.terminate(job, copy.job_id)
         return ids
 
-    def _claims(self, job: BatchJob, job_id: str) -> dict[str, str]:
-        """Claim a job for a copy, and return the ids of other copies that hold the claim."""
-        if not job.children:
-            return {job.name: self._claim(job.planned, job.first_attempt, job_id)}
-        places = [JobPlace(job, index) for index in range(len(job.children))]
-        own = [child_id(job_id, index) for index in range(len(job.children))]
+    def _keep_children(self, job: BatchJob, array_id: str) -> dict[str, str]:
+        """Claim all jobs of an array, and return the ids of the copies that hold the claims."""
         holders = map_concurrently(
-            lambda index: self._claim(job.children[index], job.first_attempt, own[index]),
-            range(len(own)),
+            lambda index: self._claim(
+                job.children[index], job.first_attempt, child_id(array_id, index)
+            ),
+            range(len(job.children)),
             limit=STORE_REQUESTS,
         )
-        found = zip(places, own, holders, strict=True)
-        return {place.name: holder for place, copy, holder in found if holder != copy}
+        arrays = Counter(map(array_id_of, holders))
+        kept = max(arrays, key=lambda each: (arrays[each], each == array_id))
+        others = {
+            JobPlace(job, index).name: holder
+            for index, holder in enumerate(holders)
+            if array_id_of(holder) != kept
+        }
+        return {job.name: kept, **others}
 
     def _claim(self, job: str, attempt: int, job_id: str) -> str:
         """Claim a job of the plan for a copy, and return the id of the holder of the claim."""
