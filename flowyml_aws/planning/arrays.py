@@ -7,7 +7,7 @@ dependencies are submitted one by one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.planning.services import service_traits
 
-__all__ = ["ArrayPlaces", "Links", "job_arrays"]
+__all__ = ["ArrayPlaces", "Links", "job_arrays", "shared_moves"]
 
 Array = tuple[str, ...]
 """Names of the jobs of an array, by index."""
@@ -93,6 +93,28 @@ def job_arrays(plan: ExecutionPlan) -> tuple[Array, ...]:
             break
         arrays = kept
     return tuple(arrays)
+
+
+def shared_moves(planned: Mapping[str, PlannedJob], places: ArrayPlaces) -> list[int]:
+    """Return for each array how often the jobs have moved that all of its jobs come after.
+
+    With each of these moves, all jobs of the array are submitted again (`PlannedJob.submission`).
+
+    Args:
+        planned: Jobs of the plan by name, parents before children.
+        places: Places of the jobs in arrays.
+    """
+    moved: dict[str, frozenset[str]] = {}  # jobs that have moved, up to each job
+    for name, job in planned.items():
+        own = {name} if job.moved else ()
+        moved[name] = frozenset(own).union(*(moved[parent] for parent in job.after))
+    shared: list[frozenset[str]] = []
+    for array in places.arrays:
+        links = places.links(planned[array[0]])
+        parents = (*links.jobs, *(job for number in links.whole for job in places.arrays[number]))
+        before = (moved[parent] for parent in parents)
+        shared.append(frozenset().union(*before, *(shared[number] for number in links.same_index)))
+    return [sum(planned[name].moved for name in names) for names in shared]
 
 
 def _candidates(plan: ExecutionPlan) -> Iterator[Array]:

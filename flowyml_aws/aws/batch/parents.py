@@ -1,6 +1,7 @@
 """Parents of Batch jobs: jobs, arrays, and joins of more parents than Batch accepts.
 
-A job that moves, and each job after it, leaves its array (`RunRecord.arrays`) and is submitted
+If a job moves that all jobs of an array (`RunRecord.arrays`) come after, the array is submitted
+again as a whole. Any other job that moves, and each job after it, leaves its array and is submitted
 alone. Then the array can't succeed any more, so that a job that waits for the whole array waits for
 the moved jobs instead, and for the results of the others.
 """
@@ -13,12 +14,12 @@ from dataclasses import replace
 
 from flowyml_aws.aws.batch.batch_job import BatchJob
 from flowyml_aws.aws.names import batch_name
-from flowyml_aws.planning.arrays import ArrayPlaces, Links
+from flowyml_aws.planning.arrays import ArrayPlaces, Links, shared_moves
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.submission.record import RunRecord
 
-__all__ = ["Parents", "array_name", "job_name"]
+__all__ = ["Parents", "job_name"]
 
 _MAX_PARENTS = 20  # https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
 _JOIN_NEEDS = Needs(vcpus=1, memory_mib=512)
@@ -29,11 +30,6 @@ def job_name(record: RunRecord, job: PlannedJob, part: str = "") -> str:
     # Job names of a plan contain no dot, so these names are unique.
     submission = f".submission.{job.submission}" if job.submission else ""
     return batch_name(record.run_id, f"{job.name}{part}{submission}")
-
-
-def array_name(record: RunRecord, jobs: Sequence[str], part: str = "") -> str:
-    """Return the Batch job name of an array, or of a part of it, whichever jobs have moved."""
-    return batch_name(record.run_id, f"{jobs[0]}.array{part}")
 
 
 class Parents:
@@ -51,10 +47,26 @@ class Parents:
         self._record = record
         self._planned = planned
         self._places = places
-        # The jobs of each array that are submitted alone.
+        self._submissions = shared_moves(planned, places)
         self._alone = [
-            frozenset(name for name in array if planned[name].submission) for array in places.arrays
+            frozenset(name for name in array if planned[name].submission != submission)
+            for array, submission in zip(places.arrays, self._submissions, strict=True)
         ]
+
+    def is_alone(self, job: str) -> bool:
+        """Return whether a job is in no array, or has left it."""
+        place = self._places.of(job)
+        return place is None or job in self._alone[place[0]]
+
+    def array_name(self, number: int, part: str = "") -> str:
+        """Return the Batch job name of an array, or of a part of it.
+
+        The name does not depend on the jobs that have left the array.
+        """
+        submission = self._submissions[number]
+        suffix = f".submission.{submission}" if submission else ""
+        first = self._places.arrays[number][0]
+        return batch_name(self._record.run_id, f"{first}.array{part}{suffix}")
 
     def connected(
         self, unit: BatchJob, links: Links, jobs: Sequence[PlannedJob]
@@ -73,15 +85,14 @@ class Parents:
             if self._alone[number]:
                 single += self._places.arrays[number]
             else:
-                names.append(self._array_name(number))
-        same_index = [self._array_name(number) for number in links.same_index]
+                names.append(self.array_name(number))
+        same_index = [self.array_name(number) for number in links.same_index]
         if not unit.children:
             place = self._places.of(unit.planned)
             single += [self._places.arrays[n][place[1]] for n in links.same_index if place]
             same_index = []
         for name in single:
-            place = self._places.of(name)
-            if place is None or name in self._alone[place[0]]:
+            if self.is_alone(name):
                 names.append(job_name(self._record, self._planned[name]))
             else:
                 awaits.append(name)
@@ -115,9 +126,9 @@ class Parents:
             level = []
             for start in range(0, len(names), _MAX_PARENTS):
                 number += 1
-                part = f".join.{number}"
-                if unit.children:
-                    level.append(array_name(self._record, unit.children, part))
+                part, place = f".join.{number}", self._places.of(job.name)
+                if unit.children and place is not None:
+                    level.append(self.array_name(place[0], part))
                 else:
                     level.append(job_name(self._record, job, part))
                 yield BatchJob(
@@ -132,6 +143,3 @@ class Parents:
                     timeout_s=None,
                 )
             names = level
-
-    def _array_name(self, number: int) -> str:
-        return array_name(self._record, self._places.arrays[number])

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flowyml_aws.aws.batch.batch_job import BatchJob
-from flowyml_aws.aws.batch.parents import Parents, array_name, job_name
+from flowyml_aws.aws.batch.parents import Parents, job_name
 from flowyml_aws.aws.batch.retry import MAX_ATTEMPTS, RETRY_RULES
 from flowyml_aws.aws.tags import run_tags
 from flowyml_aws.planning.arrays import ArrayPlaces
@@ -63,13 +63,13 @@ def _jobs(plan: ExecutionPlan, record: RunRecord, store: str, region: str) -> It
             unit = _unit(model, argument, region, environments)
             unit = replace(
                 unit,
-                name=array_name(record, places.arrays[place[0]]),
+                name=parents_of.array_name(place[0]),
                 planned="+".join(job.mapped),
                 children=places.arrays[place[0]],
                 first_attempt=1,
             )
             yield from parents_of.connected(unit, places.links(job), array)
-        if place is None or job.submission:
+        if parents_of.is_alone(job.name):
             argument = record.spec_argument(job.name, store)
             unit = _unit(job, argument, region, environments)
             unit = replace(unit, name=job_name(record, job))

@@ -11,6 +11,8 @@ from flowyml_aws.aws.batch.limits import submit_request_errors
 from flowyml_aws.aws.batch.requests import batch_jobs, submit_request
 from flowyml_aws.planning.arrays import job_arrays
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+from flowyml_aws.runtime.causes import Cause
+from flowyml_aws.submission.moves import Move, moved
 from flowyml_aws.submission.record import JobArray, RunRecord
 from tests.support.plans import a_job, a_plan, a_record
 
@@ -34,6 +36,13 @@ def two_maps(*left: str) -> ExecutionPlan:
     jobs = [a_job("load"), *first, *second, a_job("total", [job.name for job in second])]
     return a_plan(
         *(job.model_copy(update={"submission": 1}) if job.name in left else job for job in jobs)
+    )
+
+
+def a_move(job: str) -> Move:
+    """Return the move of a job that continues on the same machine."""
+    return Move(
+        job=job, number=1, cause=Cause.DEPENDENCY, reason="killed", machine="same", moved_at=0.0
     )
 
 
@@ -120,6 +129,43 @@ def test_an_array_has_the_same_name_after_moves() -> None:
     assert (before.name, before.command) == (after.name, after.command)
 
 
+def test_an_array_is_submitted_again_if_a_job_before_all_of_its_jobs_has_moved() -> None:
+    places = job_places(jobs_of(moved(two_maps(), a_move("load"))).values())
+    first, second = places["first-2"].batch_job, places["second-2"].batch_job
+    assert (places["first-2"].index, places["second-2"].index) == (2, 2)
+    assert first.name != jobs_of(two_maps())["first-0"].name
+    assert first.after == (places["load"].batch_job.name,)
+    assert second.after == second.same_index == (first.name,)
+    assert places["total"].batch_job.after == (second.name,)
+
+
+def test_a_job_that_moves_after_that_leaves_the_second_array_alone() -> None:
+    plan = moved(moved(two_maps(), a_move("load")), a_move("first-1"))
+    places = job_places(jobs_of(plan).values())
+    alone = {name for name, place in places.items() if place.index is None}
+    assert alone == {"load", "first-1", "second-1", "total"}
+    assert places["first-0"].batch_job.name == places["first-2"].batch_job.name
+
+
+def test_all_jobs_of_an_array_that_have_moved_stay_alone() -> None:
+    plan = two_maps()
+    for n in range(SIZE):
+        plan = moved(plan, a_move(f"first-{n}"))
+    places = job_places(jobs_of(plan).values())
+    assert {place.index for place in places.values()} == {None}
+
+
+def test_a_map_after_a_job_that_reads_a_map_with_a_moved_job_is_submitted_as_one_array() -> None:
+    plan = two_maps()
+    third = a_map("third", [["total"]] * SIZE)
+    plan = plan.model_copy(update={"jobs": (*plan.jobs, *third)})
+    record = the_record(plan)
+    after = moved(plan, a_move("first-1"))
+    places = job_places(batch_jobs(after, record, STORE, "eu-west-3"))
+    assert [places[job.name].index for job in third] == [0, 1, 2]
+    assert places["third-0"].batch_job.after == (places["total"].batch_job.name,)
+
+
 def test_a_job_is_submittable_once_the_results_that_it_awaits_exist() -> None:
     jobs = jobs_of(two_maps("first-1", "second-1", "total"))
     places = job_places(jobs.values())
@@ -150,15 +196,8 @@ def test_joins_of_an_array_keep_their_names_after_moves() -> None:
     names = [job.name for job in parents]
     children = a_map("train", [names] * SIZE)
     plan = a_plan(*parents, *children)
-    moved = plan.model_copy(
-        update={
-            "jobs": tuple(
-                job.model_copy(update={"submission": 1}) if job.name == "train-0" else job
-                for job in plan.jobs
-            )
-        }
-    )
     record = the_record(plan)
-    before, after = (batch_jobs(p, record, STORE, "eu-west-3") for p in (plan, moved))
+    plans = (plan, moved(plan, a_move("train-0")))
+    before, after = (batch_jobs(each, record, STORE, "eu-west-3") for each in plans)
     array_joins = {job.name for job in before if job.is_join}
     assert array_joins and array_joins <= {job.name for job in after if job.is_join}
