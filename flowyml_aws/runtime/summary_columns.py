@@ -72,7 +72,7 @@ def from_columns(summary: Json) -> Json:
         step_ms = summary["step_ms"]
         steps = list(_steps(summary["steps"], round(summary["started_at"] * 1000), step_ms))
         sizes = dict(_sizes(summary["asset_bytes"]))
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, AttributeError, ArithmeticError) as error:
         raise ValueError(f"invalid columns: {error}") from error
     plain = {key: value for key, value in summary.items() if key != "step_ms"}
     return {**plain, "steps": steps, "asset_bytes": sizes}

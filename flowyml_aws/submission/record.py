@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.errors import InvalidKeyError
@@ -91,6 +91,14 @@ class RunRecord(Document):
     specs: dict[str, SpecPlace]
     resumes: str | None = None
     arrays: tuple[JobArray, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_empty_arrays(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Return the members, so that earlier versions can read runs without arrays."""
+        members: dict[str, Any] = serialize(self)
+        if not self.arrays:
+            del members["arrays"]
+        return members
 
     def spec_argument(self, job: str, store: str) -> str:
         """Return the argument of the runner of a job.

@@ -73,7 +73,16 @@ def test_columns_lose_nothing(steps: list[tuple[str, int, int]], sizes: dict[str
     assert from_columns(to_columns(summary, 1)) == summary
 
 
-@pytest.mark.parametrize("columns", [{}, {"step_ms": 1, "steps": 3, "started_at": 1.0}])
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {},
+        {"step_ms": 1, "steps": 3, "started_at": 1.0},
+        {"step_ms": 1, "steps": [], "started_at": float("inf")},
+        {"step_ms": 1, "steps": [{"items": [], "first": 0, "times": [1, 1]}], "started_at": 1.0},
+        {"step_ms": 1, "steps": [], "started_at": 1.0, "asset_bytes": [{"name": "a"}]},
+    ],
+)
 def test_invalid_columns_are_an_error(columns: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="invalid columns"):
         from_columns(columns)

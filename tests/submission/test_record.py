@@ -15,6 +15,7 @@ from flowyml_aws.core.errors import DamagedArtifactError, RunNotFoundError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.planning.stored_plan import StoredPlan
 from flowyml_aws.submission.record import (
+    JobArray,
     RunOutcome,
     RunState,
     make_run_id,
@@ -103,10 +104,18 @@ def test_a_record_of_another_version_is_an_error_that_says_so(
         read_record(store, "x")
 
 
-def test_a_record_of_a_version_without_arrays_has_none(store: DirectoryArtifactStore) -> None:
+def test_the_record_of_a_run_without_arrays_is_that_of_earlier_versions(
+    store: DirectoryArtifactStore,
+) -> None:
     record = a_record(a_plan(a_job("train")))
-    document = json.loads(record.to_json())
-    del document["arrays"]
-    store.put(RunLayout(record.run_id).run, json.dumps(document).encode())
+    assert "arrays" not in json.loads(record.to_json())
+    store.put(RunLayout(record.run_id).run, record.to_json())
     assert read_record(store, record.run_id) == record
-    assert record.arrays == ()
+
+
+def test_a_record_keeps_its_arrays(store: DirectoryArtifactStore) -> None:
+    arrays = (JobArray(("train-0", "train-1"), "0" * 64),)
+    record = a_record(a_plan(a_job("train-0"), a_job("train-1")))
+    record = record.model_copy(update={"arrays": arrays})
+    store.put(RunLayout(record.run_id).run, record.to_json())
+    assert read_record(store, record.run_id).arrays == arrays

@@ -1,9 +1,11 @@
 """Array jobs of AWS Batch: their children, and the dependencies of each child.
 
 Sources: "Array jobs" and "Job dependencies" in the user guide of AWS Batch, and SubmitJob and
-TagResource in its API reference. A child has the job name of its array, and no tags of its own:
-TagResource accepts no child. AWS does not document whether a job may depend on a child of an array,
-so this is refused here.
+TagResource in its API reference. An array that is cancelled or terminated ends with all of its
+children, and an array with a failed child fails. A child has the job name of its array, and no tags
+of its own: TagResource accepts no child. AWS does not document whether a job may depend on a child
+of an array, so this is refused here; nor what else fails if a child fails that a child of another
+array waits for (`N_TO_N`): here, only that child does.
 """
 
 from __future__ import annotations
