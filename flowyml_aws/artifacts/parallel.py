@@ -73,6 +73,4 @@ def for_each_part(
         with slots:
             return work(index)
 
-    if count == 1:  # most values; a map may have thousands
-        return (bounded(0),)
     return tuple(map_concurrently(bounded, range(count), limit=slots.count))
