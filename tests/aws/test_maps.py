@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 
@@ -9,6 +10,9 @@ import pytest
 
 from flowyml_aws import Run
 from flowyml_aws.runtime.causes import Cause
+from flowyml_aws.runtime.claim import JobClaim, claim_job
+from flowyml_aws.runtime.exit_codes import SECOND_COPY
+from flowyml_aws.services.connect import find_run
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.testing import Emulator
 from tests.support.rigs import BackendRig, raised_emulator
@@ -58,3 +62,41 @@ def test_a_child_that_fails_blocks_only_the_child_of_its_index(
     }
     assert "ValueError: 1 is bad" in (result.status.jobs[1].reason or "")
     assert Counter(rig.ran())["halve 9"] == 1
+
+
+def test_each_item_runs_once_although_its_array_exists_twice(
+    aws: Emulator, rig: BackendRig
+) -> None:
+    batch = aws.client("batch")
+    aws.faults.withhold("flowyml-emulator-cpu")
+    run = rig.pipeline("mapped").submit(backend="batch")
+    driver = find_run(run.id)
+    ids = json.loads(driver.store.get(driver.layout.submission(1)))["job_ids"]
+    first = next(job_id for name, job_id in ids.items() if "-square-" in name)
+    (detail,) = batch.describe_jobs(jobs=[first])["jobs"]
+    second = batch.submit_job(
+        jobName=detail["jobName"],
+        jobQueue=detail["jobQueue"],
+        jobDefinition=detail["jobDefinition"],
+        containerOverrides={k: detail["container"][k] for k in ("command", "environment")},
+        retryStrategy=detail["retryStrategy"],
+        arrayProperties={"size": 4},
+        tags=detail["tags"],
+    )["jobId"]
+    # One child of the second array is faster than that of the first one.
+    for n, array in enumerate((first, second, first, first)):
+        claim = JobClaim(copy_id=f"{array}:{n}", claimed_at=0.0)
+        claim_job(driver.store, run.id, f"square-{n}", 1, claim)
+    aws.faults.withhold("flowyml-emulator-cpu", None)
+    result = run.wait()
+    assert result["total"] == TOTAL
+    ran = Counter(rig.ran())
+    assert {name: ran[name] for name in ran if name.startswith("square")} == {
+        f"square {n}": 1 for n in range(4)
+    }
+    assert result.status.lost == {}
+    codes = [
+        job["container"]["exitCode"]
+        for job in batch.describe_jobs(jobs=[f"{second}:{n}" for n in range(4)])["jobs"]
+    ]
+    assert codes == [SECOND_COPY, 0, SECOND_COPY, SECOND_COPY]

@@ -5,6 +5,7 @@ Their jobs run in `tests/aws/test_maps.py`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -105,7 +106,7 @@ def test_an_array_that_exists_twice_is_claimed_child_by_child_for_one_copy(
     names = copies(aws, run)
     assert sorted(names.values()) == [1, 1, 2]
     (kept,) = {str(copy).partition(":")[0] for job, copy in claims(run).items() if "square" in job}
-    ids = other.backend._submissions.job_ids  # type: ignore[attr-defined]
+    ids = json.loads(run.store.get(run.layout.submission(2)))["job_ids"]
     square = job_places(batch_jobs_of(run))["square-0"]
     assert ids[square.batch_job.name] == kept
     assert claims(run)["square-3"] == f"{kept}:3"
