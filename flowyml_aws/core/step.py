@@ -100,6 +100,13 @@ class Step:
     stop_idle_gpu: TimeSpan | None = None
 
     def __post_init__(self) -> None:
+        if self.item is None:  # an item is made from a step that was checked
+            self._check()
+        for name in (*functools.WRAPPER_ASSIGNMENTS, "__wrapped__"):
+            value = self.func if name == "__wrapped__" else getattr(self.func, name, None)
+            object.__setattr__(self, name, value)
+
+    def _check(self) -> None:
         if not callable(self.func):
             raise self._invalid("func", self.func, "a function")
         if not isinstance(self.name, str) or not self.name:
@@ -115,9 +122,6 @@ class Step:
                 raise self._invalid(
                     argument, getattr(self, argument), "a string, or a list of strings"
                 )
-        for name in (*functools.WRAPPER_ASSIGNMENTS, "__wrapped__"):
-            value = self.func if name == "__wrapped__" else getattr(self.func, name, None)
-            object.__setattr__(self, name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.func(*args, **kwargs)

@@ -69,7 +69,8 @@ def to_html(report: RunReport, watched: bool = False) -> str:
     images, omitted_images = fit_images(report.assets, logged.image_bytes)
     assets = _assets_by_step(images)
     details = [_job_details(report, job, curves, assets) for job in shown]
-    metrics = list(metric_rows(report.steps))
+    items = {item.name for each in report.maps for item in each.items}  # have a table of their own
+    metrics = list(metric_rows([step for step in report.steps if step.name not in items]))
     failures = fewer_failures(report.failures, report.jobs)
     values = fewer_assets(report)
     return render(

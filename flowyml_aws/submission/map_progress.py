@@ -133,10 +133,13 @@ class MapProgress:
         return f"{running:,} of {total} running" if running else ""
 
     def named(self, items: Sequence[ItemReport]) -> str:
-        """Return the names of some items with their causes; after the first ones, a count."""
-        shown = [f"{item.report.name}: {cause_of(item.report)}" for item in items[:MAX_NAMED]]
-        more = [f"and {len(items) - MAX_NAMED:,} more"] if items[MAX_NAMED:] else []
-        return "; ".join([*shown, *more])
+        """Return the first items of each cause; after some causes, the number of other items."""
+        by_cause: dict[str, list[str]] = {}
+        for item in items:
+            by_cause.setdefault(cause_of(item.report), []).append(item.report.name)
+        shown = [f"{_first_of(names)}: {cause}" for cause, names in by_cause.items()][:MAX_NAMED]
+        others = sum(len(names) for names in list(by_cause.values())[MAX_NAMED:])
+        return "; ".join([*shown, *([f"and {others:,} more"] if others else [])])
 
 
 def make_progress(
@@ -198,6 +201,10 @@ def drop_notes(progress: Iterable[MapProgress]) -> Iterator[str]:
             verb = "was" if len(failed) == 1 else "were"
             total = counted(each.total, "item")
             yield f"{len(failed):,} of {total} of {each.step} {verb} dropped ({each.named(failed)})"
+
+
+def _first_of(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1:,} more"
 
 
 def cause_of(report: StepReport) -> str:
