@@ -107,12 +107,12 @@ def part_name(name: str, number: int, count: int) -> str:
 
 def is_part(name: str) -> bool:
     """Return whether a name is that of a part of a mapped step or of one of its assets."""
-    return _PART.search(name) is not None
+    return name.endswith("}") and _PART.search(name) is not None
 
 
 def index_of(name: str) -> int | None:
     """Return the position of an item, or the number of a part from 0; None for other names."""
-    if (part := _PART.search(name)) is not None:
+    if name.endswith("}") and (part := _PART.search(name)) is not None:
         return int(part[0][1:-1].partition("/")[0]) - 1
     index = name.rpartition("[")[2].removesuffix("]")
     return int(index) if declared_name(name) != name else None
@@ -148,7 +148,7 @@ def declared_name(name: str) -> str:
 
     Other names remain.
     """
-    if (part := _PART.search(name)) is not None:
+    if name.endswith("}") and (part := _PART.search(name)) is not None:
         return name[: part.start()]
     stem, bracket, index = name.rpartition("[")
     return stem if bracket and index.endswith("]") and index[:-1].isdigit() else name

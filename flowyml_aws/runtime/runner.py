@@ -89,6 +89,7 @@ class JobRunner:
     _calls: dict[str, StepCalls] = field(init=False)
     _stored: JobInputs = field(init=False)
     _lists: dict[str, ListIndex] = field(default_factory=dict)
+    _has_failed: bool = False
     _kills: int | None = None
     _step: str | None = None
 
@@ -122,7 +123,6 @@ class JobRunner:
     def _run_steps(self) -> bool:
         self._context.add(dict(self.context), are_kept=True)
         self._resume()
-        failed = False
         for spec in self.attempt.spec.steps:
             if self.attempt.progress[spec.name].state is not StepState.WAITING:
                 continue
@@ -131,7 +131,7 @@ class JobRunner:
                 if not self._run_step(spec):
                     if spec.on_failure in (None, "stop"):
                         return False
-                    failed = failed or spec.on_failure == "finish"
+                    self._has_failed |= spec.on_failure == "finish"
             except AwsUnavailableError:
                 raise  # the step has not failed
             except Exception as error:
@@ -141,7 +141,7 @@ class JobRunner:
                 for call in self._calls[spec.name].in_order:
                     self._assets.drop(call.assets)
                     self._context.drop(call.context)
-        return not failed
+        return not self._has_failed
 
     def _resume(self) -> None:
         """Take over the steps that earlier attempts completed."""
@@ -224,7 +224,7 @@ class JobRunner:
         items = [outputs_of_part(spec, position) for position in part.positions]
         names = {asset for item in items for asset in item.values()}
         drops = [attempt.dropped[asset] for asset in sorted(names & attempt.dropped.keys())]
-        if drops and spec.on_failure != "drop":
+        if drops and self._has_failed:
             self._drop(spec, drops[0])
             self._end(spec, StepState.NOT_RUN, reason=drops[0])
             return

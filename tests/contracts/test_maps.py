@@ -165,6 +165,15 @@ def test_failed_items_of_a_produced_list_are_dropped(rig: BackendRig) -> None:
 
 
 @locally
+def test_items_after_a_dropped_one_are_left_out_whatever_the_rule_of_their_step(
+    rig: BackendRig,
+) -> None:
+    result = run(rig, "produced_mixed")
+    assert result["text"] == f"total {(1 + 4 + 25) / 2}"
+    assert result["half"] == [0.5, 2.0, 12.5]
+
+
+@locally
 def test_too_many_dropped_items_of_a_produced_list_fail_their_reader(rig: BackendRig) -> None:
     (failure,) = failures(run(rig, "produced_strict").status)
     assert "step 'add' can't read 'half': 2 of 5 items failed" in str(failure)

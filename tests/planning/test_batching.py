@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowyml_aws import Step, step
+from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.core.binding import bind_steps
 from flowyml_aws.core.build import BuiltPipeline, build_pipeline, expand_maps
 from flowyml_aws.core.step_grouping import StepGroup
@@ -19,6 +20,8 @@ from flowyml_aws.planning.batching import (
 )
 from flowyml_aws.planning.durations import Durations, items_of
 from flowyml_aws.planning.history import RunTimes, StepTime
+from flowyml_aws.planning.make import make_plan
+from flowyml_aws.planning.placement import Placement
 
 
 def mapped(count: int, items_per_job: int | None = None) -> StepGroup:
@@ -111,10 +114,12 @@ def test_the_plan_of_a_map_has_all_items_also_the_reused_ones() -> None:
     assert (reused.items, reused.reason) == (25, "every item is reused")
 
 
-def produced(expect: int, items_per_job: int | None = None) -> BuiltPipeline:
+def produced(
+    expect: int, items_per_job: int | None = None, timeout: float | None = None
+) -> BuiltPipeline:
     """Return a pipeline with a map over a list that a step produces."""
     listing = step(name="listing", outputs=["shards"])(list)
-    declared = step(name="train", outputs=["model"])(lambda shard: shard)
+    declared = step(name="train", outputs=["model"], timeout=timeout)(lambda shard: shard)
     steps = [listing, declared.map(over="shards", expect=expect, items_per_job=items_per_job)]
     built, problems = build_pipeline(bind_steps(steps), ())
     assert built is not None, problems
@@ -155,3 +160,9 @@ def test_a_part_is_expected_to_take_as_long_as_its_items() -> None:
     steps = produced(1000).graph.steps
     known = Durations(durations(train=60.0).runs, {each.name: items_of(each) for each in steps})
     assert known.expected_s("train{3/100}", None) == 600
+
+
+def test_the_timeout_of_a_job_is_the_sum_for_the_expected_items_of_its_parts() -> None:
+    pipeline = produced(1000, timeout=60)
+    plan = make_plan("p", Placement("local"), pipeline.graph, pipeline.groups, (), load_catalog())
+    assert plan.jobs[1].timeout_s == 1000 * 60 + 600

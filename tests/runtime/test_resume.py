@@ -18,7 +18,7 @@ from flowyml_aws.runtime.interruption import Interruption
 from flowyml_aws.runtime.result import AttemptEvents, StepReport, StepState
 from flowyml_aws.runtime.resume import done_before
 from flowyml_aws.runtime.runner import JobRunner
-from flowyml_aws.runtime.spec import StepSpec
+from flowyml_aws.runtime.spec import StepPart, StepSpec
 from tests.runtime.harness import WrittenRun
 
 RAN: list[str] = []
@@ -226,3 +226,13 @@ def test_no_step_runs_again_if_its_values_are_stored(stored: set[int], death: in
     done, kept = done_before(specs, [events_of(reports, assets)])
     assert {spec.name for spec in specs[:death] if spec.stored} <= done.keys()
     assert kept == assets
+
+
+def test_the_part_of_a_map_runs_again_after_its_completed_items() -> None:
+    (item,) = chain(1, {0}, ())
+    part = StepPart(number=0, count=1, lists={"shards": "shards"}, length=1, positions=(0,))
+    ended = item.model_copy(update={"name": "s{1/1}", "outputs": ("a{1/1}",), "part": part})
+    reports = [StepReport(name=n, state=StepState.SUCCEEDED) for n in ("s0", "s{1/1}")]
+    done, assets = done_before([item, ended], [events_of(reports, {"a0": ref("a0")})])
+    assert done.keys() == {"s0"}
+    assert assets.keys() == {"a0"}
