@@ -46,7 +46,7 @@ from flowyml_aws.cli.facts import (
 )
 from flowyml_aws.cli.load import load_pipeline, run_options
 from flowyml_aws.cli.resources import step_resources
-from flowyml_aws.cli.save import save_list, save_to, show
+from flowyml_aws.cli.save import item_names, save_list, save_to, show
 from flowyml_aws.cli.streams import for_terminal
 from flowyml_aws.client.result import PipelineResult
 from flowyml_aws.client.run import Run
@@ -307,7 +307,8 @@ def get(
         print(for_terminal(show(value)))
         return
     if outputs.is_list(asset):
-        file_format = save_list(dict(zip(refs, value, strict=True)), out)
+        names = item_names(asset, list(refs), len(value))
+        file_format = save_list(dict(zip(names, value, strict=True)), out)
     else:
         file_format = save_to(value, out)
     print(f"wrote {file_format} to {out}", file=sys.stderr)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import shutil
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from flowyml_aws.cli.formats import ENDINGS, Format, as_json, formats_of
 from flowyml_aws.core.amounts import counted
 from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.core.maps import is_part, item_name
 
-__all__ = ["save_list", "save_to", "show"]
+__all__ = ["item_names", "save_list", "save_to", "show"]
 
 _SAME = {".jpeg": ".jpg", ".pickle": ".pkl", ".feather": ".arrow"}
 # Text in these formats is written as it is.
@@ -69,6 +70,19 @@ def save_list(values: Mapping[str, Any], out: Path) -> str:
         position = name.rpartition("[")[2].removesuffix("]")
         save_to(value, out / f"{position}{_ending_of(value)}")
     return f"a folder with {counted(len(values), 'file')}"
+
+
+def item_names(asset: str, stored: Sequence[str], count: int) -> list[str]:
+    """Return a name for each item of a list; the items of parts are numbered.
+
+    Args:
+        asset: Name of the list.
+        stored: Assets of the items, or of the parts.
+        count: Number of items that exist.
+    """
+    if any(map(is_part, stored)):
+        return [item_name(asset, number) for number in range(count)]
+    return list(stored)
 
 
 def show(value: Any) -> str:

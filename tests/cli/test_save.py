@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from pydantic import BaseModel
 
-from flowyml_aws.cli.save import save_list, save_to
+from flowyml_aws.cli.save import item_names, save_list, save_to
 from flowyml_aws.core.errors import SettingsError
 
 ROWS = {"a": [1, 2], "b": ["x", "y"]}
@@ -178,3 +178,12 @@ def test_a_list_can_not_replace_a_file_with_a_folder(tmp_path: Path) -> None:
     (tmp_path / "m").touch()
     with pytest.raises(SettingsError, match="Can't write"):
         save_list({"m[0]": 1j, "m[1]": 2j}, tmp_path / "m")
+
+
+def test_items_of_parts_are_numbered_and_others_keep_their_names() -> None:
+    assert item_names("model", ["model{1/2}", "model{2/2}"], 3) == [
+        "model[0]",
+        "model[1]",
+        "model[2]",
+    ]
+    assert item_names("model", ["model[0]", "model[7]"], 2) == ["model[0]", "model[7]"]
