@@ -92,8 +92,7 @@ def make_step_results(
         refs: References to the stored values by asset, each read on access.
         first_assets: First output of each step whose first output is stored.
     """
-    progress = status.progress
-    map_of = {item.report.name: each for each in progress.values() for item in each.items}
+    map_of = status.map_of
     results: dict[str, StepResult] = {}
     items: dict[str, StepResult] = {}
     for name, report in status.steps.items():

@@ -67,11 +67,9 @@ def _bill_lines(status: RunStatus) -> Iterator[str]:
 
 def _step_lines(status: RunStatus) -> Iterator[str]:
     """Yield a line on each declared step."""
-    progress = status.progress
-    map_of = {item.report.name: each for each in progress.values() for item in each.items}
     shown: set[str] = set()
     for report in status.steps.values():
-        if (of_map := map_of.get(report.name)) is None:
+        if (of_map := status.map_of.get(report.name)) is None:
             retries = f", {report.retries} retries" if report.retries else ""
             why = f" ({report.reason})" if report.reason else ""
             yield f"{report.name}: {report.state.value}, {report.duration_s:.2f} s{retries}{why}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.amounts import counted
-from flowyml_aws.core.maps import declared_name
+from flowyml_aws.core.maps import declared_name, is_part
 from flowyml_aws.planning.job_rows import JobRow, job_rows, rows_by_job
 from flowyml_aws.report.data import (
     AssetEntry,
@@ -87,6 +87,10 @@ def fewer_failures(
 def fewer_assets(report: RunReport) -> list[AssetEntry]:
     """Return the values of a run with one entry for all items of a mapped step's asset."""
     map_of = {item.name: entry.name for entry in report.maps for item in entry.items}
+    names = {entry.name for entry in report.maps}
+    for part in {asset.step for asset in report.assets if is_part(asset.step)}:
+        if (declared := declared_name(part)) in names:
+            map_of[part] = declared
     found: dict[tuple[str, str], list[AssetEntry]] = {}
     for asset in report.assets:
         step = map_of.get(asset.step)

@@ -109,8 +109,7 @@ def reused_rows(status: RunStatus) -> list[tuple[str, str, StepState]]:
 
     Maps with a job are left out, because its row counts the reused items, too.
     """
-    progress, reports = status.progress, status.steps
-    map_of = {item.report.name: each for each in progress.values() for item in each.items}
+    reports, map_of = status.steps, status.map_of
     rows: dict[str, tuple[str, str, StepState]] = {}
     for name in status.reused:
         of_map = map_of.get(name)

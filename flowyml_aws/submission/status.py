@@ -151,6 +151,16 @@ class RunStatus:
         )
         return make_progress(self.maps, self.steps, jobs)
 
+    @cached_property
+    def map_of(self) -> dict[str, MapProgress]:
+        """Mapped step of each item, and of each part of it."""
+        found: dict[str, MapProgress] = {}
+        for step, each in self.progress.items():
+            found.update(dict.fromkeys((item.report.name for item in each.items), each))
+            if each.planned.parts is not None:
+                found.update(dict.fromkeys(each.planned.members(step), each))
+        return found
+
     @property
     def cost_usd(self) -> float | None:
         """Cost of all jobs without their start; None if there is none or one is unknown."""

@@ -224,3 +224,12 @@ def test_the_log_of_an_item_of_a_part_is_that_of_its_job() -> None:
     status = run_of_parts([OK, OK], [BAD], on_item_failure="drop", min_success=1.0)
     (failure,) = described_failures(status)
     assert failure.log == "train-1"
+
+
+def test_a_part_belongs_to_its_map_also_once_its_items_are_known() -> None:
+    status = run_of_parts([OK, OK], [OK])
+    assert [item.report.name for item in status.progress["train"].items] == [
+        "train{1/2}",
+        "train[1]",
+    ]
+    assert set(status.map_of) == {"train{1/2}", "train{2/2}", "train[1]"}
