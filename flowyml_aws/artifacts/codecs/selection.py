@@ -33,8 +33,8 @@ ENTRY_POINTS = "flowyml_aws.codecs"
 _BUILT_IN: tuple[AnyCodec, ...] = (
     BytesCodec(),
     TextCodec(),
-    JsonCodec(),
     ListIndexCodec(),
+    JsonCodec(),
     NumpyCodec(),
     NumpyScalarCodec(),
     PathCodec(),
