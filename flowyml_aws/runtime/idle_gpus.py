@@ -28,7 +28,8 @@ class GpuWatch:
         report: Called with the longest time without use and the time of the measurement, when it
             has lasted for ten minutes, and when it ends.
         stop: Called once, in a thread of its own; it must end the process.
-        cannot_watch: Called once with the reason if the use of the GPUs is unknown.
+        cannot_watch: Called once with the reason if the use of the GPUs is unknown: at once if
+            the step would be stopped, otherwise when it would be reported.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class GpuWatch:
         stop: Callable[[GpuIdle], None],
         cannot_watch: Callable[[str], None],
     ) -> None:
-        self._idle_since = self._seen_at = started_at
+        self._started_at = self._idle_since = self._seen_at = started_at
         self._stop_s = stop_s
         self._report = report
         self._stop = stop
@@ -57,7 +58,8 @@ class GpuWatch:
                 return
             self._seen_at = max(self._seen_at, reading.at)
             if (reason := _unknown_use(reading.gpus)) is not None:
-                if not self._is_known_unwatchable:
+                is_expected = self._stop_s is not None or reading.at - self._started_at >= REPORT_S
+                if is_expected and not self._is_known_unwatchable:
                     self._is_known_unwatchable = True
                     self._cannot_watch(reason)
                 self._note_use(reading.at)
