@@ -13,6 +13,7 @@ from flowyml_aws.aws.batch.calls import never_repeat_submissions
 from flowyml_aws.aws.batch.copies import JobCopies
 from flowyml_aws.aws.batch.definition import JobImage, ensure_definition, shared_memory_mib
 from flowyml_aws.aws.batch.diagnosis import Queued, RunnableDiagnosis, summary
+from flowyml_aws.aws.batch.fronts import QueueFronts
 from flowyml_aws.aws.batch.jobs import (
     JOBS_PER_CALL,
     MOVE_REASON,
@@ -34,6 +35,7 @@ from flowyml_aws.core.clock import sleep, uptime_s
 from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, SettingsError
 from flowyml_aws.core.findings import Finding
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
 from flowyml_aws.submission.record import RunRecord
 
@@ -74,6 +76,7 @@ class BatchBackend:
         self._image = image
         self._poll_s = poll_s
         self._diagnosis = diagnosis
+        self._fronts = QueueFronts(batch, clock)
         self._tags = tags or {}
         self._end_driver = end_driver
         self._clock = clock
@@ -184,6 +187,8 @@ class BatchBackend:
                 queued[job] = Queued.of(detail, self._planned[job].needs)
         for job, findings in self._diagnosis.watch(queued).items():
             statuses[job] = replace(statuses[job], reason=summary(findings))
+        for job in self._after_jobs_without_capacity(statuses):
+            statuses[job] = replace(statuses[job], lacks_capacity=True)
         for job in open_jobs.values():
             if job not in statuses:
                 statuses[job] = self._status_of_unknown(job)
@@ -327,6 +332,18 @@ class BatchBackend:
         if job.name in self._ids and self._ids[job.name] not in {c.job_id for c in copies}:
             ids.add(self._ids[job.name])
         return ids
+
+    def _after_jobs_without_capacity(self, statuses: Mapping[str, JobStatus]) -> Sequence[str]:
+        """Return the queued jobs that could move, and wait because a queue's first job does."""
+        waiting = {
+            job: self._planned[job].target
+            for job, status in statuses.items()
+            if status.state is JobState.QUEUED
+            and not status.lacks_capacity
+            and Cause.CAPACITY in self._planned[job].moves
+        }
+        lacking = self._fronts.without_capacity(set(waiting.values()))
+        return [job for job, queue in waiting.items() if queue in lacking]
 
     def _status_of_unknown(self, job: str) -> JobStatus:
         age_s = self._submissions.age_s()
