@@ -20,7 +20,14 @@ from flowyml_aws.submission.losses import LostAttempts, lost_text
 from flowyml_aws.submission.missing_output import OutputNotFoundError
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.refs import RunRefs
-from flowyml_aws.submission.status import RunStatus, failures, gpu_notes, machine_notes, value_notes
+from flowyml_aws.submission.status import (
+    RunStatus,
+    failures,
+    gpu_notes,
+    machine_notes,
+    unbilled_notes,
+    value_notes,
+)
 from flowyml_aws.submission.status_sheets import metrics_sheet, status_sheets
 
 __all__ = ["OutputNotFoundError", "Outputs", "PipelineResult", "StepResult", "make_result"]
@@ -188,6 +195,7 @@ class PipelineResult(ShownAsSheets):
             on = f" on {bill.instance_type}" if bill.instance_type else ""
             saved = f", {bill.saved:.0%} saved by spot capacity" if bill.is_spot else ""
             lines.append(f"  job {job} is billed for {bill.billed_s} s{on}{saved}")
+        lines += (f"  {note}" for note in unbilled_notes(self.status))
         return visible("\n".join(lines))
 
     def _sheets(self) -> list[Sheet]:
@@ -221,6 +229,7 @@ class PipelineResult(ShownAsSheets):
             "lost": self.lost_attempts.model_dump(mode="json"),
             "moves": [move.model_dump(mode="json") for move in self.status.moves],
             "bills": {job: bill.model_dump(mode="json") for job, bill in self.status.bills.items()},
+            "unbilled": list(self.status.unbilled),
         }
 
 

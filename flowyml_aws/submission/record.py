@@ -161,6 +161,7 @@ class RunOutcome(Document):
         counted_usd: Cost of all attempts, lost ones and those without a result included, without
             starts of machines, as far as prices are known; None on this machine.
         cost_limit: Cost limit and counted cost of the run; None without a limit.
+        unbilled: Jobs whose bill, or a part of it, was not known in time.
     """
 
     version: Literal[1] = 1
@@ -173,6 +174,7 @@ class RunOutcome(Document):
     ended: dict[str, LostAttempts] = Field(default_factory=dict)
     counted_usd: float | None = None
     cost_limit: CostLimit | None = None
+    unbilled: tuple[str, ...] = ()
 
 
 def make_run_id(pipeline: str, now: datetime, random_hex: Callable[[int], str]) -> str:

@@ -24,6 +24,7 @@ __all__ = [
     "failures",
     "gpu_notes",
     "machine_notes",
+    "unbilled_notes",
     "value_notes",
 ]
 
@@ -82,6 +83,7 @@ class RunStatus:
         jobs: Jobs in plan order.
         reused: Steps whose outputs are reused, and that are in no job.
         bills: Bills of the jobs, once the run has ended.
+        unbilled: Jobs whose bill, or a part of it, is not known although the run has ended.
         lost: Lost attempts of the jobs that have any, by job.
         times: Known times of the jobs at their services, by job.
         moves: Moves of jobs to other machines, in the order in which this client learned of them.
@@ -100,6 +102,7 @@ class RunStatus:
     reused: Mapping[str, ReusedStep] = field(default_factory=dict)
     ended_at: float | None = None
     bills: Mapping[str, Bill] = field(default_factory=dict)
+    unbilled: tuple[str, ...] = ()
     outage: str | None = None
     moves: tuple[Move, ...] = ()
     lost: Mapping[str, LostAttempts] = field(default_factory=dict)
@@ -228,6 +231,13 @@ def machine_notes(status: RunStatus) -> list[str]:
             f"instead of {planned.instance_type}{hourly_price(planned.price_usd_hour)}"
         )
     return notes
+
+
+def unbilled_notes(status: RunStatus) -> list[str]:
+    """Return a note on the jobs of a run that has ended whose bills are not known."""
+    if not status.unbilled:
+        return []
+    return [f"bill not reported by the service: {', '.join(status.unbilled)}"]
 
 
 def value_notes(status: RunStatus) -> list[str]:
