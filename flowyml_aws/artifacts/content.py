@@ -34,6 +34,8 @@ PART_BYTES = 16 * 1024 * 1024
 CHUNK_BYTES = 1024 * 1024
 """Size of the pieces in which files are read into memory."""
 
+_SMALL_BYTES = 128 * 1024  # hashed without waiting for other parts: a map may have thousands
+
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
 
 
@@ -128,8 +130,12 @@ class Parts(ABC):
     def part_digests(self) -> tuple[bytes, ...]:
         """Binary SHA-256 of each part, computed once and in parallel."""
         if self._digests is None:
-            # hashlib releases the GIL while it hashes.
-            self._digests = for_each_part(len(self.part_sizes), self._digest)
+            sizes = self.part_sizes
+            if len(sizes) == 1 and sizes[0] <= _SMALL_BYTES:
+                self._digests = (self._digest(0),)
+            else:
+                # hashlib releases the GIL while it hashes.
+                self._digests = for_each_part(len(sizes), self._digest)
         return self._digests
 
     @property

@@ -146,6 +146,10 @@ class RunLayout:
         """Specs of many jobs."""
         return f"{self.prefix}specs/{number}.json"
 
+    def array(self, number: int) -> str:
+        """Places of the specs of an array of jobs, by index."""
+        return f"{self.prefix}arrays/{number}.json"
+
     @property
     def jobs(self) -> str:
         """Prefix of what jobs write."""

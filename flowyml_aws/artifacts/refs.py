@@ -107,7 +107,10 @@ class ArtifactRef(Document):
         return digest_of_facts([self.sha256, self.codec, self.filename, item_bytes])
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # one encoder for many thousands of keys
+
+
 def digest_of_facts(facts: Any) -> str:
     """Return the SHA-256 digest of JSON values, as hex."""
-    text = json.dumps([_VERSION, facts], separators=(",", ":"))
+    text = _encode([_VERSION, facts])
     return hashlib.sha256(text.encode()).hexdigest()

@@ -24,7 +24,7 @@ from flowyml_aws.artifacts.packs import PACK_BYTES
 from flowyml_aws.artifacts.parallel import CONNECTIONS, PART_SLOTS
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.artifacts.values import EncodedValue, encode_value, load_value, save_pack
+from flowyml_aws.artifacts.values import EncodedValue, encode_value, save_pack
 
 __all__ = ["load_values", "save_encoded", "save_values"]
 
@@ -63,15 +63,17 @@ def save_encoded(store: ArtifactStore, values: Iterable[EncodedValue]) -> dict[s
 
 
 def load_values(
-    store: ArtifactStore, refs: Mapping[str, ArtifactRef], folder: Path
+    store: ArtifactStore,
+    refs: Mapping[str, ArtifactRef],
+    folder: Path,
+    *,
+    allow_pickle: bool = True,
 ) -> dict[str, Any]:
-    """Load the values of several assets, by asset. See `load_value` for the folder and errors."""
+    """Load the values of several assets, by asset. See `load_value` for arguments and errors."""
+    fetch = partial(fetch_value, store, allow_pickle=allow_pickle)
     if len(refs) < 2:
-        return {asset: load_value(store, ref, asset, folder) for asset, ref in refs.items()}
-    fetches = (
-        (ref.value_bytes, partial(fetch_value, store, ref, asset, folder))
-        for asset, ref in refs.items()
-    )
+        return {asset: fetch(ref, asset, folder).decode() for asset, ref in refs.items()}
+    fetches = ((ref.value_bytes, partial(fetch, ref, asset, folder)) for asset, ref in refs.items())
     return dict(zip(refs, map(FetchedValue.decode, _in_order(fetches)), strict=True))
 
 

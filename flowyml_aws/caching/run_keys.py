@@ -15,6 +15,7 @@ from flowyml_aws.caching.reuse import Reuse
 from flowyml_aws.core.environment import sign_of_secret
 from flowyml_aws.core.errors import ArtifactNotFoundError
 from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.maps import short_names
 
 __all__ = ["RunKeys", "StepKey", "differences", "make_keys", "read_keys", "written_parameters"]
 
@@ -137,7 +138,7 @@ def differences(now: StepKey, before: StepKey) -> Iterator[str]:
     if now.outputs != before.outputs:
         yield f"its outputs were {', '.join(before.outputs)}"
     if now.assets.keys() != before.assets.keys():
-        yield f"it read {', '.join(before.assets) or 'no assets'}"
+        yield f"it read {', '.join(short_names(before.assets)) or 'no assets'}"
 
 
 def written_parameters(context: Mapping[str, Any]) -> dict[str, str]:

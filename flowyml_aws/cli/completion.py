@@ -20,6 +20,7 @@ from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.settings.load import load_settings
 from flowyml_aws.settings.model import Settings
+from flowyml_aws.submission.job_names import declared_in, declared_jobs, declared_steps
 from flowyml_aws.submission.own_runs import own_runs
 from flowyml_aws.submission.record import newest_first, read_plan, run_ids
 from flowyml_aws.submission.run_names import LATEST, matching_runs
@@ -36,12 +37,12 @@ def complete_run(incomplete: str) -> list[str]:
 
 def complete_step(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return the steps of the run whose names start with the characters."""
-    return _starting(incomplete, lambda: _steps(_plan(ctx)))
+    return _starting(incomplete, lambda: declared_steps(_plan(ctx)))
 
 
 def complete_job(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return the jobs of the run whose names start with the characters."""
-    return _starting(incomplete, lambda: [job.name for job in _plan(ctx).jobs])
+    return _starting(incomplete, lambda: declared_jobs(_plan(ctx)))
 
 
 def complete_output(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -78,16 +79,18 @@ def _may_be_store(settings: Settings, uri: str) -> bool:
 
 def _plan(ctx: typer.Context) -> ExecutionPlan:
     store = _local_store()
-    return read_plan(store, matching_runs(ctx.params["run_id"], run_ids(store))[0])
-
-
-def _steps(plan: ExecutionPlan) -> list[str]:
-    return [*plan.reused, *(step for job in plan.jobs for step in job.steps)]
+    # The arguments are not parsed while the value of an option is missing.
+    run_id = ctx.params.get("run_id") or ctx.args[0]
+    return read_plan(store, matching_runs(run_id, run_ids(store))[0])
 
 
 def _outputs(plan: ExecutionPlan) -> list[str]:
-    produced = [
-        *(step.produces for step in plan.reused.values()),
-        *(assets for job in plan.jobs for assets in job.produces.values()),
-    ]
-    return list(dict.fromkeys([*(a for assets in produced for a in assets), *_steps(plan)]))
+    """Return the assets and steps of a plan, without those of items."""
+    produced: dict[str, tuple[str, ...]] = {n: step.produces for n, step in plan.reused.items()}
+    for job in plan.jobs:
+        produced.update(job.produces)
+    assets: dict[str, None] = {}
+    for step, outputs in produced.items():
+        planned = plan.maps.get(declared_in(plan, step))
+        assets.update(dict.fromkeys(outputs if planned is None else planned.outputs))
+    return list(dict.fromkeys([*assets, *declared_steps(plan)]))

@@ -6,13 +6,16 @@ import codecs
 import json
 import re
 import sys
+from collections.abc import Collection
 from typing import Any
 
 from flowyml_aws.client.run import StoredOutput
+from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.planning.selection import Selection
 from flowyml_aws.planning.targets import Candidate
 from flowyml_aws.submission.compare import Comparison
 from flowyml_aws.submission.losses import LostAttempts
+from flowyml_aws.submission.map_progress import MapProgress
 from flowyml_aws.submission.status import JobView, RunStatus
 
 __all__ = [
@@ -39,9 +42,18 @@ def json_text(facts: Any, indent: int | None = None) -> str:
     return re.sub("[\x7f-\x9f]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def status_facts(status: RunStatus) -> dict[str, Any]:
-    """Return the status of a run."""
-    jobs = [_job_facts(view, status) for view in status.jobs]
+def status_facts(
+    status: RunStatus, selected: Collection[PlannedJob] | None = None
+) -> dict[str, Any]:
+    """Return the status of a run.
+
+    Args:
+        status: Status of the run.
+        selected: Jobs to include; None for all.
+    """
+    names = None if selected is None else {job.name for job in selected}
+    views = (view for view in status.jobs if names is None or view.job.name in names)
+    jobs = [_job_facts(view, status) for view in views]
     return {
         "run_id": status.run_id,
         "pipeline": status.pipeline,
@@ -50,6 +62,7 @@ def status_facts(status: RunStatus) -> dict[str, Any]:
         "created_at": status.created_at,
         "ended_at": status.ended_at,
         "jobs": jobs,
+        "maps": {name: _map_facts(each) for name, each in status.progress.items()},
         "lost": status.lost_attempts.model_dump(mode="json"),
         "counted_usd": status.counted_usd,
         "cost_limit": status.cost_limit and status.cost_limit.model_dump(mode="json"),
@@ -104,6 +117,16 @@ def _job_facts(view: JobView, status: RunStatus) -> dict[str, Any]:
         "target": view.job.target,
         "needs_client": view.needs_client,
         "steps": [report.model_dump(mode="json") for report in status.reports_of(view)],
+    }
+
+
+def _map_facts(progress: MapProgress) -> dict[str, Any]:
+    return {
+        "items": progress.planned.items,
+        "required": progress.planned.required,
+        "states": {state.value: count for state, count in progress.states.items()},
+        "failed": [item.report.name for item in progress.failed],
+        "dropped": [item.report.name for item in progress.dropped],
     }
 
 

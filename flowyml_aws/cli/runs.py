@@ -46,7 +46,7 @@ from flowyml_aws.cli.facts import (
 )
 from flowyml_aws.cli.load import load_pipeline, run_options
 from flowyml_aws.cli.resources import step_resources
-from flowyml_aws.cli.save import save_to, show
+from flowyml_aws.cli.save import save_list, save_to, show
 from flowyml_aws.cli.streams import for_terminal
 from flowyml_aws.client.result import PipelineResult
 from flowyml_aws.client.run import Run
@@ -60,10 +60,13 @@ from flowyml_aws.packaging.project import find_project
 from flowyml_aws.planning.services import ServiceTraits, service_traits
 from flowyml_aws.planning.wording import time_text
 from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.job_names import find_jobs
 from flowyml_aws.submission.record import RunState
+from flowyml_aws.submission.status import item_notes
 from flowyml_aws.view import (
     expected_duration_s,
     failure_texts,
+    job_table,
     program,
     sheet_tables,
     status_table,
@@ -117,14 +120,30 @@ def run(
 
 
 @app.command()
-def status(run_id: RunId, as_json: AsJson = False) -> None:
+def status(
+    run_id: RunId,
+    job: Annotated[
+        str | None,
+        typer.Option(
+            "--job",
+            metavar="JOB",
+            help="Show only this job, or the jobs of this step or item, with every item.",
+            autocompletion=complete_job,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Show the status of a run."""
     attached = Run.attach(run_id)
     run_status = attached.status()
+    selected = None if job is None else find_jobs(attached.plan, job, attached.id)
     if as_json:
-        print_json(status_facts(run_status))
+        print_json(status_facts(run_status, selected))
         return
     console = Terminal()
+    if selected is not None:
+        console.print(job_table(run_status, selected, time.time()))
+        return
     expected_s = expected_duration_s(attached.plan)
     console.print(status_table(run_status, time.time(), expected_s))
     console.print(*failure_texts(run_status), sep="", soft_wrap=True)
@@ -169,7 +188,9 @@ def logs(
     job: Annotated[
         str | None,
         typer.Argument(
-            metavar="[JOB]", help="Print only the log of this job.", autocompletion=complete_job
+            metavar="[JOB]",
+            help="Print only the log of this job, or of the jobs of this step or item.",
+            autocompletion=complete_job,
         ),
     ] = None,
     follow: Annotated[
@@ -179,7 +200,8 @@ def logs(
 ) -> None:
     """Print the logs of a run."""
     attached = Run.attach(run_id)
-    several = job is None and len(attached.plan.jobs) > 1
+    jobs = attached.plan.jobs if job is None else find_jobs(attached.plan, job, attached.id)
+    several = len(jobs) > 1
     if follow and _seems_abandoned(attached):
         print(
             f"no job is running; continue the run with: {program()} attach {attached.id}",
@@ -279,11 +301,15 @@ def get(
             return
     if not large:
         _check_expansion(refs)
-    value = attached.outputs[asset]
+    outputs = attached.outputs
+    value = outputs[asset]
     if out is None:
         print(for_terminal(show(value)))
         return
-    file_format = save_to(value, out)
+    if outputs.is_list(asset):
+        file_format = save_list(dict(zip(refs, value, strict=True)), out)
+    else:
+        file_format = save_to(value, out)
     print(f"wrote {file_format} to {out}", file=sys.stderr)
 
 
@@ -294,13 +320,13 @@ def _list_outputs(attached: Run, out: Path | None, as_json: bool) -> None:
             why="a file contains one value",
             fix=f"name an output; list them with `flowyml-aws get {attached.id}`",
         )
-    stored, missing = attached.stored(), attached.missing()
     if as_json:
-        print_json([output_facts(output) for output in stored])
+        print_json([output_facts(output) for output in attached.stored()])
         return
-    if not stored and not missing:
+    listed, missing = attached.listed(), attached.missing()
+    if not listed and not missing:
         print(f"run {attached.id} has no outputs")
-    Terminal().print(outputs_table(stored, missing))
+    Terminal().print(outputs_table(listed, missing))
 
 
 def _follow(started: Run, detach: bool, project: Path, as_json: bool) -> None:
@@ -343,8 +369,10 @@ def _wait(started: Run, as_json: bool) -> NoReturn:
         print_json(result.to_dict())
     else:
         lost = f"; {result.lost_attempts}" if result.lost_attempts.count else ""
+        dropped = "".join(f"; {note}" for note in item_notes(result.status))
         duration = time_text(result.duration_seconds)
-        print(f"run {started.id}: {result.state} after {duration}{lost}", flush=True)
+        line = f"run {started.id}: {result.state} after {duration}{lost}{dropped}"
+        print(for_terminal(line), flush=True)
         _print_ending(started, result)
     sys.exit(0 if result.status.state is RunState.SUCCEEDED else RUN_FAILED)
 
@@ -352,7 +380,7 @@ def _wait(started: Run, as_json: bool) -> NoReturn:
 def _print_ending(ended: Run, result: PipelineResult) -> None:
     # Only information: without it, the run has ended as well.
     with suppress(FlowymlError):
-        outputs, total = ended.stored(last=MAX_OUTPUTS), len(result.refs)
+        outputs, total = ended.listed(last=MAX_OUTPUTS), result.outputs.number_of_assets
         Terminal().print(ending(result.status, ended.plan, outputs, total, ended.savings()))
 
 

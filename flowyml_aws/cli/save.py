@@ -5,14 +5,15 @@ from __future__ import annotations
 import shutil
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from flowyml_aws.cli.formats import ENDINGS, Format, as_json, formats_of
+from flowyml_aws.core.amounts import counted
 from flowyml_aws.core.errors import SettingsError
 
-__all__ = ["save_to", "show"]
+__all__ = ["save_list", "save_to", "show"]
 
 _SAME = {".jpeg": ".jpg", ".pickle": ".pkl", ".feather": ".arrow"}
 # Text in these formats is written as it is.
@@ -40,11 +41,34 @@ def save_to(value: Any, out: Path) -> str:
             return _write(out, "text", lambda target: target.write_text(value, "utf-8"))
         return _write(out, *_format(value, out, ending))
     except OSError as error:
-        raise SettingsError(
-            what=f"Can't write to {out}",
-            why=error.strerror or str(error),
-            fix="choose a file in a folder that exists and is writable",
-        ) from error
+        raise _unwritable(out, error) from error
+
+
+def save_list(values: Mapping[str, Any], out: Path) -> str:
+    """Write the values of the items of a list, and return the name of the format.
+
+    With an ending that selects a format, the list is one file, as is a list that JSON can represent
+    (see `save_to`). Any other list becomes a folder with a file for each item, named after its
+    position.
+
+    Args:
+        values: Values by the names of their assets: `model[3]`.
+        out: Target file or folder.
+
+    Raises:
+        SettingsError: A file can't be written, or the list can't be written in this format.
+    """
+    items = list(values.values())
+    if out.suffix.lower() in ENDINGS or as_json(items) is not None:
+        return save_to(items, out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(out, error) from error
+    for name, value in values.items():
+        position = name.rpartition("[")[2].removesuffix("]")
+        save_to(value, out / f"{position}{_ending_of(value)}")
+    return f"a folder with {counted(len(values), 'file')}"
 
 
 def show(value: Any) -> str:
@@ -52,6 +76,28 @@ def show(value: Any) -> str:
     if isinstance(value, (str, Path)):
         return str(value)
     return as_json(value) or repr(value)
+
+
+def _unwritable(out: Path, error: OSError) -> SettingsError:
+    return SettingsError(
+        what=f"Can't write to {out}",
+        why=error.strerror or str(error),
+        fix="choose a file in a folder that exists and is writable",
+    )
+
+
+def _ending_of(value: Any) -> str:
+    """Return the ending of the file of an item."""
+    if isinstance(value, Path):
+        return value.suffix
+    if isinstance(value, bytes):
+        return ".bin"
+    if isinstance(value, str):
+        return ".txt"
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, numpy.ndarray):
+        return ".npy"
+    return ".json" if as_json(value) is not None else ".pkl"
 
 
 def _copy(value: Path, out: Path, ending: str) -> str:

@@ -23,6 +23,7 @@ from flowyml_aws.services.connect import FoundRun
 from flowyml_aws.services.run_services import RunServices
 from flowyml_aws.settings.model import Settings
 from flowyml_aws.submission.driver import RunDriver
+from flowyml_aws.submission.item_parameters import item_parameters
 from flowyml_aws.submission.origin import find_origin
 from flowyml_aws.submission.own_runs import remember_run
 from flowyml_aws.submission.package import RunPackage, job_specs, write_package, write_record
@@ -85,7 +86,8 @@ def _package(request: RunRequest) -> _PackagedRun:
         checked.request.values,
     )
     remember_run(store.uri, checked.run_id)
-    origin = find_origin(request.project.root, request.values)
+    items = item_parameters(checked.graph, checked.items)
+    origin = find_origin(request.project.root, request.values, items)
     places = write_package(store, package, specs, keys, checked.run_id, origin)
     return _PackagedRun(checked.run_id, services, plan, places, now, checked.settings)
 

@@ -41,6 +41,7 @@ class ListedRun:
         cost_usd: Cost of its jobs and of their lost attempts; None if it is unknown.
         store: URI of its store.
         needs_client: Whether it continues only when a client drives it.
+        dropped: Number of items of maps that failed and that the run continued without.
     """
 
     run_id: str
@@ -52,6 +53,7 @@ class ListedRun:
     cost_usd: float | None
     store: str
     needs_client: bool
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,7 @@ def _read(store: ArtifactStore, run_id: str) -> ListedRun | None:
         cost_usd=outcome.counted_usd
         if outcome.counted_usd is not None
         else _cost_usd(outcome.cost_usd, total_lost(outcome.lost.values()).cost_usd),
+        dropped=outcome.dropped,
     )
 
 

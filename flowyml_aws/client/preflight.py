@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from flowyml_aws.client.preview import PlannedRun, bundle_limits, limits_of, plan_at
 from flowyml_aws.client.request import PlanRequest, RunRequest
@@ -57,6 +57,7 @@ class CheckedRequest:
 
     Attributes:
         graph: All steps, also those that are reused.
+        items: Values of the external inputs of items, by asset.
         code: Code that all jobs share.
         payloads: Pickled steps of each job, in plan order.
         notes: Notes on the code and the services, for the plan.
@@ -68,6 +69,7 @@ class CheckedRequest:
     settings: Settings
     services: RunServices
     graph: StepGraph
+    items: Mapping[str, Any]
     planned: PlannedRun
     code: RunCode
     payloads: Sequence[StepPayload]
@@ -147,6 +149,7 @@ def preflight(request: RunRequest) -> CheckedRequest:
         settings=settings,
         services=services,
         graph=pipeline.graph,
+        items=pipeline.items,
         planned=planned,
         code=code,
         payloads=made.payloads,

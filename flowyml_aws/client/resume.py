@@ -114,7 +114,7 @@ def _read(found: FoundRun, store: ArtifactStore) -> tuple[EarlierRun, set[str]]:
     results = driver.reports.results(succeeded)
     missing = _missing(store, (result.assets for result in results.values()))
     missing |= _damaged(found, store, driver.plan, results, _stopped_by_damage(driver, status))
-    finished = finished_jobs(results, missing)
+    finished = finished_jobs(driver.plan, results, missing)
     jobs = [job.name for job in driver.plan.jobs if job.name not in finished]
     specs = map_concurrently(
         lambda job: _spec(store, found.record, job), jobs, limit=STORE_REQUESTS

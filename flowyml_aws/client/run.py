@@ -6,21 +6,21 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowyml_aws.artifacts.errors import PickleRefusedError
 from flowyml_aws.artifacts.refs import ArtifactRef
-from flowyml_aws.artifacts.values import load_value
+from flowyml_aws.artifacts.transfer import load_values
 from flowyml_aws.client.mlflow_export import export_to_mlflow
 from flowyml_aws.client.notebook import live_cell
+from flowyml_aws.client.output_names import listed_assets, output_names
 from flowyml_aws.client.result import Outputs, PipelineResult, make_result
 from flowyml_aws.client.run_job import RunJob
 from flowyml_aws.client.savings import Savings, find_savings
-from flowyml_aws.core.errors import FlowymlError, RunNotFoundError
+from flowyml_aws.client.stored import StoredList, StoredOutput
+from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
-from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.termination import Terminated, end_after_cleanup
 from flowyml_aws.planning.limits import Limits
 from flowyml_aws.planning.plan import ExecutionPlan
@@ -28,6 +28,7 @@ from flowyml_aws.services.connect import find_run
 from flowyml_aws.submission.backend import JobState, LogLine
 from flowyml_aws.submission.compare import ComparedRun, Comparison, compare, facts_of
 from flowyml_aws.submission.driver import RunDriver
+from flowyml_aws.submission.job_names import find_jobs
 from flowyml_aws.submission.logged import RunLogged
 from flowyml_aws.submission.missing_output import (
     MissingOutput,
@@ -48,18 +49,9 @@ from flowyml_aws.submission.why import Reason, explain_step
 if TYPE_CHECKING:
     from flowyml_aws.report.data import RunReport
 
-__all__ = ["Run", "StoredOutput"]
+__all__ = ["Run", "StoredList", "StoredOutput"]
 
 Watcher = Callable[[RunStatus], None]
-
-
-@dataclass(frozen=True, slots=True)
-class StoredOutput:
-    """An output of a run that can be loaded."""
-
-    asset: str
-    step: str
-    ref: ArtifactRef
 
 
 class Run(ShownAsSheets):
@@ -238,6 +230,30 @@ class Run(ShownAsSheets):
             StoredOutput(asset, producers[asset], ref) for asset, ref in refs.read(names).items()
         ]
 
+    def listed(self, last: int | None = None) -> list[StoredOutput | StoredList]:
+        """Return the stored outputs in plan order, with one entry for all items of a list.
+
+        Args:
+            last: Maximum number, of which the last ones are returned; None for all.
+        """
+        status = self.status()
+        refs = RunRefs(status, self._driver.reports)
+        listed = listed_assets(status, refs)[-last if last else None :]
+        firsts = refs.read([each.stored[0] for each in listed])
+        return [
+            StoredOutput(each.asset, each.step, ref)
+            if each.items is None
+            else StoredList(
+                each.asset,
+                each.step,
+                ref,
+                len(each.stored),
+                each.items,
+                sum(map(refs.size_bytes, each.stored)),
+            )
+            for each, ref in zip(listed, firsts.values(), strict=True)
+        ]
+
     def missing(self) -> list[MissingOutput]:
         """Return the outputs that are not stored, with the reason, in plan order."""
         status = self.status()
@@ -332,21 +348,16 @@ class Run(ShownAsSheets):
         """Yield the log lines of the jobs.
 
         Args:
-            job: Name of a job, or None for all jobs in plan order.
+            job: Name of a job, or of a step, an item (`train[3]`) or a mapped step, whose jobs are
+                selected; None for all jobs in plan order.
             follow: Whether to continue until the jobs have ended. Meanwhile, a run that was
                 submitted by this object is driven, and a run that was attached is only polled.
 
         Raises:
             RunNotFoundError: The plan has no such job.
         """
-        names = [planned.name for planned in self.plan.jobs]
-        if job is not None and job not in names:
-            raise RunNotFoundError(
-                what=f"Run {self.id} has no job {job!r}",
-                why=f"its jobs are {', '.join(names)}",
-                fix=did_you_mean(job, names, "name one of them"),
-            )
-        selected = [job] if job is not None else names
+        found = self.plan.jobs if job is None else find_jobs(self.plan, job, self.id)
+        selected = [planned.name for planned in found]
         return self._follow_logs(selected) if follow else self._read_logs(selected)
 
     def _read_logs(self, jobs: Sequence[str]) -> Iterator[LogLine]:
@@ -389,19 +400,20 @@ class Run(ShownAsSheets):
         logged = RunLogged(self._driver.store, status)
         return make_result(status, outputs, refs, logged, first, time.time(), self.report)
 
-    def _load(self, asset: str, ref: ArtifactRef) -> Any:
+    def _load(self, refs: Mapping[str, ArtifactRef]) -> Mapping[str, Any]:
         store = self._driver.store
         allow_pickle = self._allow_pickle
         if allow_pickle is None:
             allow_pickle = is_own_run(store.uri, self.id)
         try:
-            return load_value(store, ref, asset, self._assets, allow_pickle=allow_pickle)
+            return load_values(store, refs, self._assets, allow_pickle=allow_pickle)
         except PickleRefusedError as error:
             if self._allow_pickle is not None:
                 raise
+            codecs = " or ".join(sorted({ref.codec for ref in refs.values()}))
             raise PickleRefusedError(
                 what=error.what,
-                why=f"it is stored as {ref.codec}, which can execute code when it is loaded, and "
+                why=f"it is stored as {codecs}, which can execute code when it is loaded, and "
                 f"this user did not start {self.id} on this machine",
                 fix="pass allow_pickle=True (`get --allow-pickle`), or set allow_pickle = true, if "
                 f"you trust everyone who can write to {store.uri}",
@@ -409,14 +421,11 @@ class Run(ShownAsSheets):
 
 
 def _outputs_of(
-    status: RunStatus, refs: RunRefs, load: Callable[[str, ArtifactRef], Any]
+    status: RunStatus,
+    refs: RunRefs,
+    load: Callable[[Mapping[str, ArtifactRef]], Mapping[str, Any]],
 ) -> Outputs:
-    names: dict[str, tuple[str, ...]] = {asset: (asset,) for asset in refs}
-    for step, assets in produced_assets(status).items():
-        if assets and all(asset in refs for asset in assets):
-            names.setdefault(step, assets)
-
     def explain(name: str) -> OutputNotFoundError:
         return output_not_found(name, status, refs)
 
-    return Outputs(names, lambda asset: load(asset, refs[asset]), explain)
+    return Outputs(output_names(status, refs), lambda assets: load(refs.read(assets)), explain)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core.maps import declared_name
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.history import read_times
 from flowyml_aws.submission.status import RunStatus
@@ -39,5 +40,6 @@ def find_savings(store: ArtifactStore, status: RunStatus) -> Savings | None:
     for times in read_times(store, status.pipeline):  # newest first
         for name, time in times.steps.items():
             durations.setdefault(name, time.duration_s)
-    known = [durations[name] for name in cached if name in durations]
+    names = map(declared_name, cached)  # items are recorded with the name of their step
+    known = [durations[name] for name in names if name in durations]
     return Savings(len(cached), len(known), sum(known))

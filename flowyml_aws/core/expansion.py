@@ -17,8 +17,8 @@ from flowyml_aws.core.binding import BoundCall, BoundStep
 from flowyml_aws.core.domains import Place, find_places
 from flowyml_aws.core.errors import DuplicateAssetError, FlowymlError, InvalidStepError
 from flowyml_aws.core.graph import StepGraph
-from flowyml_aws.core.maps import MapItem, item_name
-from flowyml_aws.core.step import Step
+from flowyml_aws.core.maps import item_name
+from flowyml_aws.core.step import MapItem, Step
 from flowyml_aws.core.step_grouping import StepGroup
 
 __all__ = ["Expansion", "expand"]

@@ -10,14 +10,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from flowyml_aws.core.errors import InvalidStepError
 
-if TYPE_CHECKING:
-    from flowyml_aws.core.step import Step
-
-__all__ = ["FailureRule", "MapItem", "StepMap", "declared_name", "item_name", "make_map"]
+__all__ = [
+    "FailureRule",
+    "StepMap",
+    "declared_name",
+    "item_name",
+    "make_map",
+    "short_names",
+]
 
 FailureRule = Literal["stop", "finish", "drop"]
 FAILURE_RULES: tuple[FailureRule, ...] = get_args(FailureRule)
@@ -50,21 +54,6 @@ class StepMap:
         return tuple(dict.fromkeys(name for row in self.rows or () for name in row))
 
 
-@dataclass(frozen=True, slots=True)
-class MapItem:
-    """The place of a step's item in its map.
-
-    Attributes:
-        step: The mapped step.
-        index: Position of the item, from 0.
-        on_failure: Rule of its map for failed items.
-    """
-
-    step: Step
-    index: int
-    on_failure: FailureRule = "finish"
-
-
 def item_name(name: str, index: int) -> str:
     """Return the name of one item of a mapped step or of one of its assets: `train[3]`."""
     return f"{name}[{index}]"
@@ -74,6 +63,17 @@ def declared_name(name: str) -> str:
     """Return the name of the mapped step of an item, or of its asset; other names remain."""
     stem, bracket, index = name.rpartition("[")
     return stem if bracket and index.endswith("]") and index[:-1].isdigit() else name
+
+
+def short_names(names: Iterable[str]) -> list[str]:
+    """Return names with one text for all items of a mapped step or asset: `model (40 items)`."""
+    items: dict[str, list[str]] = {}
+    for name in names:
+        items.setdefault(declared_name(name), []).append(name)
+    return [
+        members[0] if len(members) == 1 else f"{name} ({len(members):,} items)"
+        for name, members in items.items()
+    ]
 
 
 def make_map(

@@ -13,13 +13,13 @@ from flowyml_aws.core.additions import addition_problems, as_additions
 from flowyml_aws.core.auto_resources import DeclaredResources, declared_minimum
 from flowyml_aws.core.environment import environment_problems
 from flowyml_aws.core.errors import FlowymlError, InvalidStepError, OutputMismatchError
-from flowyml_aws.core.maps import FailureRule, MapItem, StepMap, make_map
+from flowyml_aws.core.maps import FailureRule, StepMap, make_map
 from flowyml_aws.core.resources import ResourceRequirements
 from flowyml_aws.core.secret_references import secret_problems
 from flowyml_aws.core.spot import SPOT_RULES, SpotRule, with_spot
 from flowyml_aws.core.time_spans import TimeSpan, seconds_of
 
-__all__ = ["Step", "step"]
+__all__ = ["MapItem", "Step", "step"]
 
 CacheRule = bool | str | Callable[..., Any]
 _CACHE_RULES = ("code_hash", "input_hash")
@@ -27,6 +27,21 @@ _CACHE_RULES = ("code_hash", "input_hash")
 
 class _TakesSteps(Protocol):
     def add_step(self, step: Step) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class MapItem:
+    """The place of a step's item in its map.
+
+    Attributes:
+        step: The mapped step.
+        index: Position of the item, from 0.
+        on_failure: Rule of its map for failed items.
+    """
+
+    step: Step
+    index: int
+    on_failure: FailureRule = "finish"
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +98,13 @@ class Step:
     stop_idle_gpu: TimeSpan | None = None
 
     def __post_init__(self) -> None:
+        if self.item is None:  # an item is made from a step that was checked
+            self._check()
+        for name in (*functools.WRAPPER_ASSIGNMENTS, "__wrapped__"):
+            value = self.func if name == "__wrapped__" else getattr(self.func, name, None)
+            object.__setattr__(self, name, value)
+
+    def _check(self) -> None:
         if not callable(self.func):
             raise self._invalid("func", self.func, "a function")
         if not isinstance(self.name, str) or not self.name:
@@ -98,9 +120,6 @@ class Step:
                 raise self._invalid(
                     argument, getattr(self, argument), "a string, or a list of strings"
                 )
-        for name in (*functools.WRAPPER_ASSIGNMENTS, "__wrapped__"):
-            value = self.func if name == "__wrapped__" else getattr(self.func, name, None)
-            object.__setattr__(self, name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.func(*args, **kwargs)

@@ -3,6 +3,7 @@
 The exit code reports the outcome (see `exit_codes`).
 
 Environment: `FLOWYML_ATTEMPT`, or Batch's `AWS_BATCH_JOB_ATTEMPT`, is the attempt number, from 1;
+`AWS_BATCH_JOB_ARRAY_INDEX` is the index of a child of an array job;
 `FLOWYML_ATTEMPTS_BEFORE` is the number of attempts before the job moved to its machine;
 `FLOWYML_MOVES_ON` lists the causes of failures for which it moves to another one;
 `FLOWYML_REPETITIONS` has the repetitions of the job, and of those whose assets it reads, by job;
@@ -46,7 +47,7 @@ from flowyml_aws.runtime.meters.machine import MachineMeter
 from flowyml_aws.runtime.platform import Platform
 from flowyml_aws.runtime.result import JobResult
 from flowyml_aws.runtime.spec import STORE_WAIT_S
-from flowyml_aws.runtime.specs import SpecArgument
+from flowyml_aws.runtime.specs import parse_argument
 from flowyml_aws.runtime.time_limit import GRACE_S
 from flowyml_aws.runtime.user import drop_root
 from flowyml_aws.scripts import PROGRAM_VARIABLE
@@ -56,11 +57,12 @@ _LINGER_S = 300.0
 
 
 def main(arguments: list[str]) -> int:
-    """Run the job of a `SpecArgument` and return the exit code."""
+    """Run the job of a runner's argument (see `specs`), and return the exit code."""
     if len(arguments) != 1:
         say(
             "usage: python -m flowyml_aws.job "
-            "<uri of a pack of specs>#sha256=<digest>,bytes=<offset>+<size>"
+            "<uri of a pack of specs>#sha256=<digest>,bytes=<offset>+<size>, "
+            "or <uri of the index of an array>#sha256=<digest>"
         )
         return BAD_INPUT
     os.environ.pop(PROGRAM_VARIABLE, None)  # of a job that started this one
@@ -95,7 +97,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(argument: str, interruption: Interruption, platform: Platform) -> int:
-    place = SpecArgument.parse(argument)
+    place = parse_argument(argument, os.environ)
     store = _open_store(place.store, STORE_WAIT_S)
     spec = place.read(store)
     if spec.store_wait_s != STORE_WAIT_S:

@@ -87,9 +87,12 @@ def _variables(
     client: ClientEnvironment,
 ) -> Iterator[str]:
     reader = VariableReader()
+    read: dict[str, Sequence[str]] = {}  # by mapped step: its items have the same code
     users: dict[str, list[str]] = {}
     for step in steps:
-        for name in reader.read_by(step):
+        if step.declared_name not in read:
+            read[step.declared_name] = tuple(reader.read_by(step))
+        for name in read[step.declared_name]:
             if name in client.variables and name not in environments[step.name]:
                 users.setdefault(name, []).append(step.name)
     for name in sorted(users):

@@ -152,11 +152,15 @@ class Alternatives:
         self._selectors: dict[tuple[str, frozenset[str], str | None], Selector] = {}
         self._positions: dict[_Place, int] = {}
         self._moves: dict[_Place, dict[Cause, int]] = {}
+        self._first_moves: dict[tuple[str, Needs], dict[Cause, int]] = {}
 
     def moves_of(self, backend: str, needs: Needs) -> dict[Cause, int]:
         """Return the positions of the alternatives of a job, by cause."""
-        here = self._select(backend, needs, frozenset())
-        return {} if here is None else self._moves_from(_place(backend, needs, here), here)
+        if (backend, needs) not in self._first_moves:
+            here = self._select(backend, needs, frozenset())
+            moves = {} if here is None else self._moves_from(_place(backend, needs, here), here)
+            self._first_moves[backend, needs] = moves
+        return self._first_moves[backend, needs]
 
     def added_to(self, plan: ExecutionPlan) -> ExecutionPlan:
         """Return the plan with the alternatives that its jobs refer to."""

@@ -11,8 +11,9 @@ from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.tables import InTable
 from flowyml_aws.core.amounts import usd
-from flowyml_aws.core.maps import FailureRule
+from flowyml_aws.core.maps import FailureRule, short_names
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
+from flowyml_aws.planning.job_rows import job_names_text, job_rows, rows_by_job
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.placement import Origin
 from flowyml_aws.planning.targets import PriceBasis
@@ -193,12 +194,15 @@ class ReusedStep(Document):
         run_id: Run that produced the assets; None if this run does not need them.
         assets: Refs of the assets that are stored.
         skipped: Assets that do not exist because the step was skipped in that run, with the cause.
+        dropped: Assets that do not exist because an item of a map failed in that run, with the
+            cause.
     """
 
     produces: tuple[str, ...]
     run_id: str | None = None
     assets: dict[str, ArtifactRef] = Field(default_factory=dict)
     skipped: dict[str, str] = Field(default_factory=dict)
+    dropped: dict[str, str] = Field(default_factory=dict)
 
 
 class Variant(Document):
@@ -321,17 +325,19 @@ class ExecutionPlan(Document, ShownAsSheets):
         return None if None in prices else sum(price for price in prices if price is not None)
 
     def _sheets(self) -> list[Sheet]:
+        table = job_rows(self.jobs, lambda job: (job.needs, job.target, job.offers))
+        of_job = rows_by_job(table)
         rows = [
             (
-                job.name,
-                " → ".join(job.steps),
-                str(job.needs),
-                job.instance_type or "",
-                "" if job.price_usd_hour is None else usd(job.price_usd_hour),
-                job.target,
-                ", ".join(job.after),
+                row.title,
+                " → ".join(row.steps),
+                str(row.first.needs),
+                row.first.instance_type or "",
+                "" if row.first.price_usd_hour is None else usd(row.first.price_usd_hour),
+                row.first.target,
+                job_names_text(dict.fromkeys(p for job in row.jobs for p in job.after), of_job),
             )
-            for job in self.jobs
+            for row in table
         ]
         columns = ("job", "steps", "needs", "instance type", "per hour", "target", "waits for")
         lines = [f"note: {note}" for note in self.notes]
@@ -340,6 +346,6 @@ class ExecutionPlan(Document, ShownAsSheets):
             cost = "" if cost_usd is None else f"{usd(cost_usd)}, "
             lines.insert(0, f"expected: {cost}{self.estimate.wall_s:,.0f} s")
         if self.reused:
-            lines.insert(0, f"cached, not run: {', '.join(self.reused)}")
+            lines.insert(0, f"cached, not run: {', '.join(short_names(self.reused))}")
         title = f"plan of {self.pipeline} on {self.backend}"
         return [Sheet(title, columns, rows, frozenset({4}), tuple(lines))]

@@ -25,6 +25,7 @@ from flowyml_aws.report.data import (
 )
 from flowyml_aws.report.failures import failure_entries
 from flowyml_aws.report.logs import log_ends
+from flowyml_aws.report.maps import read_maps
 from flowyml_aws.report.preview import preview_of
 from flowyml_aws.report.timeline import (
     estimated_segments,
@@ -50,7 +51,9 @@ from flowyml_aws.submission.status import (
     RunStatus,
     client_warning,
     gpu_notes,
+    item_notes,
     machine_notes,
+    missing_items,
     value_notes,
 )
 from flowyml_aws.submission.times import split_wait
@@ -109,7 +112,10 @@ def collect(driver: RunDriver, now: float) -> RunReport:
     reading = _read(driver, now)
     origin = read_origin(driver.store, driver.record.run_id)
     advice = advice_entries(reading.plan, read_times(driver.store, driver.record.pipeline))
-    return make_report(reading).model_copy(update={"origin": origin, "advice": advice})
+    maps = read_maps(driver.store, reading.status, origin)
+    return make_report(reading).model_copy(
+        update={"origin": origin, "advice": advice, "maps": maps}
+    )
 
 
 def make_report(reading: Reading) -> RunReport:
@@ -120,6 +126,8 @@ def make_report(reading: Reading) -> RunReport:
     notes = [
         *limit_notes(status),
         *gpu_notes(status, reading.now),
+        *item_notes(status),
+        *missing_items(status),
         *plan.notes,
         *map(str, status.moves),
         *machine_notes(status),
@@ -294,6 +302,7 @@ def _job(reading: Reading, view: JobView, ends: Mapping[str, float]) -> JobEntry
         name=job.name,
         group=job.group,
         steps=job.steps,
+        mapped=job.mapped,
         after=job.after,
         edges=_edges(job),
         state=view.state,

@@ -25,8 +25,10 @@ __all__ = [
     "Curves",
     "FailureEntry",
     "Fix",
+    "ItemEntry",
     "JobEntry",
     "LogEnds",
+    "MapEntry",
     "Preview",
     "RunReport",
     "Segment",
@@ -215,6 +217,43 @@ class StepEntry(Document):
         return self.ended_at - self.started_at
 
 
+class ItemEntry(Document):
+    """An item of a mapped step.
+
+    Attributes:
+        name: Name of its step: `train[3]`.
+        job: Job that runs it; None if its outputs are reused.
+        duration_s: Seconds that it ran; None until it has ended.
+        reason: Reason of its state in one line, or None.
+        parameters: Values of its parameters as text, by name.
+        metrics: Last value of each metric that it has logged.
+    """
+
+    name: str
+    job: str | None
+    state: StepState
+    is_dropped: bool = False
+    duration_s: float | None = None
+    reason: str | None = None
+    parameters: dict[str, str] = Field(default_factory=dict)
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+
+class MapEntry(Document):
+    """A mapped step of the run.
+
+    Attributes:
+        text: Number of items in each state.
+        required: Number of items that must not be dropped.
+        items: Items in order.
+    """
+
+    name: str
+    text: str
+    required: int
+    items: tuple[ItemEntry, ...]
+
+
 class JobEntry(Document):
     """A job of the run.
 
@@ -234,11 +273,13 @@ class JobEntry(Document):
             did not record its phases.
         curves: Use of the machine, or None if it was not measured.
         log: Log of the newest attempt, or None if it has not started.
+        mapped: Mapped steps whose items the job runs.
     """
 
     name: str
     group: str | None = None
     steps: tuple[str, ...]
+    mapped: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     edges: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     state: JobState
@@ -348,7 +389,8 @@ class RunReport(Document):
         lost: Attempts that were lost.
         cost_limit: Cost limit and counted cost; None without a limit, or on this machine.
         failures: Failures in plan order.
-        notes: Notes on moves, machines, values and the plan.
+        maps: Mapped steps.
+        notes: Notes on moves, machines, values, items and the plan.
         shortened: Sentences on content that the report leaves out.
         advice: Advice on the requests of jobs that were measured.
         comparison: Comparison with another run, or None.
@@ -375,6 +417,7 @@ class RunReport(Document):
     jobs: tuple[JobEntry, ...] = ()
     steps: tuple[StepEntry, ...] = ()
     assets: tuple[AssetEntry, ...] = ()
+    maps: tuple[MapEntry, ...] = ()
     notes: tuple[str, ...] = ()
     shortened: tuple[str, ...] = ()
     advice: tuple[AdviceEntry, ...] = ()

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.core.maps import declared_name
+from flowyml_aws.planning.job_rows import JobRow, job_rows, rows_by_job
+from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.report.data import JobEntry
 from flowyml_aws.submission.backend import JobState
 
@@ -70,22 +72,42 @@ def plan_outline(plan: ExecutionPlan, machines: Mapping[str, str]) -> list[Node]
         plan: The plan.
         machines: Machine of each job as text; empty on this machine.
     """
-    inputs = {a: None for job in plan.jobs for a, source in job.reads.items() if source is None}
+    rows = job_rows(plan.jobs, lambda job: machines[job.name])
+    of_job = rows_by_job(rows)
+    inputs = dict.fromkeys(
+        declared_name(asset)
+        for job in plan.jobs
+        for asset, source in job.reads.items()
+        if source is None
+    )
     nodes = [
         Node(f"input {asset}", _cut(asset), ("external input",), "", {}, None) for asset in inputs
     ]
-    has_steps = sum(len(job.steps) for job in plan.jobs) <= _MAX_STEPS
-    for job in plan.jobs:
-        steps = tuple(f"{number}. {_cut(step)}" for number, step in enumerate(job.steps, 1))
-        machine = (machines[job.name],) if machines[job.name] else ()
-        lines = steps if has_steps else (f"{len(steps)} steps",)
-        after: dict[str, tuple[str, ...]] = {f"job {source}": ("after",) for source in job.after}
-        for asset, source in job.reads.items():
-            key = f"input {asset}" if source is None else f"job {source}"
-            known = after.get(key, ())
-            after[key] = (*(() if known == ("after",) else known), *((asset,) if source else ()))
-        nodes.append(Node(f"job {job.name}", _cut(job.name), (*machine, *lines), "", after, None))
+    has_steps = sum(len(row.steps) for row in rows) <= _MAX_STEPS
+    for row in rows:
+        steps = tuple(f"{number}. {_cut(step)}" for number, step in enumerate(row.steps, 1))
+        machine = machines[row.first.name]
+        lines = ((machine,) if machine else ()) + (steps if has_steps else (f"{len(steps)} steps",))
+        after = _after(row, of_job)
+        nodes.append(Node(f"job {row.title}", _cut(row.title), lines, "", after, None))
     return nodes
+
+
+def _after(
+    row: JobRow[PlannedJob], rows: Mapping[str, JobRow[PlannedJob]]
+) -> dict[str, tuple[str, ...]]:
+    """Return the assets that jobs read from each node, or `after` if they only wait for it."""
+    after: dict[str, tuple[str, ...]] = {
+        f"job {rows[source].title}": ("after",) for job in row.jobs for source in job.after
+    }
+    for job in row.jobs:
+        for asset, source in job.reads.items():
+            name = declared_name(asset)
+            key = f"input {name}" if source is None else f"job {rows[source].title}"
+            known = after.get(key, ())
+            new = (name,) if source and name not in known else ()
+            after[key] = (*(() if known == ("after",) else known), *new)
+    return after
 
 
 def _node(name: str, jobs: Sequence[JobEntry], keys: Mapping[str, str]) -> Node:

@@ -20,6 +20,7 @@ from flowyml_aws.report.data import (
 )
 from flowyml_aws.report.logged import FittedLogged, curve_count, fit_logged, metric_rows
 from flowyml_aws.report.logs import END_BYTES
+from flowyml_aws.report.maps import dropped_text, fewer_assets, fewer_failures, lanes, map_tables
 from flowyml_aws.report.outline import MAX_NODES, Node, outline
 from flowyml_aws.report.rendering import packed_json, render
 from flowyml_aws.report.thinning import (
@@ -36,7 +37,7 @@ __all__ = ["MAX_ROWS", "to_html"]
 
 MAX_ROWS = 2000
 """Jobs, and values, with a row of their own. Others are only counted."""
-_SCRIPTS = ("base.js", "keyboard.js", "graph.js", "report.js")
+_SCRIPTS = ("base.js", "keyboard.js", "graph.js", "report.js", "maps.js")
 _ENTRIES_PER_PART = 25
 _MAX_FAILURES, _MAX_NOTES, _MAX_REASON, _MAX_METRICS = 50, 50, 1000, 200
 
@@ -63,11 +64,15 @@ def to_html(report: RunReport, watched: bool = False) -> str:
         for job in jobs
     ]
     shown = sorted(jobs, key=lambda job: order[job.name])
-    nodes = outline(report.jobs)
+    rows = lanes(report.jobs)
+    nodes = outline(rows)
     images, omitted_images = fit_images(report.assets, logged.image_bytes)
     assets = _assets_by_step(images)
     details = [_job_details(report, job, curves, assets) for job in shown]
-    metrics = list(metric_rows(report.steps))
+    items = {item.name for each in report.maps for item in each.items}  # have a table of their own
+    metrics = list(metric_rows([step for step in report.steps if step.name not in items]))
+    failures = fewer_failures(report.failures, report.jobs)
+    values = fewer_assets(report)
     return render(
         "report.html",
         scripts=(*_SCRIPTS, *(("watch.js",) if watched else ())),
@@ -75,8 +80,9 @@ def to_html(report: RunReport, watched: bool = False) -> str:
         report=report,
         jobs=shown,
         entries_per_part=_ENTRIES_PER_PART,
-        assets=report.assets[:MAX_ROWS],
-        failures=[_shortened_failure(failure) for failure in report.failures[:_MAX_FAILURES]],
+        assets=values[:MAX_ROWS],
+        dropped=dropped_text(report),
+        failures=[_shortened_failure(failure) for failure in failures[:_MAX_FAILURES]],
         steps=_steps_by_job(report, shown),
         cached=[step for step in report.steps if step.job is None][:MAX_ROWS],
         groups=_groups(report) if len(report.jobs) > len(shown) else [],
@@ -87,7 +93,8 @@ def to_html(report: RunReport, watched: bool = False) -> str:
             *_shortened(report, log_bytes, points, nodes, shown, omitted_images),
             *_shortened_logged(logged, len(metrics)),
         ],
-        overview=packed_json(_overview(report, shown, nodes)),
+        overview=packed_json(_overview(report, shown, rows[:MAX_ROWS], nodes)),
+        map_tables=[packed_json(table) for table in map_tables(report)],
         parts=_packed_parts(details),
         comparison=comparison_sheets(report.comparison) if report.comparison else (),
         metrics=metrics[:_MAX_METRICS],
@@ -198,11 +205,12 @@ def _shortened(
             f"Rows for {len(shown):,} of {len(report.jobs):,} jobs, failed ones first. The table "
             "of all jobs counts the others."
         )
-    if len(report.assets) > MAX_ROWS:
-        sentences.append(f"Rows for {MAX_ROWS:,} of {len(report.assets):,} values.")
-    if len(report.failures) > _MAX_FAILURES:
+    if (values := len(fewer_assets(report))) > MAX_ROWS:
+        sentences.append(f"Rows for {MAX_ROWS:,} of {values:,} values.")
+    failures = min(_MAX_FAILURES, len(fewer_failures(report.failures, report.jobs)))
+    if len(report.failures) > failures:
         count = len(report.failures)
-        sentences.append(f"{_MAX_FAILURES} of {count:,} failures; the jobs have the others.")
+        sentences.append(f"{failures} of {count:,} failures; the jobs have the others.")
     if log_bytes < END_BYTES:
         sentences.append(f"Logs: the first and the last {log_bytes / 1024:,.0f} KiB of each.")
     if any(job.curves is not None and _points(job) > points for job in shown):
@@ -230,10 +238,23 @@ def _points(job: JobEntry) -> int:
     return max((len(each.low) for each in series), default=0)
 
 
-def _overview(report: RunReport, jobs: Sequence[JobEntry], nodes: Sequence[Node]) -> dict[str, Any]:
-    """Return the data of the timeline and the graph."""
+def _overview(
+    report: RunReport, shown: Sequence[JobEntry], jobs: Sequence[JobEntry], nodes: Sequence[Node]
+) -> dict[str, Any]:
+    """Return the data of the timeline and the graph.
+
+    Args:
+        report: The report.
+        shown: Jobs with a row of their own.
+        jobs: Rows of the timeline: jobs, and one for all jobs of a map.
+        nodes: Boxes of the graph.
+    """
     kinds = list(SegmentKind)
+    positions = {job.name: position for position, job in enumerate(shown)}
+    maps = {entry.name: position for position, entry in enumerate(report.maps)}
     return {
+        "rows": [positions.get(job.name, -1) for job in jobs],
+        "maps": [maps.get(job.mapped[0], -1) if job.mapped else -1 for job in jobs],
         "kinds": [kind.value for kind in kinds],
         "jobs": [job.name for job in jobs],
         "states": [job.state.value for job in jobs],

@@ -3,14 +3,18 @@
 A listing returns the keys of 1,000 objects, but not their contents. So a job that has committed
 its result also creates an empty object whose key contains the summary: compressed JSON in base64.
 The result is the truth; the summary only saves requests to look at runs of many jobs.
+
+The number after the attempt is the format: 1, or 2 if the items of a map had to be shortened to
+columns (`summary_columns`). A client that can't read a format reads the result.
 """
 
 from __future__ import annotations
 
 import base64
+import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from pydantic import Field, ValidationError
@@ -18,6 +22,7 @@ from pydantic import Field, ValidationError
 from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.runtime.peaks import StepPeaks
 from flowyml_aws.runtime.result import JobResult, StepFailure, StepReport, failure_reason
+from flowyml_aws.runtime.summary_columns import from_columns, to_columns
 
 __all__ = ["JobSummary"]
 
@@ -26,7 +31,9 @@ __all__ = ["JobSummary"]
 _MAX_NAME = 700
 _PART = 200  # file systems accept 255 bytes between slashes
 _TEXT = 200  # characters of a message
-_NAME = re.compile(r"(?P<state>succeeded|failed)\.(?P<attempt>\d+)\.1/(?P<data>[A-Za-z0-9_/-]+)")
+_NAME = re.compile(
+    r"(?P<state>succeeded|failed)\.(?P<attempt>\d+)\.(?P<format>[12])/(?P<data>[A-Za-z0-9_/-]+)"
+)
 # Strings that most summaries contain. A change of them changes the format, whose number is 1.
 _DICTIONARY = (
     b'"failure":{"kind":"ValueError","message":"ml.m5.large"reason":"its step was skipped'
@@ -86,22 +93,26 @@ class JobSummary(Document):
     def to_name(self) -> str | None:
         """Return the summary as the end of a key; None if it is too long for one.
 
-        Long messages are cut off, and tracebacks are left out; the peaks too, if it is too long
-        with them.
+        Long messages are cut off, and tracebacks are left out. If it is too long, the peaks are
+        left out, too, and the times of many items are rounded to a tenth of a second.
         """
-        shortened = self._shortened()
-        without_peaks = shortened.model_copy(update={"peaks": {}})
-        return shortened._packed() or without_peaks._packed()
+        for format_number, data in self._shortened()._forms():
+            compressor = zlib.compressobj(level=9, wbits=-15, zdict=_DICTIONARY)
+            packed = compressor.compress(data) + compressor.flush()
+            text = base64.urlsafe_b64encode(packed).decode().rstrip("=")
+            if len(text) <= _MAX_NAME:
+                parts = (text[start : start + _PART] for start in range(0, len(text), _PART))
+                return f"{self.state}.{self.attempt}.{format_number}/{'/'.join(parts)}"
+        return None
 
-    def _packed(self) -> str | None:
-        data = self.model_dump_json(exclude_defaults=True).encode()
-        compressor = zlib.compressobj(level=9, wbits=-15, zdict=_DICTIONARY)
-        packed = compressor.compress(data) + compressor.flush()
-        text = base64.urlsafe_b64encode(packed).decode().rstrip("=")
-        if len(text) > _MAX_NAME:
-            return None
-        parts = (text[start : start + _PART] for start in range(0, len(text), _PART))
-        return f"{self.state}.{self.attempt}.1/{'/'.join(parts)}"
+    def _forms(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the number of a format and the JSON, the exact one first."""
+        yield 1, self.model_dump_json(exclude_defaults=True).encode()
+        data = self.model_dump_json(exclude_defaults=True, exclude={"peaks"}).encode()
+        yield 1, data
+        for step_ms in _PRECISIONS_MS:
+            columns = to_columns(json.loads(data), step_ms)
+            yield 2, json.dumps(columns, separators=(",", ":"), ensure_ascii=False).encode()
 
     @classmethod
     def from_name(cls, name: str) -> JobSummary | None:
@@ -114,7 +125,10 @@ class JobSummary(Document):
             packed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
             decompressor = zlib.decompressobj(wbits=-15, zdict=_DICTIONARY)
             data = decompressor.decompress(packed, _MAX_JSON)
-            summary = cls.model_validate_json(data)
+            if match["format"] == "2":
+                summary = cls.model_validate(from_columns(json.loads(data)))
+            else:
+                summary = cls.model_validate_json(data)
         except (ValueError, zlib.error, ValidationError):
             return None
         is_same = (summary.state, str(summary.attempt)) == (match["state"], match["attempt"])
@@ -130,6 +144,7 @@ class JobSummary(Document):
         )
 
 
+_PRECISIONS_MS = (1, 100)
 _MAX_JSON = 64 * 1024  # a key of 1,024 bytes could expand to more than is useful
 
 

@@ -14,6 +14,13 @@ from flowyml_aws.core.sheets import Sheet, ShownAsSheets
 from flowyml_aws.core.visible import visible
 from flowyml_aws.planning.wording import time_text
 from flowyml_aws.runtime.result import StepState
+from flowyml_aws.submission.compared_maps import (
+    fold_items,
+    joined_digest,
+    joined_number,
+    joined_range,
+    joined_text,
+)
 from flowyml_aws.submission.logged import RunLogged
 from flowyml_aws.submission.missing_output import produced_assets
 from flowyml_aws.submission.refs import RunRefs
@@ -210,10 +217,10 @@ def facts_of(store: ArtifactStore, status: RunStatus, reports: JobReports) -> Co
     values: dict[Key, Value] = {}
     produced = {asset for assets in produced_assets(status).values() for asset in assets}
     values.update(_of_keys(keys, produced))
-    for asset, ref in RunRefs(status, reports).read().items():
-        values[Kind.OUTPUT, None, asset] = ref.identity
-    for step, metrics in RunLogged(store, status).metrics.items():
-        values.update({(Kind.METRIC, step, name): value for name, value in metrics.items()})
+    outputs = {asset: ref.identity for asset, ref in RunRefs(status, reports).read().items()}
+    for asset, identity in fold_items(outputs, status.maps, joined_digest).items():
+        values[Kind.OUTPUT, None, asset] = identity
+    values.update(_of_metrics(RunLogged(store, status).metrics, status))
     values.update(_of_steps(status))
     return ComparedRun(
         run_id=status.run_id,
@@ -270,20 +277,41 @@ def _of_key(key: StepKey, produced: set[str]) -> Iterator[tuple[Kind, str, Value
             yield Kind.INPUT, asset, identity
 
 
+def _of_metrics(
+    metrics: Mapping[str, Mapping[str, float]], status: RunStatus
+) -> Iterator[tuple[Key, Value]]:
+    by_name: dict[str, dict[str, float | str]] = {}
+    for step, values in metrics.items():
+        for name, value in values.items():
+            by_name.setdefault(name, {})[step] = value
+    for name, of_steps in by_name.items():
+        for step, last in fold_items(of_steps, status.maps, joined_range).items():
+            yield (Kind.METRIC, step, name), last
+
+
 def _of_steps(status: RunStatus) -> Iterator[tuple[Key, Value]]:
-    for name, report in status.steps.items():
-        yield (Kind.STATE, name, ""), report.state.value
+    progress = status.progress
+    states = {name: report.state.value for name, report in status.steps.items()}
+    for name, state in fold_items(states, status.maps, joined_text).items():
+        yield (Kind.STATE, name, ""), progress[name].text if name in progress else state
+    machines: dict[str, str] = {}
+    times: dict[str, float] = {}
+    costs: dict[str, float] = {}
     for view in status.jobs:
         offer = view.ran_on or next(iter(view.job.offers), None)
         for report in view.steps:
             if view.instance_type is not None and report.started_at is not None:
-                yield (Kind.MACHINE, report.name, ""), view.instance_type
+                machines[report.name] = view.instance_type
             if report.state not in (StepState.SUCCEEDED, StepState.FAILED):
                 continue
-            yield (Kind.TIME, report.name, ""), report.duration_s
+            times[report.name] = report.duration_s
             if offer is not None and offer.price_usd_hour is not None:
-                cost_usd = offer.price_usd_hour * report.duration_s / 3600
-                yield (Kind.COST, report.name, ""), cost_usd
+                costs[report.name] = offer.price_usd_hour * report.duration_s / 3600
+    for name, text in fold_items(machines, status.maps, joined_text).items():
+        yield (Kind.MACHINE, name, ""), text
+    for kind, numbers in ((Kind.TIME, times), (Kind.COST, costs)):
+        for name, number in fold_items(numbers, status.maps, joined_number).items():
+            yield (kind, name, ""), number
 
 
 def _steps_in_order(*runs: Iterable[Key]) -> dict[str | None, int]:

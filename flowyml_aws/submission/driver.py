@@ -43,12 +43,13 @@ from flowyml_aws.submission.moves import CAPACITY_WAIT_S, Move, MoveRecords, mac
 from flowyml_aws.submission.record import RunOutcome, RunRecord, RunState, read_outcome
 from flowyml_aws.submission.repeater import Repeater
 from flowyml_aws.submission.reports import JobReports
-from flowyml_aws.submission.status import JobView, RunStatus
+from flowyml_aws.submission.status import JobView, RunStatus, dropped_items
 from flowyml_aws.submission.times import JobTimes
 
 __all__ = ["RunDriver"]
 
 _UNKNOWN = JobStatus(JobState.LOST)
+_MAX_NAMES = 5  # jobs that a reason names
 
 
 @dataclass
@@ -406,7 +407,9 @@ class RunDriver:
         failed = [p for p in job.after if p in self._ended and self._ended[p].state in failures]
         if not failed:
             return None
-        return JobView(job, JobState.BLOCKED, reason=f"{', '.join(failed)} did not succeed")
+        more = f" and {len(failed) - _MAX_NAMES:,} more" if failed[_MAX_NAMES:] else ""
+        names = ", ".join(failed[:_MAX_NAMES])
+        return JobView(job, JobState.BLOCKED, reason=f"{names}{more} did not succeed")
 
     def _make_status(self, statuses: Mapping[str, JobStatus]) -> RunStatus:
         views = dict(self._ended)
@@ -431,6 +434,7 @@ class RunDriver:
             moves=tuple(self._mover.records.known),
             lost=self._lost_attempts(),
             times=dict(self._times),
+            maps=self.plan.maps,
         )
         return self._with_end(self._costs.with_costs(self.plan, run_status, self.clock()))
 
@@ -480,6 +484,7 @@ class RunDriver:
                 ended=dict(status.ended),
                 counted_usd=status.counted_usd,
                 cost_limit=status.cost_limit,
+                dropped=dropped_items(status),
             )
             if self.store.create(self.layout.outcome, outcome.to_json()):
                 self._may_leave_jobs = True

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from flowyml_aws.core.errors import UserError
+from flowyml_aws.core.maps import declared_name, item_name
 from flowyml_aws.core.spelling import nearest
 from flowyml_aws.runtime.result import StepReport, StepState
+from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.map_progress import cause_of
 from flowyml_aws.submission.status import JobView, RunStatus
 
 __all__ = [
@@ -20,7 +23,15 @@ __all__ = [
 ]
 
 _MAX_NAMES = 20
-_VERBS = {"not made yet": "is", "skipped": "was", "not stored": "is", "not produced": "was"}
+_FAILED = (StepState.FAILED, StepState.NOT_RUN)
+_LEFT_OUT = ("skipped", "dropped")
+_VERBS = {
+    "not made yet": "is",
+    "skipped": "was",
+    "dropped": "was",
+    "not stored": "is",
+    "not produced": "was",
+}
 
 
 class OutputNotFoundError(UserError, KeyError):
@@ -32,7 +43,7 @@ class MissingOutput:
     """An asset of a run without a stored value.
 
     Attributes:
-        state: `not made yet`, `skipped`, `not stored` or `not produced`.
+        state: `not made yet`, `skipped`, `dropped`, `not stored` or `not produced`.
     """
 
     asset: str
@@ -77,20 +88,60 @@ def output_not_found(name: str, status: RunStatus, stored: Collection[str]) -> O
             what = f"Output {name!r} of run {status.run_id} {_VERBS[each.state]} {each.state}"
             return OutputNotFoundError(what, each.why, each.fix)
     listed = f"list them with `flowyml-aws get {status.run_id}`"
-    if name in produced:
+    for items in _lists_of(name, status):
+        absent = [missing[item] for item in items if item in missing]
+        if absent:
+            return _incomplete(name, items, absent, status.run_id)
+    if name in produced or name in status.maps:
         return OutputNotFoundError(
             what=f"Step {name!r} of run {status.run_id} has no outputs",
             why="it declares none",
             fix=f"name an output of another step; {listed}",
         )
-    known = [*produced, *(asset for assets in produced.values() for asset in assets)]
-    near = list(dict.fromkeys(nearest(name, known)))
-    more = f" and {len(stored) - _MAX_NAMES} more" if len(stored) > _MAX_NAMES else ""
-    names = ", ".join(list(stored)[:_MAX_NAMES]) or "(none)"
+    if (lists := _lists_of(declared_name(name), status)) and name != declared_name(name):
+        return OutputNotFoundError(
+            what=f"Run {status.run_id} has no output {name!r}",
+            why=f"the items of {declared_name(name)!r} are {lists[0][0]} to {lists[0][-1]}",
+            fix="name one of them",
+        )
+    known = dict.fromkeys([*produced, *(asset for assets in produced.values() for asset in assets)])
+    if status.maps:  # items are too many, and too similar
+        known = dict.fromkeys(map(declared_name, known))
+    near = nearest(name, list(known))
+    names = list(dict.fromkeys(map(declared_name, stored)) if status.maps else stored)
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    shown = ", ".join(names[:_MAX_NAMES]) or "(none)"
     return OutputNotFoundError(
         what=f"Run {status.run_id} has no output {name!r}",
-        why=f"no asset and no step has this name; the stored outputs are {names}{more}",
+        why=f"no asset and no step has this name; the stored outputs are {shown}{more}",
         fix=f"did you mean {' or '.join(map(repr, near))}?" if near else listed,
+    )
+
+
+def _lists_of(name: str, status: RunStatus) -> list[list[str]]:
+    """Return the assets of the items of a mapped step, for each output, or of an asset of one."""
+    return [
+        [item_name(asset, index) for index in range(planned.items)]
+        for step, planned in status.maps.items()
+        for asset in planned.outputs
+        if name in (step, asset) and planned.items
+    ]
+
+
+def _incomplete(
+    name: str, items: Sequence[str], absent: Sequence[MissingOutput], run_id: str
+) -> OutputNotFoundError:
+    """Return the error for a list of which items are missing."""
+    # An item that is missing for another reason than a failure of its own is the reason.
+    first = next((each for each in absent if each.state not in _LEFT_OUT), absent[0])
+    if len(absent) == len(items):
+        what = f"Output {name!r} of run {run_id} {_VERBS[first.state]} {first.state}"
+        return OutputNotFoundError(what, first.why, first.fix)
+    return OutputNotFoundError(
+        what=f"Output {name!r} of run {run_id} is incomplete: {len(items) - len(absent):,} of "
+        f"{len(items):,} items are stored",
+        why=f"{first.asset} {_VERBS[first.state]} {first.state}: {first.why}",
+        fix=f"{first.fix}; single items have names such as {items[0]!r}",
     )
 
 
@@ -122,7 +173,11 @@ def _missing(asset: str, report: StepReport, view: JobView | None, run_id: str) 
         if asset in view.job.stored:
             fix = f"wait until the job ends: `flowyml-aws attach {run_id}`"
             return MissingOutput(asset, step, "not made yet", why, fix)
-    if report.state in (StepState.FAILED, StepState.CANCELLED, StepState.NOT_RUN):
+    if (view is None or view.state is JobState.SUCCEEDED) and report.state in _FAILED:
+        why = f"step {step!r} is {report.state.value}: {cause_of(report)}"
+        fix = "correct the cause, and run the pipeline again, which runs the failed items only"
+        return MissingOutput(asset, step, "dropped", why, fix)
+    if report.state in (*_FAILED, StepState.CANCELLED):
         verb = "was" if report.state is StepState.NOT_RUN else "is"
         why = f"step {step!r} {verb} {report.state.value}"
         fix = (
@@ -132,13 +187,15 @@ def _missing(asset: str, report: StepReport, view: JobView | None, run_id: str) 
         return MissingOutput(asset, step, "not produced", why, fix)
     if view is None:
         why = f"step {step!r} is {report.state.value}: {report.reason}"
-        fix = f"get it from an earlier run, or run the pipeline with --refresh {step}"
+        fix = (
+            f"get it from an earlier run, or run the pipeline with --refresh {declared_name(step)}"
+        )
         return MissingOutput(asset, step, "not stored", why, fix)
     return MissingOutput(
         asset,
         step,
         "not stored",
         why=f"only steps of the same job {view.job.name!r} read it, so it is passed in memory",
-        fix=f'declare step {step!r} with @step(cache="code_hash"), or run the pipeline with '
-        "--checkpoint-steps (checkpoint_steps=True)",
+        fix=f'declare step {declared_name(step)!r} with @step(cache="code_hash"), or run the '
+        "pipeline with --checkpoint-steps (checkpoint_steps=True)",
     )

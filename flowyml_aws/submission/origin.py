@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import Field
@@ -50,6 +51,8 @@ class RunOrigin(Document):
         git: State of the project's repository; None without one.
         packages: Version of each package that is installed on the client.
         parameters: Values of the context, as text of limited length.
+        items: Parameters of the items of mapped steps: by step and parameter, one text for each
+            item.
     """
 
     version: Literal[1] = 1
@@ -59,14 +62,20 @@ class RunOrigin(Document):
     git: GitState | None = None
     packages: dict[str, str] = Field(default_factory=dict)
     parameters: dict[str, str] = Field(default_factory=dict)
+    items: dict[str, dict[str, tuple[str, ...]]] = Field(default_factory=dict)
 
 
-def find_origin(project: Path, parameters: Mapping[str, Any]) -> RunOrigin:
+def find_origin(
+    project: Path,
+    parameters: Mapping[str, Any],
+    items: Mapping[str, dict[str, tuple[str, ...]]] = MappingProxyType({}),
+) -> RunOrigin:
     """Return the origin of a run that this process starts.
 
     Args:
         project: Folder of the project.
         parameters: Values of the context.
+        items: Parameters of the items of mapped steps.
     """
     return RunOrigin(
         user=_user(),
@@ -77,6 +86,7 @@ def find_origin(project: Path, parameters: Mapping[str, Any]) -> RunOrigin:
         parameters={
             _encodable(name): _parameter_text(name, value) for name, value in parameters.items()
         },
+        items=dict(items),
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain
@@ -23,6 +24,7 @@ from flowyml_aws.core.step import Step
 from flowyml_aws.core.time_spans import seconds_of
 from flowyml_aws.packaging.code import RunCode
 from flowyml_aws.packaging.payload import StepPayload
+from flowyml_aws.planning.arrays import job_arrays
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.planning.stored_plan import StoredPlan
 from flowyml_aws.runtime.spec import (
@@ -37,8 +39,13 @@ from flowyml_aws.runtime.spec import (
     StoredObject,
 )
 from flowyml_aws.submission.origin import RunOrigin
-from flowyml_aws.submission.packing import StoredPayloads, pack_payloads, pack_specs
-from flowyml_aws.submission.record import RunRecord, SpecPlace
+from flowyml_aws.submission.packing import (
+    StoredPayloads,
+    pack_payloads,
+    pack_specs,
+    spec_index,
+)
+from flowyml_aws.submission.record import JobArray, RunRecord, SpecPlace
 from flowyml_aws.submission.resume import Resumption
 
 __all__ = [
@@ -184,7 +191,14 @@ def write_record(
     layout = RunLayout(run_id)
     # Indentation would be a quarter of it: megabytes, if there are many jobs.
     store.put(layout.plan, StoredPlan.of(plan).to_json(indent=None))
-    record = _record(plan, run_id, now, places).model_copy(update={"resumes": resumes})
+    arrays = [(jobs, spec_index(jobs, places)) for jobs in job_arrays(plan)]
+    map_concurrently(
+        lambda number: store.put(layout.array(number), arrays[number][1]),
+        range(len(arrays)),
+        limit=_WRITES_AT_ONCE,
+    )
+    digests = [JobArray(jobs, hashlib.sha256(index).hexdigest()) for jobs, index in arrays]
+    record = _record(plan, run_id, now, places, digests).model_copy(update={"resumes": resumes})
     store.put(layout.run, record.to_json())
     return record
 
@@ -217,11 +231,16 @@ def _write_specs(
 def placeholder_record(plan: ExecutionPlan, run_id: str) -> RunRecord:
     """Return a record of the run's final size, to check whether its jobs can be submitted."""
     place = SpecPlace(pack=10**4, offset=10**8, size_bytes=10**6, sha256="0" * 64)
-    return _record(plan, run_id, 0.0, {job.name: place for job in plan.jobs})
+    arrays = [JobArray(jobs, place.sha256) for jobs in job_arrays(plan)]
+    return _record(plan, run_id, 0.0, {job.name: place for job in plan.jobs}, arrays)
 
 
 def _record(
-    plan: ExecutionPlan, run_id: str, now: float, places: Mapping[str, SpecPlace]
+    plan: ExecutionPlan,
+    run_id: str,
+    now: float,
+    places: Mapping[str, SpecPlace],
+    arrays: Sequence[JobArray],
 ) -> RunRecord:
     return RunRecord(
         run_id=run_id,
@@ -230,6 +249,7 @@ def _record(
         created_at=now,
         client=platform.node(),
         specs=dict(places),
+        arrays=tuple(arrays),
     )
 
 
@@ -288,7 +308,7 @@ def _step_cache(step: Step, graph: StepGraph, reuse: Reuse) -> StepCache | None:
 
 def _gathered(plan: ExecutionPlan, job: PlannedJob, graph: StepGraph) -> dict[str, GatheredAsset]:
     """Return the assets of mapped steps that a job reads as lists."""
-    if not plan.maps:
+    if not graph.gathered:
         return {}
     required = {
         asset: planned.required if planned.on_item_failure == "drop" else 0
@@ -297,7 +317,7 @@ def _gathered(plan: ExecutionPlan, job: PlannedJob, graph: StepGraph) -> dict[st
     }
     taken = {asset for name in job.steps for asset in _taken(graph.bound[name])}
     return {
-        asset: GatheredAsset(items=graph.gathered[asset], required=required[asset])
+        asset: GatheredAsset(items=graph.gathered[asset], required=required.get(asset, 0))
         for asset in sorted(taken)
         if asset in graph.gathered
     }

@@ -11,9 +11,10 @@ from flowyml_aws.artifacts.layout import payload_key, payload_pack_key
 from flowyml_aws.artifacts.packs import SMALL_BYTES, Member, make_packs
 from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.runtime.spec import JobSpec, StoredObject
+from flowyml_aws.runtime.specs import SpecIndex
 from flowyml_aws.submission.record import SpecPlace
 
-__all__ = ["PackedSpecs", "StoredPayloads", "pack_payloads", "pack_specs"]
+__all__ = ["PackedSpecs", "StoredPayloads", "pack_payloads", "pack_specs", "spec_index"]
 
 # A pack of specs is full when it has both. Reading a run's references needs a whole pack in memory.
 _FULL_BYTES = 1024 * 1024
@@ -78,6 +79,18 @@ def pack_specs(specs: Iterable[JobSpec]) -> Iterator[PackedSpecs]:
         offset += len(data)
     if places:
         yield PackedSpecs(number, b"".join((*parts, _AFTER)), places)
+
+
+def spec_index(jobs: Iterable[str], places: Mapping[str, SpecPlace]) -> bytes:
+    """Return the index of the specs of an array of jobs, as JSON.
+
+    Args:
+        jobs: Names of the jobs, by index.
+        places: Place of each job's spec.
+    """
+    found = (places[job] for job in jobs)
+    specs = tuple((p.pack, p.offset, p.size_bytes, p.sha256) for p in found)
+    return SpecIndex(specs=specs).to_json(indent=None)
 
 
 def pack_payloads(payloads: Iterable[StepPayload]) -> StoredPayloads:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.errors import InvalidKeyError
@@ -25,6 +25,7 @@ __all__ = [
     "Bill",
     "CostLimit",
     "DriverRecord",
+    "JobArray",
     "RunOutcome",
     "RunRecord",
     "RunState",
@@ -59,6 +60,18 @@ class SpecPlace:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class JobArray:
+    """Jobs that are submitted as one array job, and the digest of the index of their specs.
+
+    Attributes:
+        jobs: Names of the jobs, by index.
+    """
+
+    jobs: tuple[str, ...]
+    sha256: str
+
+
 class RunRecord(Document):
     """A run, written before anything is submitted.
 
@@ -67,6 +80,8 @@ class RunRecord(Document):
         client: Host name of the client.
         specs: Place of each job's spec.
         resumes: Id of the run that this one continues, or None.
+        arrays: Jobs that are submitted together. All clients use the same arrays, whichever
+            version they have and whichever jobs have moved.
     """
 
     version: Literal[2] = 2
@@ -77,6 +92,15 @@ class RunRecord(Document):
     client: str
     specs: dict[str, SpecPlace]
     resumes: str | None = None
+    arrays: tuple[JobArray, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_empty_arrays(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Return the members, so that earlier versions can read runs without arrays."""
+        members: dict[str, Any] = serialize(self)
+        if not self.arrays:
+            del members["arrays"]
+        return members
 
     def spec_argument(self, job: str, store: str) -> str:
         """Return the argument of the runner of a job.
@@ -88,6 +112,16 @@ class RunRecord(Document):
         place = self.specs[job]
         uri = f"{store}/{RunLayout(self.run_id).specs(place.pack)}"
         return f"{uri}#sha256={place.sha256},bytes={place.offset}+{place.size_bytes}"
+
+    def array_argument(self, number: int, store: str) -> str:
+        """Return the argument of the runner of all children of an array.
+
+        Args:
+            number: Position of the array in `arrays`.
+            store: URI of the run's store.
+        """
+        uri = f"{store}/{RunLayout(self.run_id).array(number)}"
+        return f"{uri}#sha256={self.arrays[number].sha256}"
 
 
 class Bill(Document):
@@ -161,6 +195,7 @@ class RunOutcome(Document):
         counted_usd: Cost of all attempts, lost ones and those without a result included, without
             starts of machines, as far as prices are known; None on this machine.
         cost_limit: Cost limit and counted cost of the run; None without a limit.
+        dropped: Number of items of maps that failed and that the run continued without.
         unbilled: Jobs whose bill, or a part of it, was not known in time.
     """
 
@@ -174,6 +209,7 @@ class RunOutcome(Document):
     ended: dict[str, LostAttempts] = Field(default_factory=dict)
     counted_usd: float | None = None
     cost_limit: CostLimit | None = None
+    dropped: int = 0
     unbilled: tuple[str, ...] = ()
 
 

@@ -24,6 +24,9 @@ class RunRefs(Mapping[str, ArtifactRef]):
         self._reused = {
             asset: ref for step in status.reused.values() for asset, ref in step.assets.items()
         }
+        self._sizes: dict[str, int] = {}
+        for view in status.jobs:
+            self._sizes.update({} if view.result is None else view.result.asset_bytes)
         self._jobs = {
             asset: view.job.name
             for view in status.jobs
@@ -47,6 +50,12 @@ class RunRefs(Mapping[str, ArtifactRef]):
 
     def __contains__(self, asset: object) -> bool:
         return asset in self._jobs or asset in self._reused
+
+    def size_bytes(self, asset: str) -> int:
+        """Return the size of a stored value. Nothing is read."""
+        if asset not in self._sizes:
+            return self._reused[asset].size_bytes
+        return self._sizes[asset]
 
     def read(self, assets: Collection[str] | None = None) -> dict[str, ArtifactRef]:
         """Return the refs of some assets, or of all. Their results are read at the same time."""

@@ -7,10 +7,12 @@ and payloads are those of the earlier run: the continuation needs nothing but th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.core.maps import declared_name
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob, ReusedStep
 from flowyml_aws.planning.targets import machine_kind
 from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepReport, StepState
@@ -55,18 +57,37 @@ class Resumption:
 
 
 def finished_jobs(
-    results: Mapping[str, JobResult], missing: Collection[str]
+    plan: ExecutionPlan, results: Mapping[str, JobResult], missing: Collection[str]
 ) -> dict[str, JobResult]:
     """Return the results of the jobs that need not run again.
 
+    Jobs with dropped items run again if too few items of the map succeeded.
+
     Args:
+        plan: Plan of the run.
         results: Results of the jobs that succeeded.
         missing: Keys of objects that are not stored any more.
     """
+    short = _maps_with_too_few(plan, results)
+    mapped = {job.name: short.intersection(job.mapped) for job in plan.jobs}
     return {
         job: result
         for job, result in results.items()
         if not any(ref.key in missing for ref in result.assets.values())
+        and not (result.dropped and mapped.get(job))
+    }
+
+
+def _maps_with_too_few(plan: ExecutionPlan, results: Mapping[str, JobResult]) -> set[str]:
+    """Return the mapped steps of which too many items were dropped."""
+    produced = [(step, assets) for job in plan.jobs for step, assets in job.produces.items()]
+    dropped = {asset for result in results.values() for asset in result.dropped}
+    counts = Counter(declared_name(step) for step, assets in produced if dropped & {*assets})
+    counts.update(declared_name(name) for name, step in plan.reused.items() if step.dropped)
+    return {
+        name
+        for name, planned in plan.maps.items()
+        if planned.on_item_failure == "drop" and planned.items - counts[name] < planned.required
     }
 
 
@@ -104,7 +125,7 @@ def make_resumption(
         missing: Keys of objects that are not stored any more. A step runs again if a value of it
             is missing that a later step needs.
     """
-    finished = finished_jobs(earlier.results, missing)
+    finished = finished_jobs(earlier.plan, earlier.results, missing)
     jobs = [job for job in earlier.plan.jobs if job.name not in finished]
     events = {}
     for job in jobs:
@@ -235,4 +256,5 @@ def _reused(produces: Iterable[str], run_id: str, result: JobResult) -> ReusedSt
         run_id=run_id,
         assets={asset: result.assets[asset] for asset in assets if asset in result.assets},
         skipped={asset: result.skipped[asset] for asset in assets if asset in result.skipped},
+        dropped={asset: result.dropped[asset] for asset in assets if asset in result.dropped},
     )

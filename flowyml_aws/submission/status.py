@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from flowyml_aws.planning.plan import InstanceOffer, PlannedJob, ReusedStep
+from flowyml_aws.planning.job_rows import job_names_text, job_rows, rows_by_job
+from flowyml_aws.planning.plan import InstanceOffer, PlannedJob, PlannedMap, ReusedStep
 from flowyml_aws.planning.wording import hourly_price
 from flowyml_aws.runtime.idle_gpus import idle_text
 from flowyml_aws.runtime.result import StepFailure, StepReport, StepState
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.losses import LostAttempts, total_lost
+from flowyml_aws.submission.map_progress import MapProgress, drop_notes, make_progress
 from flowyml_aws.submission.moves import Move
 from flowyml_aws.submission.record import Bill, CostLimit, RunState
 from flowyml_aws.submission.times import JobTimes
@@ -21,9 +24,12 @@ __all__ = [
     "JobView",
     "RunStatus",
     "client_warning",
+    "dropped_items",
     "failures",
     "gpu_notes",
+    "item_notes",
     "machine_notes",
+    "missing_items",
     "unbilled_notes",
     "value_notes",
 ]
@@ -67,6 +73,13 @@ class JobView:
         return self.job.instance_type if self.ran_on is None else self.ran_on.instance_type
 
     @property
+    def location(self) -> str:
+        """Instance type and target."""
+        if self.instance_type is None:
+            return self.job.target
+        return f"{self.instance_type} ({self.job.target})"
+
+    @property
     def cost_usd(self) -> float | None:
         """Cost of the attempt with the result, without its start; None if it is unknown."""
         offer = self.ran_on or next(iter(self.job.offers), None)
@@ -75,7 +88,7 @@ class JobView:
         return offer.price_usd_hour * (self.result.ended_at - self.result.started_at) / 3600
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunStatus:
     """The status of a run at one moment.
 
@@ -92,6 +105,7 @@ class RunStatus:
             known; None on this machine.
         cost_limit: Cost limit and counted cost; None without a limit, or on this machine.
         outage: Reason why AWS could not be asked now, so that this is an older status; or None.
+        maps: Mapped steps of the plan, by name.
     """
 
     run_id: str
@@ -110,19 +124,31 @@ class RunStatus:
     ended: Mapping[str, LostAttempts] = field(default_factory=dict)
     counted_usd: float | None = None
     cost_limit: CostLimit | None = None
+    maps: Mapping[str, PlannedMap] = field(default_factory=dict)
 
     @property
     def state(self) -> RunState:
-        """State of the whole run: it has ended when every job has ended."""
+        """State of the whole run: it has ended when every job has ended.
+
+        A run whose jobs have all succeeded has failed if too few items of a map succeeded.
+        """
         states = {view.state for view in self.jobs}
         if not all(state.ended for state in states):
             return RunState.RUNNING
         if states & {JobState.FAILED, JobState.BLOCKED}:
             return RunState.FAILED
-        if JobState.CANCELLED not in states:
-            return RunState.SUCCEEDED
-        is_over_limit = self.cost_limit is not None and self.cost_limit.reached_at is not None
-        return RunState.FAILED if is_over_limit else RunState.CANCELLED
+        if JobState.CANCELLED in states:
+            is_over_limit = self.cost_limit is not None and self.cost_limit.reached_at is not None
+            return RunState.FAILED if is_over_limit else RunState.CANCELLED
+        return RunState.FAILED if missing_items(self) else RunState.SUCCEEDED
+
+    @cached_property
+    def progress(self) -> dict[str, MapProgress]:
+        """Items of each mapped step, by its name."""
+        if not self.maps:
+            return {}
+        jobs = ((v.job.name, v.state, v.job.steps) for v in self.jobs if v.job.mapped)
+        return make_progress(self.maps, self.steps, jobs)
 
     @property
     def cost_usd(self) -> float | None:
@@ -190,6 +216,26 @@ def failures(status: RunStatus) -> list[JobFailure]:
     return [_failure(view) for view in status.jobs if view.state is JobState.FAILED]
 
 
+def missing_items(status: RunStatus) -> list[str]:
+    """Return a sentence on each map of which too few items succeeded, once its jobs have ended.
+
+    A job that reads its list fails. Without one, this is why the run has failed.
+    """
+    if all(each.on_item_failure != "drop" for each in status.maps.values()):
+        return []
+    return [each.missing for each in status.progress.values() if each.missing is not None]
+
+
+def dropped_items(status: RunStatus) -> int:
+    """Return the number of items that failed and that the run continues without."""
+    return sum(item.is_dropped for each in status.progress.values() for item in each.failed)
+
+
+def item_notes(status: RunStatus) -> list[str]:
+    """Return a sentence on each map of whose failed items the run continues without."""
+    return list(drop_notes(status.progress.values()))
+
+
 def client_warning(status: RunStatus) -> str | None:
     """Return a warning that jobs of the run wait for a client, with the command that drives it."""
     names = [view.job.name for view in status.jobs if view.needs_client]
@@ -219,25 +265,33 @@ def gpu_notes(status: RunStatus, now: float) -> list[str]:
 
 
 def machine_notes(status: RunStatus) -> list[str]:
-    """Return a note on each job that ran on another instance type than the planned one."""
-    notes = []
+    """Return a note on each job that ran on another instance type than the planned one.
+
+    All jobs of a map that ran on the same type are one note.
+    """
+    subjects: dict[tuple[str, ...], list[str]] = {}
     for view in status.jobs:
         planned = next(iter(view.job.offers), None)
         ran_on = view.ran_on
         if planned is None or ran_on is None or ran_on.instance_type == planned.instance_type:
             continue
-        notes.append(
-            f"{view.job.name} ran on {ran_on.instance_type}{hourly_price(ran_on.price_usd_hour)} "
+        text = (
+            f"ran on {ran_on.instance_type}{hourly_price(ran_on.price_usd_hour)} "
             f"instead of {planned.instance_type}{hourly_price(planned.price_usd_hour)}"
         )
-    return notes
+        subjects.setdefault((text, *(view.job.mapped or (view.job.name,))), []).append(
+            view.job.name
+        )
+    rows = rows_by_job(job_rows(view.job for view in status.jobs)) if subjects else {}
+    return [f"{job_names_text(names, rows)} {text}" for (text, *_), names in subjects.items()]
 
 
 def unbilled_notes(status: RunStatus) -> list[str]:
     """Return a note on the jobs of a run that has ended whose bills are not known."""
     if not status.unbilled:
         return []
-    return [f"bill not reported by the service: {', '.join(status.unbilled)}"]
+    rows = rows_by_job(job_rows(view.job for view in status.jobs))
+    return [f"bill not reported by the service: {job_names_text(status.unbilled, rows)}"]
 
 
 def value_notes(status: RunStatus) -> list[str]:
@@ -251,8 +305,9 @@ def value_notes(status: RunStatus) -> list[str]:
     for view in status.jobs:
         for name, digest in (view.result.changed if view.result is not None else {}).items():
             seen.setdefault(name, {}).setdefault(digest, []).append(view.job.name)
+    rows = rows_by_job(job_rows(view.job for view in status.jobs)) if seen else {}
     for name, jobs in sorted(seen.items()):
-        everywhere = ", ".join(job for names in jobs.values() for job in names)
+        everywhere = job_names_text((job for names in jobs.values() for job in names), rows)
         if len(jobs) == 1:
             notes.append(f"{name} was evaluated in {everywhere}, and differs from its value here")
         else:
@@ -301,5 +356,8 @@ def _cached(name: str, step: ReusedStep) -> StepReport:
     if step.skipped:
         reason = f"skipped in run {step.run_id}: {next(iter(step.skipped.values()))}"
         return StepReport(name=name, state=StepState.SKIPPED, reason=reason)
+    if step.dropped:
+        reason = f"dropped in run {step.run_id}: {next(iter(step.dropped.values()))}"
+        return StepReport(name=name, state=StepState.FAILED, reason=reason)
     reason = f"reused from run {step.run_id}" if step.run_id else "no step that runs needs it"
     return StepReport(name=name, state=StepState.CACHED, reason=reason, produced_in=step.run_id)

@@ -8,18 +8,20 @@ from flowyml_aws.planning.wording import time_text
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.cost_limit import limit_notes
 from flowyml_aws.submission.losses import lost_text
+from flowyml_aws.submission.map_failures import described_failures
+from flowyml_aws.submission.map_rows import MapRow, reused_rows, status_rows
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import (
     JobView,
     RunStatus,
     client_warning,
-    failures,
     gpu_notes,
+    item_notes,
     machine_notes,
     value_notes,
 )
 
-__all__ = ["elapsed_of_job", "elapsed_of_step", "location", "metrics_sheet", "status_sheets"]
+__all__ = ["elapsed_of_job", "elapsed_of_step", "metrics_sheet", "status_sheets"]
 
 
 def status_sheets(status: RunStatus, now: float) -> list[Sheet]:
@@ -31,29 +33,34 @@ def status_sheets(status: RunStatus, now: float) -> list[Sheet]:
     """
     rows: list[tuple[str, ...]] = []
     lines: list[str] = []
-    for view in status.jobs:
-        attempt = str(view.attempt) if view.attempt else ""
-        elapsed = elapsed_of_job(view, now)
-        rows.append((view.job.name, view.state.value, attempt, location(view), elapsed))
-        if not view.state.ended and view.reason:
-            lines.append(f"{view.job.name}: {view.reason}")
-        for report in status.reports_of(view):
+    for row in status_rows(status):
+        if isinstance(row, MapRow):
+            rows.append((row.title, row.state_text, row.attempts, row.place, row.elapsed(now)))
+            rows += ((f"└ {each.step}", each.text, "", "", "") for each in row.steps)
+            lines += [row.waits] if row.waits else []
+            continue
+        attempt = str(row.attempt) if row.attempt else ""
+        elapsed = elapsed_of_job(row, now)
+        rows.append((row.job.name, row.state.value, attempt, row.location, elapsed))
+        if not row.state.ended and row.reason:
+            lines.append(f"{row.job.name}: {row.reason}")
+        for report in status.reports_of(row):
             retries = f"retry {report.retries}" if report.retries else ""
             elapsed = elapsed_of_step(report, now)
             rows.append((f"└ {report.name}", report.state.value, retries, "", elapsed))
-    reports = status.steps
-    rows += [(f"└ {name}", reports[name].state.value, "", "", "") for name in status.reused]
+    rows += [(f"└ {name}", text, "", "", "") for name, text, _ in reused_rows(status)]
     lines += [
         *([f"AWS {status.outage}"] if status.outage is not None else []),
         *(str(move) for move in status.moves),
         *filter(None, (lost_text(status.lost), client_warning(status))),
         *limit_notes(status),
         *gpu_notes(status, now),
+        *item_notes(status),
         *machine_notes(status),
         *value_notes(status),
     ]
-    found = failures(status)
-    lines += [f"job {failure.job} failed: {failure.reason}" for failure in found]
+    found = described_failures(status)
+    lines += [failure.headline for failure in found]
     tracebacks = tuple(traceback for failure in found for traceback in failure.tracebacks)
     title = f"{status.run_id} on {status.backend}: {_outcome(status, now)}"
     columns = ("job / step", "state", "attempt", "on", "elapsed")
@@ -68,13 +75,6 @@ def metrics_sheet(metrics: dict[str, dict[str, float]]) -> Sheet:
         for name, value in values.items()
     ]
     return Sheet("metrics" if rows else "", ("step", "metric", "last value"), rows, frozenset({2}))
-
-
-def location(view: JobView) -> str:
-    """Return the instance type and the target of a job."""
-    if view.instance_type is None:
-        return view.job.target
-    return f"{view.instance_type} ({view.job.target})"
 
 
 def elapsed_of_job(view: JobView, now: float) -> str:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.caching.reuse import AFTER
 from flowyml_aws.caching.run_keys import RunKeys, StepKey, differences, read_keys
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import RunNotFoundError
+from flowyml_aws.core.maps import declared_name, item_name
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.runtime.result import StepState, read_result
-from flowyml_aws.submission.record import read_plan, read_record, run_ids
+from flowyml_aws.submission.job_names import declared_in, declared_steps
+from flowyml_aws.submission.record import RunRecord, read_plan, read_record, run_ids
 from flowyml_aws.submission.status import RunStatus
 
 __all__ = ["Reason", "explain_step"]
+
+
+_SAME = "its code, its context values and its inputs are the same"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +44,8 @@ class _RecordedRun:
     """The recorded facts of a run by which its steps can be compared.
 
     Attributes:
-        contents: Identity of each stored asset.
-        producers: Producing step of each asset.
+        contents: Identity of each stored asset; of an asset of a mapped step, of its first item.
+        producers: Producing step of each asset; of an item, the mapped step.
     """
 
     run_id: str
@@ -60,12 +66,16 @@ class _RecordedRun:
         stored += [step.assets for step in plan.reused.values()]
         produced = {name: step.produces for name, step in plan.reused.items()}
         produced.update((s, assets) for job in plan.jobs for s, assets in job.produces.items())
-        return cls(
-            run_id=run_id,
-            keys=keys,
-            contents={asset: ref.identity for assets in stored for asset, ref in assets.items()},
-            producers={asset: step for step, assets in produced.items() for asset in assets},
-        )
+        contents = {asset: ref.identity for assets in stored for asset, ref in assets.items()}
+        producers = {
+            asset: declared_in(plan, step) for step, assets in produced.items() for asset in assets
+        }
+        for step, planned in plan.maps.items():
+            for asset in planned.outputs:  # the recorded keys are those of the first item
+                producers[asset] = step
+                if (identity := contents.get(item_name(asset, 0))) is not None:
+                    contents[asset] = identity
+        return cls(run_id, keys, contents, producers)
 
 
 def explain_step(store: ArtifactStore, plan: ExecutionPlan, status: RunStatus, step: str) -> Reason:
@@ -75,16 +85,18 @@ def explain_step(store: ArtifactStore, plan: ExecutionPlan, status: RunStatus, s
         store: Store of the run.
         plan: Plan of the run.
         status: Status of the run.
-        step: Name of a step of the run.
+        step: Name of a step of the run, an item (`train[3]`) or a mapped step.
 
     Raises:
         RunNotFoundError: The run has no such step, or no keys were recorded for it.
     """
-    if step not in status.steps:
+    reports, progress = status.steps, status.progress
+    if step not in reports and step not in progress:
+        known = declared_steps(plan)
         raise RunNotFoundError(
             what=f"Run {status.run_id} has no step {step!r}",
-            why=f"its steps are {', '.join(status.steps)}",
-            fix=did_you_mean(step, status.steps, "use one of these names"),
+            why=f"its steps are {', '.join(known)}",
+            fix=did_you_mean(step, known, "use one of these names"),
         )
     keys = read_keys(store, status.run_id)
     if keys is None:
@@ -93,13 +105,23 @@ def explain_step(store: ArtifactStore, plan: ExecutionPlan, status: RunStatus, s
             why="the dependencies of its steps were not recorded",
             fix="choose a newer run",
         )
-    report = status.steps[step]
-    if report.state is StepState.CACHED:
+    if step in progress and progress[step].states.keys() == {StepState.CACHED}:
         return Reason(
-            f"{step} did not run: {report.reason}",
-            (Reason("its code, its context values and its inputs are the same"),),
+            f"{step} did not run: {progress[step].text}",
+            (Reason("its code, its context values and the inputs of all items are the same"),),
         )
-    headline = f"{step} ({report.state.value})"
+    if step in reports and reports[step].state is StepState.CACHED:
+        return Reason(f"{step} did not run: {reports[step].reason}", (Reason(_SAME),))
+    if step in progress:
+        headline = f"{step} ({progress[step].text})"
+    else:
+        headline = f"{step} ({reports[step].state.value})"
+    step = declared_in(plan, step)
+    if step in progress and progress[step].states.get(StepState.CACHED):
+        return Reason(
+            headline,
+            (Reason("no earlier run has outputs for the inputs of the items that were executed"),),
+        )
     if step in keys.incomplete:
         return Reason(headline, _incomplete(keys.incomplete[step]))
     if step not in keys.steps:
@@ -126,19 +148,27 @@ def explain_step(store: ArtifactStore, plan: ExecutionPlan, status: RunStatus, s
 def _run_before(store: ArtifactStore, status: RunStatus, step: str) -> _RecordedRun | None:
     """Return the newest earlier run of the pipeline that contains the step."""
     slug = status.run_id.rsplit("-", 3)[0]
-    for run_id in run_ids(store):  # newest first
-        if run_id.rsplit("-", 3)[0] != slug or run_id == status.run_id:
-            continue
-        try:
-            record = read_record(store, run_id)
-        except RunNotFoundError:
-            continue
-        if record.pipeline != status.pipeline or record.created_at >= status.created_at:
-            continue
-        keys = read_keys(store, run_id)
-        if keys is not None and step in keys.steps:
-            return _RecordedRun.read(store, run_id, read_plan(store, run_id), keys)
+    others = (name for name in run_ids(store) if name.rsplit("-", 3)[0] == slug)
+    # Ids have the second of a run, and records its time.
+    for _, same_second in groupby(others, key=lambda name: name.rsplit("-", 1)[0]):
+        records = [
+            record for name in same_second if (record := _record_of(store, name)) is not None
+        ]
+        for record in sorted(records, key=lambda record: record.created_at, reverse=True):
+            if record.pipeline != status.pipeline or record.created_at >= status.created_at:
+                continue
+            keys = read_keys(store, record.run_id)
+            if keys is not None and step in keys.steps:
+                plan = read_plan(store, record.run_id)
+                return _RecordedRun.read(store, record.run_id, plan, keys)
     return None
+
+
+def _record_of(store: ArtifactStore, run_id: str) -> RunRecord | None:
+    try:
+        return read_record(store, run_id)
+    except RunNotFoundError:
+        return None
 
 
 def _changes(
@@ -151,13 +181,17 @@ def _changes(
         return
     for difference in differences(key, old_key):
         yield Reason(difference)
+    items: dict[str, list[str]] = {}
     for asset in sorted(key.assets.keys() & old_key.assets.keys()):
-        if _identity(key, asset, now) == _identity(old_key, asset, before):
-            continue
+        if _identity(key, asset, now) != _identity(old_key, asset, before):
+            items.setdefault(declared_name(asset), []).append(asset)
+    for asset, *others in items.values():
         awaited = asset.removeprefix(AFTER) if asset.startswith(AFTER) else None
         producer = awaited or now.producers.get(asset)
+        of_list = f"{len(others) + 1:,} items of " if others else ""
+        name = declared_name(asset) if others else asset
         if producer is None:
-            yield Reason(f"input {asset!r} has a different value")
+            yield Reason(f"{of_list}input {name!r} {'have' if others else 'has'} a different value")
             continue
         causes = _incomplete(now.keys.incomplete.get(producer, ()))
         if producer in now.keys.steps and producer not in explained:
@@ -167,7 +201,11 @@ def _changes(
             yield Reason(f"step {awaited}, which it waits for, changed", causes)
             continue
         changed_part = "dependencies" if key.assets[asset] else "content"
-        yield Reason(f"input {asset!r}, produced by {producer}: its {changed_part} changed", causes)
+        pronoun = "their" if others else "its"
+        yield Reason(
+            f"{of_list}input {name!r}, produced by {producer}: {pronoun} {changed_part} changed",
+            causes,
+        )
 
 
 def _incomplete(values: Iterable[str]) -> tuple[Reason, ...]:

@@ -6,7 +6,13 @@ from flowyml_aws.view.catalog import catalog_table
 from flowyml_aws.view.instances import candidates_table, explanation
 from flowyml_aws.view.listing import runs_table
 from flowyml_aws.view.plan import plan_table
-from flowyml_aws.view.run import expected_duration_s, failure_texts, status_table, watching
+from flowyml_aws.view.run import (
+    expected_duration_s,
+    failure_texts,
+    job_table,
+    status_table,
+    watching,
+)
 from flowyml_aws.view.sheets import sheet_tables
 from flowyml_aws.view.terminal import program
 
@@ -16,6 +22,7 @@ __all__ = [
     "expected_duration_s",
     "explanation",
     "failure_texts",
+    "job_table",
     "plan_table",
     "program",
     "runs_table",

@@ -47,12 +47,19 @@ def runs_table(runs: Sequence[ListedRun], now: float) -> RenderableType:
             Text(run.run_id),
             Text(run.pipeline or ""),
             Text(run.backend or ""),
-            Text(run.state, style=_STYLE.get(run.state, "dim")),
+            _state(run),
             Text(started),
             _duration(run, now),
             "" if run.cost_usd is None else usd(run.cost_usd),
         )
     return table
+
+
+def _state(run: ListedRun) -> Text:
+    text = Text(run.state, style=_STYLE.get(run.state, "dim"))
+    if run.dropped:
+        text.append(f", {run.dropped:,} dropped", style="yellow")
+    return text
 
 
 def _duration(run: ListedRun, now: float) -> str:

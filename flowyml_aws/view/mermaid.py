@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from flowyml_aws.core.maps import declared_name
+from flowyml_aws.planning.job_rows import JobRow, job_rows, rows_by_job
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.view.instances import price_text
 
@@ -16,20 +18,25 @@ _MERMAID = str.maketrans(
 
 
 def mermaid(plan: ExecutionPlan) -> str:
-    """Return the plan as a Mermaid flowchart: one subgraph per job, steps in running order."""
+    """Return the plan as a Mermaid flowchart: one subgraph per job, steps in running order.
+
+    All jobs that run items of the same mapped steps are one subgraph.
+    """
     lines = ["flowchart TB"]
-    numbers = {job.name: f"job{number}" for number, job in enumerate(plan.jobs)}
-    for job in plan.jobs:
-        title = ": ".join(filter(None, (job.name, machine_text(job))))
-        lines.append(f'  subgraph {numbers[job.name]}["{_quoted(title)}"]')
-        ids = [f"{numbers[job.name]}_{number}" for number in range(len(job.steps))]
-        lines += [f'    {i}["{_quoted(s)}"]' for i, s in zip(ids, job.steps, strict=True)]
+    rows = job_rows(plan.jobs, machine_text)
+    of_job = rows_by_job(rows)
+    numbers = {row.title: f"job{number}" for number, row in enumerate(rows)}
+    for row in rows:
+        title = ": ".join(filter(None, (row.title, machine_text(row.first))))
+        lines.append(f'  subgraph {numbers[row.title]}["{_quoted(title)}"]')
+        ids = [f"{numbers[row.title]}_{number}" for number in range(len(row.steps))]
+        lines += [f'    {i}["{_quoted(s)}"]' for i, s in zip(ids, row.steps, strict=True)]
         if len(ids) > 1:
             lines.append(f"    {' --> '.join(ids)}")
         lines.append("  end")
     inputs = {asset: f"input{number}" for number, asset in enumerate(_external_inputs(plan))}
     lines += [f'  {node}(["{_quoted(asset)}"])' for asset, node in inputs.items()]
-    for source, target, label in _edges(plan):
+    for source, target, label in _edges(plan, of_job):
         node = numbers[source] if source in numbers and label else inputs[source]
         edge = f'|"{_quoted(label)}"| ' if label else " "
         lines.append(f"  {node} -->{edge}{numbers[target]}")
@@ -45,27 +52,41 @@ def machine_text(job: PlannedJob) -> str:
 
 
 def _external_inputs(plan: ExecutionPlan) -> list[str]:
-    assets = {a: None for job in plan.jobs for a, source in job.reads.items() if source is None}
-    return list(assets)  # without duplicates, in order
+    return list(
+        dict.fromkeys(
+            declared_name(asset)
+            for job in plan.jobs
+            for asset, source in job.reads.items()
+            if source is None
+        )
+    )
 
 
-def _edges(plan: ExecutionPlan) -> Iterator[tuple[str, str, str]]:
-    """Yield source job, target job and label with the assets, or `after` if it reads none.
+def _edges(
+    plan: ExecutionPlan, rows: Mapping[str, JobRow[PlannedJob]]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield source, target and label with the assets, or `after` if it reads none; each once.
 
-    For an external input, the source is the asset and the label is empty.
+    Source and target are titles of rows. For an external input, the source is the asset and the
+    label is empty.
     """
+    edges: dict[tuple[str, str], set[str]] = {}
+    waits: set[tuple[str, str]] = set()
     for job in plan.jobs:
-        by_source: dict[str, list[str]] = {}
+        target = rows[job.name].title
         for asset, source in job.reads.items():
+            name = declared_name(asset)
             if source is None:
-                yield asset, job.name, ""
+                edges.setdefault((name, target), set())
             else:
-                by_source.setdefault(source, []).append(asset)
-        for source, assets in by_source.items():
-            yield source, job.name, ", ".join(sorted(assets))
+                edges.setdefault((rows[source].title, target), set()).add(name)
         for source in job.after:
-            if source not in by_source:  # it waits for a step there without reading an asset
-                yield source, job.name, "after"
+            if source not in job.reads.values():  # it waits for a step there without its assets
+                waits.add((rows[source].title, target))
+                edges.setdefault((rows[source].title, target), set())
+    for (source, target), assets in edges.items():
+        is_wait = (source, target) in waits
+        yield source, target, ", ".join(sorted(assets)) or ("after" if is_wait else "")
 
 
 def _quoted(text: str) -> str:

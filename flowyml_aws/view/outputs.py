@@ -10,9 +10,10 @@ from rich.padding import Padding
 from rich.text import Text
 
 from flowyml_aws.artifacts.refs import ArtifactRef
-from flowyml_aws.client.run import StoredOutput
+from flowyml_aws.client.run import StoredList, StoredOutput
 from flowyml_aws.client.savings import Savings
 from flowyml_aws.core.amounts import counted, usd
+from flowyml_aws.core.maps import short_names
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.wording import time_text
 from flowyml_aws.submission.backend import JobState
@@ -48,7 +49,7 @@ _KINDS = {
 
 
 def outputs_table(
-    outputs: Sequence[StoredOutput], missing: Sequence[MissingOutput] = ()
+    outputs: Sequence[StoredOutput | StoredList], missing: Sequence[MissingOutput] = ()
 ) -> RenderableType:
     """Return a table of the outputs that can be loaded, and a line on each kind of the others."""
     table = FittedTable(
@@ -61,9 +62,11 @@ def outputs_table(
         )
     )
     for output in outputs:
-        ref = output.ref
-        cells = (output.asset, output.step, _kind(ref), decimal(ref.size_bytes), ref.codec)
-        table.add_row(*map(Text, cells))
+        if isinstance(output, StoredOutput):
+            ref, size_bytes, kind = output.ref, output.ref.size_bytes, _kind(output.ref)
+        else:
+            ref, size_bytes, kind = output.first, output.size_bytes, _kind_of_list(output)
+        table.add_row(*map(Text, (output.asset, output.step, kind, decimal(size_bytes), ref.codec)))
     lines = [Text(line, style="yellow") for line in _missing_lines(missing)]
     return Group(*([table] if outputs else []), *lines)
 
@@ -71,7 +74,7 @@ def outputs_table(
 def ending(
     status: RunStatus,
     plan: ExecutionPlan,
-    outputs: Sequence[StoredOutput],
+    outputs: Sequence[StoredOutput | StoredList],
     total: int,
     savings: Savings | None,
 ) -> RenderableType:
@@ -100,11 +103,17 @@ def _kind(ref: ArtifactRef) -> str:
     return _KINDS.get(name, name)
 
 
+def _kind_of_list(output: StoredList) -> str:
+    missing = "" if output.stored == output.items else f" of {output.items:,}"
+    return f"list, {output.stored:,}{missing} × {_kind(output.first)}"
+
+
 def _missing_lines(missing: Iterable[MissingOutput]) -> Iterator[str]:
     by_state: dict[str, list[str]] = {}
     for each in missing:
         by_state.setdefault(each.state, []).append(each.asset)
-    for state, assets in by_state.items():
+    for state, names in by_state.items():
+        assets = short_names(names)
         more = f" and {len(assets) - _MAX_NAMES} more" if assets[_MAX_NAMES:] else ""
         yield f"{state}: {', '.join(assets[:_MAX_NAMES])}{more}"
 
@@ -130,7 +139,9 @@ def _saved(savings: Savings | None) -> Iterator[str]:
     yield f"cached: {steps}; {which}took {time_text(savings.seconds)} in earlier runs"
 
 
-def _commands(status: RunStatus, outputs: Sequence[StoredOutput], total: int) -> Iterator[str]:
+def _commands(
+    status: RunStatus, outputs: Sequence[StoredOutput | StoredList], total: int
+) -> Iterator[str]:
     failed = [view.job.name for view in status.jobs if view.state is JobState.FAILED]
     if failed:
         yield f"logs {status.run_id} {failed[0]}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 
 from rich.console import Group, RenderableType
 from rich.filesize import decimal
@@ -11,7 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from flowyml_aws.core.amounts import counted, usd
+from flowyml_aws.core.maps import declared_name, short_names
 from flowyml_aws.planning.cost_shares import attempt_limit_s, ends_at_share
+from flowyml_aws.planning.job_rows import JobRow, job_names_text, job_rows, rows_by_job
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob, Variant
 from flowyml_aws.planning.wording import time_text
@@ -54,20 +56,24 @@ def plan_table(plan: ExecutionPlan) -> RenderableType:
         ("target", "left"),
     ):
         table.add_column(title, justify=justify, no_wrap=title != "needs")  # type: ignore[arg-type]
-    for job in plan.jobs:
+    rows = job_rows(plan.jobs, _machine)
+    for row in rows:
+        job = row.first
         table.add_row(
-            Text(job.name, style="bold"),
+            Text(row.title, style="bold"),
             _needs(job.needs),
             job.instance_type or "",
-            _price(job.offers[0]) if job.offers else "",
+            _price_of_row(row),
             job.target,
         )
     parts += [table, Text()] if plan.jobs else []
     if plan.reused:
         parts += [reused_line(plan), Text()]
-    for job in plan.jobs:
-        parts.append(Text(job.name, style="bold"))
-        parts += [Padding(line, (0, 0, 0, 2), expand=False) for line in _details(job, plan)]
+    of_job = rows_by_job(rows)
+    for row in rows:
+        parts.append(Text(row.title, style="bold"))
+        lines = _details(row, plan, of_job)
+        parts += [Padding(line, (0, 0, 0, 2), expand=False) for line in lines]
     parts += _expected(plan)
     if plan.is_priced:
         total = plan.peak_usd_hour
@@ -90,7 +96,7 @@ def price_range(job: PlannedJob) -> str:
 
 def reused_line(plan: ExecutionPlan) -> Text:
     """Return a line with the steps that do not run, and the earlier runs of their assets."""
-    names = list(plan.reused)
+    names = _reused_names(plan)
     more = f" and {len(names) - _MAX_NAMES} more" if names[_MAX_NAMES:] else ""
     runs = sorted({step.run_id for step in plan.reused.values() if step.run_id})
     origin = f"run {runs[0]}" if len(runs) == 1 else f"{len(runs)} earlier runs"
@@ -99,21 +105,59 @@ def reused_line(plan: ExecutionPlan) -> Text:
     return Text.assemble((f"{label}: ", "green"), f"{listed}{more} (from {origin})")
 
 
-def _details(job: PlannedJob, plan: ExecutionPlan) -> Iterator[Text]:
-    sizes = plan.asset_bytes
-    yield _line("steps", " → ".join(job.steps))
+def _reused_names(plan: ExecutionPlan) -> list[str]:
+    """Return the reused steps: of a map, the number of its items."""
+    counts: dict[str, int] = {}
+    for name in plan.reused:
+        declared = declared_name(name)
+        key = declared if declared in plan.maps else name
+        counts[key] = counts.get(key, 0) + 1
+    return [
+        f"{count:,} of {counted(plan.maps[name].items, 'item')} of {name}"
+        if name in plan.maps
+        else name
+        for name, count in counts.items()
+    ]
+
+
+def _machine(job: PlannedJob) -> Hashable:
+    return job.needs, job.backend, job.target, job.capacity, job.offers, job.volume_gib
+
+
+def _price_of_row(row: JobRow[PlannedJob]) -> str:
+    """Return the price of a job; of several, also that of all at once."""
+    if not row.first.offers:
+        return ""
+    price = _price(row.first.offers[0])
+    price_usd = row.first.price_usd_hour
+    if len(row.jobs) == 1 or price_usd is None:
+        return price
+    return f"{price}, all {usd(price_usd * len(row.jobs))}"
+
+
+def _details(
+    row: JobRow[PlannedJob], plan: ExecutionPlan, rows: Mapping[str, JobRow[PlannedJob]]
+) -> Iterator[Text]:
+    sizes, job = plan.asset_bytes, row.first
+    yield _line("steps", " → ".join(row.steps))
     for name, origin in job.origins.items():
         yield _line(_AMOUNTS[name], origin)
-    if job.after:
-        yield _line("waits for", ", ".join(job.after))
-    if job.reads:
-        sources = (
-            f"{_sized(asset, sizes)} ({producer or 'external input'})"
-            for asset, producer in sorted(job.reads.items())
+    if row.is_map and (planned := plan.maps.get(row.steps[0])) is not None:
+        items = sum(
+            declared_name(step) == row.steps[0] for member in row.jobs for step in member.steps
         )
-        yield _line("reads", ", ".join(sources))
-    if job.stored:
-        yield _line("stores", ", ".join(_sized(asset, sizes) for asset in job.stored))
+        total = f"{planned.items:,}"
+        yield _line("items", total if items == planned.items else f"{items:,} of {total}")
+        yield _line("items per job", f"{planned.items_per_job:,} ({planned.reason})")
+        if planned.on_item_failure == "drop":
+            yield _line("required", f"{planned.required:,} of {total}; failed ones are dropped")
+    if after := dict.fromkeys(name for member in row.jobs for name in member.after):
+        yield _line("waits for", job_names_text(after, rows))
+    if reads := _reads(row, rows, sizes):
+        yield _line("reads", ", ".join(reads))
+    stored = [asset for member in row.jobs for asset in member.stored]
+    if stored:
+        yield _line("stores", ", ".join(_sized(asset, sizes) for asset in short_names(stored)))
     if job.environment:
         variables = (f"{name}={value}" for name, value in job.environment.items())
         yield _line("environment", ", ".join(variables))
@@ -121,8 +165,9 @@ def _details(job: PlannedJob, plan: ExecutionPlan) -> Iterator[Text]:
         secrets = (f"{name} from {reference}" for name, reference in job.secrets.items())
         yield _line("secrets", ", ".join(secrets))
     if job.expected_s is not None:
+        each = " each" if row.jobs[1:] else ""
         cost = f", {usd(job.expected_cost_usd)}" if job.expected_cost_usd is not None else ""
-        yield _line("expected", f"{time_text(job.expected_s)}{cost}")
+        yield _line("expected", f"{time_text(job.expected_s)}{cost}{each}")
     if ends_at_share(job):
         share = f"{usd(job.share_usd or 0)}, its share of max_cost_usd"
         yield _line("ends after", f"{time_text(attempt_limit_s(job) or 0)} ({share})")
@@ -172,6 +217,28 @@ def _expected(plan: ExecutionPlan) -> Iterator[RenderableType]:
         for group, cuts in estimate.variants[-1].cuts.items():
             parts = " | ".join(" → ".join(steps) for steps in cuts)
             yield Padding(_line(f"cheapest split of {group}", parts), (0, 0, 0, 2), expand=False)
+
+
+def _reads(
+    row: JobRow[PlannedJob], rows: Mapping[str, JobRow[PlannedJob]], sizes: Mapping[str, int]
+) -> list[str]:
+    """Return the assets that jobs read, with the jobs that produce them."""
+    by_source: dict[tuple[str, str], list[str]] = {}
+    for member in row.jobs:
+        for asset, producer in sorted(member.reads.items()):
+            if producer is None:
+                source = "external input"
+            else:
+                source = rows[producer].title if producer in rows else producer
+            by_source.setdefault((declared_name(asset), source), []).append(asset)
+    texts = []
+    for (declared, source), assets in by_source.items():
+        names = dict.fromkeys(assets)
+        if len(names) > 1:
+            texts.append(f"{declared} ({len(names):,} items, {source})")
+        else:
+            texts.append(f"{_sized(assets[0], sizes)} ({source})")
+    return texts
 
 
 def _sized(asset: str, sizes: Mapping[str, int]) -> str:

@@ -4,43 +4,47 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from shlex import quote
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
 from flowyml_aws.client.notebook import live_cell
 from flowyml_aws.core.amounts import counted
-from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.planning.wording import time_text
-from flowyml_aws.runtime.idle_gpus import idle_length
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.cost_limit import limit_error, limit_notes
 from flowyml_aws.submission.losses import lost_text
+from flowyml_aws.submission.map_failures import described_failures
+from flowyml_aws.submission.map_progress import cause_of
+from flowyml_aws.submission.map_rows import MapRow, map_state, reused_rows, status_rows
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import (
     JobView,
     RunStatus,
     client_warning,
-    failures,
     gpu_notes,
+    item_notes,
     machine_notes,
     unbilled_notes,
     value_notes,
 )
-from flowyml_aws.submission.status_sheets import elapsed_of_job, elapsed_of_step, location
+from flowyml_aws.submission.status_sheets import elapsed_of_job, elapsed_of_step
 from flowyml_aws.view.fitted import Column, FittedTable
+from flowyml_aws.view.plain_lines import PlainLines, state_text
 from flowyml_aws.view.plan import reused_line
 from flowyml_aws.view.terminal import Terminal, program
 
 if TYPE_CHECKING:
     from flowyml_aws.client.run import Run
 
-__all__ = ["expected_duration_s", "failure_texts", "status_table", "watching"]
+__all__ = ["expected_duration_s", "failure_texts", "job_table", "status_table", "watching"]
 
 _JOB_STYLE = {
     JobState.SUCCEEDED: "green",
@@ -119,6 +123,7 @@ def watching(run: Run) -> Iterator[Callable[[RunStatus], None]]:
             *noted_losses(status),
             *noted_costs(status),
             *noted_gpus(status, time.time()),
+            *noted_items(status),
             *bills(status),
             *noted_machines(status),
             *noted_values(status),
@@ -140,35 +145,33 @@ def status_table(status: RunStatus, now: float, expected_s: float | None = None)
     table = FittedTable(_COLUMNS)
     waits: list[Text] = []
     states = {view.job.name: view.state for view in status.jobs}
-    for view in status.jobs:
+    for view in status_rows(status):
+        if isinstance(view, MapRow):
+            _add_map(table, view, now)
+            if view.waits is not None:
+                waits.append(Text(view.waits, style="yellow"))
+            continue
         parents = [
             parent for parent in view.job.after if parent in states and not states[parent].ended
         ]
-        state = Text(_state_text(view, parents), style=_JOB_STYLE.get(view.state, "dim"))
+        state = Text(state_text(view, parents), style=_JOB_STYLE.get(view.state, "dim"))
         attempt = str(view.attempt) if view.attempt else ""
         table.add_row(
             Text(view.job.name, style="bold"),
             state,
             attempt,
-            location(view),
+            view.location,
             elapsed_of_job(view, now),
         )
         if not view.state.ended and view.reason:
             runs = view.state in (JobState.STARTING, JobState.RUNNING)
             verb = "runs" if runs else "waits"
             waits.append(Text(f"{view.job.name} {verb}: {view.reason}", style="yellow"))
-        for report in status.reports_of(view):
-            state = Text(report.state.value, style=_STEP_STYLE.get(report.state, "dim"))
-            retries = f"retry {report.retries}" if report.retries else ""
-            table.add_row(f"  {report.name}", state, retries, "", elapsed_of_step(report, now))
-    if status.reused:
+        _add_steps(table, status, view, now)
+    if reused := reused_rows(status):
         table.add_row(Text("from earlier runs", style="bold"), "", "", "", "")
-    reports = status.steps
-    for name in status.reused:
-        report = reports[name]
-        table.add_row(
-            f"  {name}", Text(report.state.value, style=_STEP_STYLE[report.state]), "", "", ""
-        )
+    for name, text, step_state in reused:
+        table.add_row(f"  {name}", Text(text, style=_STEP_STYLE[step_state]), "", "", "")
     elapsed = time_text((status.ended_at or now) - status.created_at)
     if status.state is RunState.RUNNING and expected_s is not None:
         elapsed += f" of about {time_text(expected_s)}"
@@ -181,12 +184,53 @@ def status_table(status: RunStatus, now: float, expected_s: float | None = None)
         *noted_losses(status),
         *noted_costs(status),
         *noted_gpus(status, now),
+        *noted_items(status),
         *noted_machines(status),
         *noted_values(status),
         *bills(status),
         *_warned(status),
         Text(f"{status.state.value}, {elapsed}", style="dim"),
     )
+
+
+def job_table(status: RunStatus, jobs: Iterable[PlannedJob], now: float) -> RenderableType:
+    """Return a table of some jobs with all their steps, also those of items.
+
+    Args:
+        status: Status of the run.
+        jobs: Jobs to show.
+        now: Seconds since the epoch.
+    """
+    table = FittedTable(_COLUMNS)
+    views = {view.job.name: view for view in status.jobs}
+    for view in (views[job.name] for job in jobs):
+        table.add_row(
+            Text(view.job.name, style="bold"),
+            Text(view.state.value, style=_JOB_STYLE.get(view.state, "dim")),
+            str(view.attempt) if view.attempt else "",
+            view.location,
+            elapsed_of_job(view, now),
+        )
+        _add_steps(table, status, view, now)
+    return table
+
+
+def _add_steps(table: FittedTable, status: RunStatus, view: JobView, now: float) -> None:
+    for report in status.reports_of(view):
+        reason = f": {cause_of(report)}" if view.job.mapped and report.failure else ""
+        style = _STEP_STYLE.get(report.state, "dim")
+        state = Text(f"{report.state.value}{reason}", style=style)
+        retries = f"retry {report.retries}" if report.retries else ""
+        table.add_row(f"  {report.name}", state, retries, "", elapsed_of_step(report, now))
+
+
+def _add_map(table: FittedTable, row: MapRow, now: float) -> None:
+    state = Text(row.state_text, style=_JOB_STYLE.get(row.state, "dim"))
+    elapsed = row.elapsed(now)
+    table.add_row(Text(row.title, style="bold"), state, row.attempts, row.place, elapsed)
+    for each in row.steps:
+        style = _STEP_STYLE.get(map_state(each), "dim")
+        table.add_row(f"  {each.step}", Text(each.text, style=style), "", "", "")
 
 
 def expected_duration_s(plan: ExecutionPlan) -> float | None:
@@ -214,6 +258,11 @@ def noted_costs(status: RunStatus) -> list[Text]:
 def noted_gpus(status: RunStatus, now: float) -> list[Text]:
     """Return a line on each step that has not used the GPUs of its job for long."""
     return [Text(note, style="yellow") for note in gpu_notes(status, now)]
+
+
+def noted_items(status: RunStatus) -> list[Text]:
+    """Return a line on each map of whose failed items the run continues without."""
+    return [Text(note, style="yellow") for note in item_notes(status)]
 
 
 def _warned(status: RunStatus) -> list[Text]:
@@ -244,74 +293,25 @@ def bills(status: RunStatus) -> list[Text]:
 
 
 def failure_texts(status: RunStatus) -> list[Text]:
-    """Return the reason and the user's traceback of each failed job, as one `Text` per job."""
+    """Return the reason and the user's traceback of each failed job, as one `Text` per job.
+
+    All failed items of a mapped step are one `Text`.
+    """
     texts = []
-    for failure in failures(status):
-        text = Text(f"\n{failure}\n", style="red")
+    for failure in described_failures(status):
+        text = Text(f"\n{failure.headline}\n", style="red")
+        for line in failure.details:
+            text.append(f"  {line}\n", style="default")
         for traceback in failure.tracebacks:
             text.append(traceback, style="default")
-        text.append(f"  log: {program()} logs {status.run_id} {failure.job}\n", style="dim")
+        text.append(f"  log: {program()} logs {status.run_id} {quote(failure.log)}\n", style="dim")
+        if failure.status is not None:
+            command = f"{program()} status {status.run_id} --job {failure.status}"
+            text.append(f"  all items: {command}\n", style="dim")
         texts.append(text)
     return texts
-
-
-class PlainLines:
-    """Progress output with one line for each change."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._printed: dict[str, str] = {}
-
-    def print_changes(self, status: RunStatus) -> None:
-        if status.outage is not None:
-            self._print_change("AWS", status.outage)
-        elif "AWS" in self._printed:
-            self._print_change("AWS", "answers again")
-        for move in status.moves:
-            where = f"{'to' if move.repeats is None else 'again on'} {move.machine}: {move.reason}"
-            self._print_change(f"job {move.job}, move {move.number}", where)
-        for view in status.jobs:
-            if not view.state.ended:
-                self._print_job(view)
-            for report in status.reports_of(view):
-                if report.gpu_idle is not None and report.gpu_idle.until is None:
-                    since = str(report.gpu_idle.since)
-                    text = f"idle for {idle_length(report.gpu_idle, time.time())}"
-                    self._print_change(f"  step {report.name}, GPU", since, text)
-                if report.state not in (StepState.WAITING, StepState.NOT_RUN):
-                    duration = f" after {report.duration_s:.2f} s" if report.ended_at else ""
-                    reason = f": {report.reason}" if report.reason else ""
-                    state = f"{report.state.value}{reason}"
-                    # The duration is rounded once the job has ended.
-                    text = f"{report.state.value}{duration}{reason}"
-                    self._print_change(f"  step {report.name}", state, text)
-            if view.state.ended:
-                self._print_job(view)
-
-    def _print_job(self, view: JobView) -> None:
-        waits = view.state is JobState.WAITING
-        machine = f" on {view.instance_type}" if view.instance_type and not waits else ""
-        attempt = f" (attempt {view.attempt})" if view.attempt > 1 else ""
-        reason = f": {view.reason}" if view.reason else ""
-        state = f"{_state_text(view, view.job.after)}{attempt}{machine}{reason}"
-        self._print_change(f"job {view.job.name}", state)
-
-    def _print_change(self, subject: str, state: str, text: str | None = None) -> None:
-        """Print a line if the state is not the last one that was printed for the subject."""
-        if self._printed.get(subject) != state:
-            self._printed[subject] = state
-            line = f"{subject}: {text or state}"
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _basis(plan: ExecutionPlan) -> str:
     runs = plan.estimate.runs if plan.estimate is not None else 0
     return f"from {counted(runs, 'earlier run')}"
-
-
-def _state_text(view: JobView, parents: Sequence[str]) -> str:
-    """Return the state of a job; of a waiting one, with the jobs that it waits for."""
-    if view.state is not JobState.WAITING or view.reason or not parents:
-        return view.state.value
-    more = f" and {len(parents) - 1} more" if parents[1:] else ""
-    return f"{view.state.value} for {parents[0]}{more}"

@@ -57,6 +57,7 @@ def test_runs_are_completed(run_id: str, complete: Complete, command: str) -> No
 def test_names_in_a_run_are_completed(run_id: str, complete: Complete, run: str) -> None:
     assert complete(f"flowyml-aws why {run} co") == ["count", "compute", "collect"]
     assert complete(f"flowyml-aws logs {run} ") == ["plain"]
+    assert complete(f"flowyml-aws status {run} --job ") == ["plain"]
     assert complete(f"flowyml-aws get {run} r") == ["raw", "report", "read"]
 
 

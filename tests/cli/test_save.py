@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from pydantic import BaseModel
 
-from flowyml_aws.cli.save import save_to
+from flowyml_aws.cli.save import save_list, save_to
 from flowyml_aws.core.errors import SettingsError
 
 ROWS = {"a": [1, 2], "b": ["x", "y"]}
@@ -152,3 +152,29 @@ def test_a_file_is_copied_with_its_executable_bit_and_a_folder_with_its_links(
     save_to(source, tmp_path / "copies")
     assert os.access(tmp_path / "copy.sh", os.X_OK)
     assert (tmp_path / "copies" / "link").readlink() == Path("run")
+
+
+def test_a_list_that_json_can_represent_is_one_file(tmp_path: Path) -> None:
+    assert save_list({"half[0]": 1, "half[2]": 2}, tmp_path / "half") == "JSON"
+    assert json.loads((tmp_path / "half").read_text()) == [1, 2]
+
+
+def test_any_other_list_is_a_folder_with_a_file_for_each_item(tmp_path: Path) -> None:
+    picture = tmp_path / "a.png"
+    picture.write_bytes(b"png")
+    values = {"m[0]": numpy.ones(2), "m[3]": b"raw", "m[4]": "text", "m[5]": picture, "m[6]": 1j}
+    assert save_list(values, tmp_path / "m") == "a folder with 5 files"
+    names = sorted(path.name for path in (tmp_path / "m").iterdir())
+    assert names == ["0.npy", "3.bin", "4.txt", "5.png", "6.pkl"]
+    assert numpy.load(tmp_path / "m" / "0.npy").tolist() == [1.0, 1.0]
+
+
+def test_an_ending_selects_one_file_for_a_list(tmp_path: Path) -> None:
+    save_list({"m[0]": 1j, "m[1]": 2j}, tmp_path / "m.pkl")
+    assert pickle.loads((tmp_path / "m.pkl").read_bytes()) == [1j, 2j]
+
+
+def test_a_list_can_not_replace_a_file_with_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "m").touch()
+    with pytest.raises(SettingsError, match="Can't write"):
+        save_list({"m[0]": 1j, "m[1]": 2j}, tmp_path / "m")

@@ -93,6 +93,7 @@ OPTIONS: RunKeywords = {
     "checkpoint_steps": True,
     "spot": "never",
     "stop_idle_gpu": "30m",
+    "sweep": {},
 }
 
 

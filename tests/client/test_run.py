@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import pytest
 from flowyml_aws import Run
 from flowyml_aws.artifacts.errors import PickleRefusedError
 from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.client.output_names import OutputNames
 from flowyml_aws.client.result import OutputNotFoundError, Outputs
 from flowyml_aws.core.errors import ArtifactNotFoundError, RunNotFoundError
 from flowyml_aws.runtime.result import StepState
@@ -104,12 +105,13 @@ def test_allow_pickle_of_a_run_applies_to_its_result(
 def test_a_value_is_loaded_once_and_on_access() -> None:
     loaded: list[str] = []
 
-    def load(asset: str) -> list[str]:
-        loaded.append(asset)
-        return [asset]
+    def load(assets: Sequence[str]) -> dict[str, list[str]]:
+        loaded.extend(assets)
+        return {asset: [asset] for asset in assets}
 
+    values = {"a": ("a",), "b": ("b",), "both": ("a", "b")}
     outputs = Outputs(
-        {"a": ("a",), "b": ("b",), "both": ("a", "b")},
+        OutputNames(values, {}, tuple(values), 2),
         load,
         lambda name: OutputNotFoundError(name, "", ""),
     )

@@ -73,11 +73,14 @@ def stage(view: JobView, facts: MachineFacts | None = None, *log: str) -> StageO
     return StageObservation(PLAN, view, facts, log)
 
 
+THIRD = replace(stage(FIRST), children=({"job": "p:0", "index": "0"}, {"job": "p:1", "index": "1"}))
+
+
 def observed(part: str, **changes: object) -> PartObservation:
     (found,) = parts_of("t4" if part.endswith("-gpu") else None, [part])
     right = PartObservation(
         found,
-        (stage(FIRST, FACTS), stage(SECOND))[: len(found.stages)],
+        (stage(FIRST, FACTS), stage(SECOND), THIRD)[: len(found.stages)],
         price=Answer(0.085),
         disk_gib=80.0,
         shared_memory_mib=512,
@@ -96,7 +99,7 @@ def test_a_part_that_behaves_as_planned_agrees_in_each_check() -> None:
 
 def with_facts(**changes: object) -> tuple[StageObservation, ...]:
     facts: MachineFacts = {**FACTS, **changes}  # type: ignore[typeddict-item]
-    return stage(FIRST, facts), stage(SECOND)
+    return stage(FIRST, facts), stage(SECOND), THIRD
 
 
 @pytest.mark.parametrize(
@@ -144,6 +147,14 @@ def test_an_unknown_fact_is_not_checked_and_has_a_reason() -> None:
     rows = check_part(observed("batch", stages=stages, price=Answer(reason="denied")))
     unchecked = {row.check: row.reason for row in rows if row.verdict == "not checked"}
     assert unchecked == {"disk": "no root", "shared memory": "no root", "price": "denied"}
+
+
+def test_an_array_agrees_if_its_children_have_the_documented_ids() -> None:
+    right = ({"job": "p:0", "index": "0"}, {"job": "p:1", "index": "1"})
+    wrong = ({"job": "p:0", "index": "0"}, {"job": "q:1", "index": "1"})
+    for children, verdict in ((right, "agreed"), (wrong, "deviated"), ((), "not checked")):
+        stages = (*with_facts()[:2], replace(THIRD, children=children))
+        assert verdicts(observed("batch", stages=stages))["array"] == verdict
 
 
 def test_a_part_that_can_not_run_has_one_row_with_the_reason() -> None:

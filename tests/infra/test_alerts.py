@@ -100,6 +100,16 @@ def test_a_second_copy_and_a_job_that_moves_send_none(
     assert [alert["alert"] for alert in inbox.read()] == expected
 
 
+def test_an_array_sends_a_message_about_each_child_that_failed_for_good(
+    aws: Emulator, inbox: Inbox
+) -> None:
+    batch = BatchClient(aws)
+    codes = [3, *MOVES]
+    code = f"import os; raise SystemExit({codes}[int(os.environ['AWS_BATCH_JOB_ARRAY_INDEX'])])"
+    batch.ended(batch.submit(code, arrayProperties={"size": len(codes)}))
+    assert [alert["alert"] for alert in inbox.read()] == ["A Batch job failed"]
+
+
 def test_a_job_that_is_withdrawn_from_its_queue_sends_none(aws: Emulator, inbox: Inbox) -> None:
     batch = BatchClient(aws)
     aws.faults.withhold("flowyml-emulator-cpu")

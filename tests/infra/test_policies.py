@@ -152,6 +152,12 @@ def test_only_jobs_with_the_tag_of_a_run_can_be_terminated(caller: str) -> None:
     assert not decide(Need("batch:TerminateJob", job), role(caller)).is_allowed
 
 
+@pytest.mark.parametrize("caller", ["user", "driver"])
+def test_children_of_array_jobs_which_have_no_tags_can_be_terminated(caller: str) -> None:
+    child = f"arn:aws:batch:{REGION}:{ACCOUNT}:job/any:3"
+    assert decide(Need("batch:TerminateJob", child), role(caller)).is_allowed
+
+
 @pytest.mark.parametrize("name", ["user", "driver", "job", "execution", "sagemaker"])
 def test_policies_are_within_the_size_limits_of_iam(name: str) -> None:
     # IAM's limits without white space: 6,144 characters for a managed policy, 10,240 for all

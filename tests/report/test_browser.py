@@ -23,6 +23,7 @@ from tests.support.plans import a_job, a_plan
 from tests.support.reports import (
     a_comparison,
     a_report,
+    a_sweep,
     hostile_report,
     logged_values,
     with_logged,
@@ -275,3 +276,20 @@ def test_a_plan_is_a_page_with_its_graph(tmp_path: Path, pictures: Path) -> None
         assert page.messages == []
     for text in ("prepare", "m6i.large", "1. load", "2. clean", "<b>seed", "external input"):
         assert text in shown
+
+
+def test_the_items_of_a_map_are_sorted_and_searched(show: Open) -> None:
+    page = show(a_sweep())
+    rows = (
+        "[...document.querySelectorAll('#map-0 tbody tr')].map((row) => row.children[0].innerText)"
+    )
+    page.wait_for("document.querySelector('#map-0 tbody tr')")
+    assert page.evaluate(rows) == ["train[2]", "train[0]", "train[1]"]  # the failed one first
+    page.click("#map-0 th:nth-child(4) button")  # loss: empty cells remain last
+    assert page.evaluate(rows) == ["train[1]", "train[0]", "train[2]"]
+    page.click("#map-0 th:nth-child(4) button")
+    assert page.evaluate(rows) == ["train[0]", "train[1]", "train[2]"]
+    page.click("#map-0 input")
+    page.type("diverged")
+    assert page.evaluate(rows) == ["train[2]"]
+    assert page.evaluate("document.querySelector('#map-0 output').innerText") == "1 of 3"

@@ -14,7 +14,7 @@ from flowyml_aws.report.tables import step_rows
 from flowyml_aws.runtime.logged import LoggedImage, LoggedText, StepLogged
 from flowyml_aws.runtime.result import StepState
 from tests.report.test_page import Tags, table_rows
-from tests.support.reports import a_report, a_series, logged_values, with_logged
+from tests.support.reports import a_report, a_series, a_sweep, logged_values, with_logged
 
 
 def a_step(logged: StepLogged | None, name: str = "train") -> StepEntry:
@@ -116,3 +116,13 @@ def test_the_figures_contain_the_last_values() -> None:
     assert rows[1]["metrics"] is None
     again = RunReport.model_validate_json(report.to_json())
     assert again.steps[0].logged == logged_values(points=1)
+
+
+def test_the_metrics_of_items_are_only_in_the_table_of_their_map() -> None:
+    report = a_sweep()
+    steps = [
+        step.model_copy(update={"name": f"train[{number}]", "logged": logged_values()})
+        for number, step in enumerate(report.steps)
+    ]
+    page = to_html(report.model_copy(update={"steps": tuple(steps[:3])}))
+    assert not [row for row in table_rows(page) if row[0] == "train[1]" and len(row) == 6]

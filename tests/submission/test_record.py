@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import random
 import re
 from datetime import datetime, timedelta, timezone
@@ -9,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.core.errors import DamagedArtifactError, RunNotFoundError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.planning.stored_plan import StoredPlan
 from flowyml_aws.submission.record import (
+    JobArray,
     RunOutcome,
     RunState,
     make_run_id,
@@ -99,3 +102,20 @@ def test_a_record_of_another_version_is_an_error_that_says_so(
     store.put("runs/x/run.json", record)
     with pytest.raises(DamagedArtifactError, match="version"):
         read_record(store, "x")
+
+
+def test_the_record_of_a_run_without_arrays_is_that_of_earlier_versions(
+    store: DirectoryArtifactStore,
+) -> None:
+    record = a_record(a_plan(a_job("train")))
+    assert "arrays" not in json.loads(record.to_json())
+    store.put(RunLayout(record.run_id).run, record.to_json())
+    assert read_record(store, record.run_id) == record
+
+
+def test_a_record_keeps_its_arrays(store: DirectoryArtifactStore) -> None:
+    arrays = (JobArray(("train-0", "train-1"), "0" * 64),)
+    record = a_record(a_plan(a_job("train-0"), a_job("train-1")))
+    record = record.model_copy(update={"arrays": arrays})
+    store.put(RunLayout(record.run_id).run, record.to_json())
+    assert read_record(store, record.run_id).arrays == arrays

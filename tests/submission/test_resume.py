@@ -13,6 +13,7 @@ from flowyml_aws.runtime.spec import (
     StoredObject,
 )
 from flowyml_aws.submission.resume import EarlierRun, finished_jobs, make_resumption
+from tests.support.maps import a_map, a_map_job
 from tests.support.plans import a_job, a_plan
 
 OBJECT = StoredObject(key="k", sha256="0" * 64, size_bytes=1)
@@ -103,7 +104,7 @@ def test_the_assets_of_finished_jobs_are_known_by_their_refs() -> None:
 def test_equal_values_in_two_packs_are_missing_separately() -> None:
     there, gone = a_packed_ref("a", pack="1"), a_packed_ref("a", pack="2")
     results = {"x": a_result("x", there), "y": a_result("y", gone)}
-    assert finished_jobs(results, {gone.key}) == {"x": results["x"]}
+    assert finished_jobs(a_plan(), results, {gone.key}) == {"x": results["x"]}
 
 
 def test_a_job_waits_for_the_parents_of_a_finished_parent() -> None:
@@ -165,3 +166,23 @@ def test_cache_entries_are_written_for_the_machine_of_the_new_plan() -> None:
     (step,) = resumed.specs["a"].steps
     assert step.cache is not None
     assert step.cache.machine == "batch, no GPU, any architecture"
+
+
+def test_dropped_items_run_again_only_if_too_few_succeeded() -> None:
+    jobs = [a_map_job(0, 0), a_map_job(1, 1)]
+    good = a_result("train-0", a_ref("a"))
+    bad = a_result("train-1", None).model_copy(update={"dropped": {"model[1]": "it failed"}})
+    results = {"train-0": good, "train-1": bad}
+    for min_success, finished in ((0.5, {"train-0", "train-1"}), (1.0, {"train-0"})):
+        planned = a_map(2, on_item_failure="drop", min_success=min_success)
+        plan = a_plan(*jobs).model_copy(update={"maps": {"train": planned}})
+        assert finished_jobs(plan, results, ()).keys() == finished
+
+
+def test_items_that_stay_dropped_are_known_in_the_resumed_run() -> None:
+    bad = a_result("train-1", None).model_copy(update={"dropped": {"model[1]": "it failed"}})
+    planned = a_map(1, on_item_failure="finish")
+    plan = a_plan(a_map_job(1, 1)).model_copy(update={"maps": {"train": planned}})
+    earlier = EarlierRun("old", plan, {"train-1": bad}, {}, {})
+    reused = make_resumption("new", earlier).plan.reused["train[1]"]
+    assert reused.dropped == {"model[1]": "it failed"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunRecord
 from flowyml_aws.submission.status import JobView, RunStatus
 from flowyml_aws.submission.why import explain_step
+from tests.support.maps import a_map, a_map_job
 from tests.support.plans import a_job, a_plan
 
 PLAN = a_plan(
@@ -51,9 +53,10 @@ class Past:
         plan: ExecutionPlan = PLAN,
         contents: Mapping[str, str] | None = None,
         incomplete: Mapping[str, tuple[str, ...]] | None = None,
+        run_id: str | None = None,
     ) -> RunStatus:
         number = len(self.ids) + 1
-        run_id = f"demo-20260101-00000{number}-abcdef"
+        run_id = run_id or f"demo-20260101-00000{number}-abcdef"
         self.ids.append(run_id)
         layout = RunLayout(run_id)
         keys = {name: key for name, key in (("load", load), ("fit", fit)) if key is not None}
@@ -105,6 +108,13 @@ DONE = StepState.SUCCEEDED
 @pytest.fixture
 def past(tmp_path: Path) -> Past:
     return Past(tmp_path)
+
+
+def test_the_latest_of_several_runs_in_one_second_is_the_earlier_run(past: Past) -> None:
+    for level, suffix in (("1", "cccccc"), ("2", "aaaaaa"), ("3", "bbbbbb")):
+        run_id = f"demo-20260101-000000-{suffix}"
+        now = past.record_run(a_key(context={"level": level}), run_id=run_id)
+    assert past.why(now, "load")[0].endswith("since run demo-20260101-000000-aaaaaa")
 
 
 def test_changes_of_a_step_itself_are_listed(past: Past) -> None:
@@ -234,3 +244,42 @@ def test_a_run_without_recorded_keys_is_an_error(past: Past) -> None:
     past.store.path(RunLayout(now.run_id).keys).unlink()
     with pytest.raises(RunNotFoundError, match="no recorded cache keys"):
         past.why(now, "load")
+
+
+MAP_PLAN = a_plan(
+    a_map_job(0, 1),
+    a_job("fit", reads={"model[0]": "train-0-1", "model[1]": "train-0-1"}),
+    backend="local",
+).model_copy(update={"pipeline": "demo", "maps": {"train": a_map(3)}})
+
+
+def test_changed_items_of_a_list_are_one_reason(past: Past) -> None:
+    past.record_run(None, a_key({"model[0]": "1", "model[1]": "1"}), plan=MAP_PLAN)
+    status = past.record_run(None, a_key({"model[0]": "2", "model[1]": "2"}), plan=MAP_PLAN)
+    assert past.why(status, "fit", MAP_PLAN)[1:] == [
+        "  2 items of input 'model', produced by train: their dependencies changed"
+    ]
+
+
+def test_a_list_with_more_items_is_described_by_its_length(past: Past) -> None:
+    past.record_run(None, a_key({"model[0]": "1"}), plan=MAP_PLAN)
+    status = past.record_run(None, a_key({"model[0]": "1", "model[1]": "1"}), plan=MAP_PLAN)
+    assert past.why(status, "fit", MAP_PLAN)[1:] == ["  it read model[0]"]
+
+
+def test_a_map_of_which_some_items_are_reused_has_one_reason(past: Past) -> None:
+    reused = {"train[2]": ReusedStep(produces=("model[2]",), run_id="r-0")}
+    plan = MAP_PLAN.model_copy(update={"reused": reused})
+    status = replace(past.record_run(None, plan=plan), maps=plan.maps)
+    for step in ("train", "train[0]"):
+        assert past.why(status, step, plan)[1:] == [
+            "  no earlier run has outputs for the inputs of the items that were executed"
+        ]
+    assert past.why(status, "train[2]", plan)[0] == "train[2] did not run: reused from run r-0"
+
+
+def test_the_steps_of_a_run_with_a_map_are_declared_ones(past: Past) -> None:
+    status = replace(past.record_run(None, plan=MAP_PLAN), maps=MAP_PLAN.maps)
+    with pytest.raises(RunNotFoundError) as caught:
+        past.why(status, "trian", MAP_PLAN)
+    assert caught.value.why == "its steps are train, fit"

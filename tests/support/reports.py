@@ -14,7 +14,9 @@ from flowyml_aws.report.data import (
     Curves,
     FailureEntry,
     Fix,
+    ItemEntry,
     JobEntry,
+    MapEntry,
     Preview,
     RunReport,
     Segment,
@@ -37,7 +39,15 @@ from flowyml_aws.submission.losses import LostAttempts
 from flowyml_aws.submission.origin import GitState, RunOrigin
 from flowyml_aws.submission.record import RunState
 
-__all__ = ["SERIES", "a_comparison", "a_report", "hostile_report", "logged_values", "with_logged"]
+__all__ = [
+    "SERIES",
+    "a_comparison",
+    "a_report",
+    "a_sweep",
+    "hostile_report",
+    "logged_values",
+    "with_logged",
+]
 
 START = 1_796_000_000.0
 SERIES = (
@@ -162,6 +172,25 @@ def a_comparison() -> Comparison:
         )
     ]
     return compare(*runs)
+
+
+def a_sweep() -> RunReport:
+    """Return a report with a map of three items, of which the last one failed."""
+    items = [
+        ItemEntry(
+            name=f"train[{number}]",
+            job=f"train-{number}",
+            state=StepState.FAILED if number == 2 else StepState.SUCCEEDED,
+            is_dropped=number == 2,
+            duration_s=1.5,
+            reason="ValueError: diverged" if number == 2 else None,
+            parameters={"rate": str(number / 10)},
+            metrics={} if number == 2 else {"loss": 1.0 / (number + 1)},
+        )
+        for number in range(3)
+    ]
+    entry = MapEntry(name="train", text="2 of 3 items succeeded", required=1, items=tuple(items))
+    return a_report(3).model_copy(update={"maps": (entry,)})
 
 
 def hostile_report() -> RunReport:

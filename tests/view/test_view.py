@@ -22,7 +22,8 @@ from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import Bill, CostLimit
 from flowyml_aws.submission.status import JobView, RunStatus
 from flowyml_aws.view import failure_texts, plan_table, status_table
-from flowyml_aws.view.run import PlainLines, bills
+from flowyml_aws.view.plain_lines import PlainLines
+from flowyml_aws.view.run import bills
 from flowyml_aws.view.terminal import Terminal
 
 JOB = PlannedJob(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.aws.batch.batch_job import BatchJob
 from flowyml_aws.aws.batch.calls import never_repeat_submissions
+from flowyml_aws.aws.batch.children import JobPoller
 from flowyml_aws.aws.batch.copies import JobCopies
 from flowyml_aws.aws.batch.definition import JobImage, ensure_definition, shared_memory_mib
 from flowyml_aws.aws.batch.diagnosis import Queued, RunnableDiagnosis, summary
@@ -26,7 +28,8 @@ from flowyml_aws.aws.batch.jobs import (
     status_of,
     terminate_job,
 )
-from flowyml_aws.aws.batch.requests import BatchJob, batch_jobs
+from flowyml_aws.aws.batch.requests import batch_jobs
+from flowyml_aws.aws.batch.run_jobs import RunJobs
 from flowyml_aws.aws.batch.submission import LeaseLostError, Submissions
 from flowyml_aws.aws.batch.submitter import BatchSubmitter
 from flowyml_aws.aws.log_streams import read_streams
@@ -82,10 +85,11 @@ class BatchBackend:
         self._clock = clock
         self._sleep = sleep
         self._store_uri = store.uri
-        self._jobs: Sequence[BatchJob] = ()
         self._planned: dict[str, PlannedJob] = {}
-        self._by_plan: dict[str, BatchJob] = {}
+        self._poller = JobPoller(batch)
+        self._latest: dict[str, JobStatus] = {}
         self._submissions = Submissions(store, record.run_id, (), clock)
+        self._run = RunJobs((), self._ids)
         self._copies = JobCopies(batch, store, record.run_id, ())
         self._ended: dict[str, JobStatus] = {}
         self._job_logs: dict[str, JobLog] = {}
@@ -95,15 +99,15 @@ class BatchBackend:
     def move(self, plan: ExecutionPlan) -> None:
         """Use a plan in which jobs have moved: their names are new, so they are submitted again."""
         previous = self._planned
-        self._jobs = batch_jobs(plan, self._record, self._store_uri, self._batch.meta.region_name)
+        jobs = batch_jobs(plan, self._record, self._store_uri, self._batch.meta.region_name)
         self._planned = {job.name: job for job in plan.jobs}
-        self._by_plan = {job.planned: job for job in self._jobs if not job.is_join}
-        self._batch_names = {planned: job.name for planned, job in self._by_plan.items()}
-        self._submissions.names = [job.name for job in self._jobs]
-        self._copies.use(self._jobs)
+        self._run = RunJobs(jobs, self._ids)
+        self._submissions.names = [job.name for job in jobs]
+        self._copies.use(jobs)
         for name, job in previous.items():
             if self._planned[name].submission != job.submission:
                 self._ended.pop(name, None)
+                self._latest.pop(name, None)
                 self._job_logs.pop(name, None)
 
     def withdraw(self, job: str) -> None:
@@ -113,13 +117,14 @@ class BatchBackend:
             AwsRefusedError: AWS denied the call.
         """
         doing = f"withdraw job {job!r} from its queue"
-        terminate_job(self._batch, self._ids[self._batch_names[job]], doing, MOVE_REASON)
+        terminate_job(self._batch, self._run.known()[job], doing, MOVE_REASON)
 
     def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
         """Submit every job to run after its parents; a job that exists on Batch is not repeated.
 
         No-op while another client is submitting this run, or once the run is cancelled. If another
-        client takes over meanwhile, this one stops.
+        client takes over meanwhile, this one stops. A job that waits for an array from which jobs
+        have moved is submitted once the others have succeeded.
 
         Raises:
             AwsRefusedError: AWS refused a job. Those submitted before it keep running, and a
@@ -128,6 +133,11 @@ class BatchBackend:
         self._submissions.load()
         previous = self._submissions.latest
         if previous is not None and (previous.state == "cancelled" or self._submissions.is_held()):
+            return
+        done = {*succeeded, *self._run.names_of(succeeded)}
+        requested = {job.name for job in jobs}
+        is_complete = previous is not None and previous.state == "complete"
+        if is_complete and not self._run.submittable(requested, done):
             return
         lease = self._submissions.take()
         if lease is None:
@@ -144,13 +154,9 @@ class BatchBackend:
         )
         try:
             if previous is not None and previous.state == "going":
-                submitter.take_over(self._jobs)
-            requested = {job.name for job in jobs}
-            succeeded_names = {
-                self._batch_names[job] for job in succeeded if job in self._batch_names
-            }
-            missing = [j for j in self._jobs if j.planned in requested and j.name not in self._ids]
-            submitter.submit(missing, succeeded_names, self._definitions(missing))
+                submitter.take_over(self._run.jobs)
+            missing = self._run.submittable(requested, done)
+            submitter.submit(missing, done, self._definitions(missing))
         except LeaseLostError:
             self._submissions.forget()
             return
@@ -164,60 +170,63 @@ class BatchBackend:
     def statuses(self) -> Mapping[str, JobStatus]:
         """Poll the jobs that have not ended, with one DescribeJobs call per 100 jobs.
 
-        The status of a job that stays queued contains the reason, if one was found.
+        Of array jobs, the children that may have changed are described (`children`). The status of
+        a job that stays queued contains the reason, if one was found.
 
         Raises:
             AwsRefusedError: AWS denied the call, does not know a job that it should know, or
                 reported an unknown state.
         """
         self._submissions.load()
-        open_jobs = {
-            self._ids[name]: job
-            for job, name in self._batch_names.items()
-            if name in self._ids and job not in self._ended
-        }
+        open_jobs = {i: job for job, i in self._run.known().items() if job not in self._ended}
         statuses: dict[str, JobStatus] = {}
         queued: dict[str, Queued] = {}
-        for detail in describe_jobs(self._batch, list(open_jobs)):
+        for detail in self._described(self._poller, open_jobs):
             job = open_jobs[detail["jobId"]]
             detail = self._copy_that_runs(job, detail)
-            statuses[job] = status_of(detail, self._by_plan[job].first_attempt)
+            status = status_of(detail, self._run.places[job].batch_job.first_attempt)
+            statuses[job] = self._latest[job] = status
             self._job_logs[job] = log_of(detail)
             if statuses[job].state is JobState.QUEUED:
                 queued[job] = Queued.of(detail, self._planned[job].needs)
-        for job, findings in self._diagnosis.watch(queued).items():
-            statuses[job] = replace(statuses[job], reason=summary(findings))
-        for job in self._after_jobs_without_capacity(statuses):
-            statuses[job] = replace(statuses[job], lacks_capacity=True)
         for job in open_jobs.values():
             if job not in statuses:
-                statuses[job] = self._status_of_unknown(job)
+                statuses[job] = self._unchanged(job) or self._status_of_unknown(job)
+        first = self._run.first_of_each(queued)
+        findings = self._diagnosis.watch({job: queued[job] for job in first.values()})
+        for job, status in statuses.items():
+            of_job = findings.get(first.get(self._run.places[job].batch_job.name, job))
+            if of_job and status.state is JobState.QUEUED:
+                statuses[job] = replace(status, reason=summary(of_job))
+        for job in self._after_jobs_without_capacity(statuses):
+            statuses[job] = replace(statuses[job], lacks_capacity=True)
         self._ended.update({job: status for job, status in statuses.items() if status.state.ended})
         return {**self._ended, **statuses}
 
     def is_active(self, jobs: Sequence[PlannedJob]) -> bool:
         """Return True at the first job that has not ended, after one call for each 100 jobs."""
         self._submissions.load()
-        names = [self._batch_names[job.name] for job in jobs]
+        names = dict.fromkeys(self._run.places[job.name].batch_job.name for job in jobs)
         ids = [self._ids[name] for name in names if name in self._ids]
         return not all(has_ended(detail) for detail in describe_jobs(self._batch, ids))
 
     def diagnose(self) -> Mapping[str, Sequence[Finding]]:
         """Return why queued jobs do not start, from a single check.
 
-        A job has no findings if no reason was found.
+        A job has no findings if no reason was found. Of an array, its first queued job is checked.
 
         Raises:
             AwsRefusedError: AWS refused to describe the jobs.
         """
         self._submissions.load()
-        ids = {self._ids[name]: job for job, name in self._batch_names.items() if name in self._ids}
+        jobs = {job_id: job for job, job_id in self._run.known().items()}
         queued = {
-            (job := ids[detail["jobId"]]): Queued.of(detail, self._planned[job].needs)
-            for detail in describe_jobs(self._batch, list(ids))
+            (job := jobs[detail["jobId"]]): Queued.of(detail, self._planned[job].needs)
+            for detail in self._described(JobPoller(self._batch), jobs)
             if detail["status"] == "RUNNABLE"
         }
-        return self._diagnosis.check(queued)
+        first = self._run.first_of_each(queued)
+        return self._diagnosis.check({job: queued[job] for job in first.values()})
 
     def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
         """Return lines of the newest attempt, and of attempts that begin after the first call."""
@@ -242,13 +251,14 @@ class BatchBackend:
         latest = self._submissions.latest
         self._submissions.close()
         order = {job.name: position for position, job in enumerate(jobs)}
-        others = {name for job, name in self._batch_names.items() if job not in order}
-        kept = {job_id for name, job_id in self._ids.items() if name in others}
-        by_order = sorted(self._jobs, key=lambda job: order.get(job.planned, len(order)))
+        kept = self._run.ids_of([job for job in self._run.places if job not in order])
+        by_order = sorted(
+            self._run.jobs, key=lambda job: min(order.get(name, len(order)) for name in job.jobs)
+        )
         if latest is not None and latest.state == "going":
             # Calls of a client that was suspended may still arrive: their jobs end at once.
-            missing = set(self._batch_names.values()) - self._ids.keys()
-            self._copies.claim_all([job for job in self._jobs if job.name in missing])
+            running = [job for job in self._run.jobs if not job.is_join]
+            self._copies.claim_all([job for job in running if job.name not in self._ids])
         return [*self._end(by_order, kept), *self._end_driver()]
 
     def end_leftovers(self, finished: Collection[str]) -> Sequence[str]:
@@ -263,12 +273,7 @@ class BatchBackend:
         self._submissions.load()
         if not self._ids:
             return self._end_driver()
-        kept = {
-            self._ids[name]
-            for job, name in self._batch_names.items()
-            if job in finished and name in self._ids
-        }
-        return [*self._end(self._jobs, kept), *self._end_driver()]
+        return [*self._end(self._run.jobs, self._run.ids_of(finished)), *self._end_driver()]
 
     def release(self) -> None:
         """No-op: jobs keep running after the client disconnects."""
@@ -281,6 +286,23 @@ class BatchBackend:
     def _ids(self) -> dict[str, str]:
         """Batch job ids by Batch job name."""
         return self._submissions.job_ids
+
+    def _described(self, poller: JobPoller, jobs: Mapping[str, str]) -> Iterator[JobDetailTypeDef]:
+        """Yield the details of jobs that may have changed since the last poll of a poller.
+
+        Args:
+            poller: Poller of these jobs.
+            jobs: Names in the plan by job id.
+        """
+        alone: list[str] = []
+        arrays: dict[str, int] = {}
+        for job_id, job in jobs.items():
+            if (array_id := self._run.array_of(job, job_id)) is None:
+                alone.append(job_id)
+            else:
+                arrays[array_id] = len(self._run.places[job].batch_job.children)
+        details = poller.poll(alone, arrays)
+        return (detail for detail in details if detail["jobId"] in jobs)
 
     def _definitions(self, jobs: Sequence[BatchJob]) -> dict[str, str]:
         """Return the names of the job definitions of jobs, by job name."""
@@ -345,6 +367,13 @@ class BatchBackend:
         lacking = self._fronts.without_capacity(set(waiting.values()))
         return [job for job, queue in waiting.items() if queue in lacking]
 
+    def _unchanged(self, job: str) -> JobStatus | None:
+        """Return the latest status of a child that was not described because it is the same."""
+        array_id = self._ids[self._run.places[job].batch_job.name]
+        if array_id not in self._poller.arrays:
+            return None
+        return self._latest.get(job, JobStatus(JobState.WAITING))
+
     def _status_of_unknown(self, job: str) -> JobStatus:
         age_s = self._submissions.age_s()
         if age_s < _VISIBLE_AFTER_S:
@@ -366,7 +395,7 @@ class BatchBackend:
         if holder is None or holder == detail["jobId"]:
             return detail
         for other in describe_jobs(self._batch, [holder]):
-            self._ids[self._batch_names[job]] = holder
+            self._ids[self._run.places[job].name] = holder
             return other
         return detail
 
@@ -382,11 +411,12 @@ class BatchBackend:
 
     def _describe_logs(self, job: str) -> None:
         """Find the log of a job and of those after it in the plan, with one call."""
-        jobs = list(self._batch_names)
+        jobs = list(self._planned)
+        ids = self._run.known()
         names = {
-            self._ids[self._batch_names[each]]: each
+            ids[each]: each
             for each in jobs[jobs.index(job) :]
-            if each not in self._job_logs and self._batch_names[each] in self._ids
+            if each not in self._job_logs and each in ids
         }
         for detail in describe_jobs(self._batch, list(names)[:JOBS_PER_CALL]):
             self._job_logs[names[detail["jobId"]]] = log_of(detail)

@@ -9,13 +9,20 @@ depend on the copy that runs.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.aws.batch.batch_job import (
+    BatchJob,
+    JobPlace,
+    array_id_of,
+    child_id,
+    job_places,
+)
 from flowyml_aws.aws.batch.jobs import ListedJob, list_jobs, terminate_job, unended_names
-from flowyml_aws.aws.batch.requests import BatchJob
 from flowyml_aws.aws.unended import end_each
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import AwsRefusedError
@@ -61,7 +68,8 @@ class JobCopies:
         self._names.update(job.name for job in jobs)
         self._queues.update(job.queue for job in jobs)
         # A Batch job claims its first attempt in each of its attempts (`runtime.platform`).
-        self._first_attempts.update((job.planned, job.first_attempt) for job in jobs)
+        places = job_places(jobs)
+        self._first_attempts.update((n, p.batch_job.first_attempt) for n, p in places.items())
 
     def listed(self, jobs: Sequence[BatchJob] = ()) -> Mapping[str, Sequence[ListedJob]]:
         """Return the copies that ListJobs shows, by job name: of some jobs, or of all."""
@@ -69,28 +77,55 @@ class JobCopies:
         queues = {job.queue for job in jobs} or self._queues
         return list_jobs(self._batch, self._run_id, queues, names)
 
-    def keep(self, job: BatchJob, copies: Sequence[ListedJob]) -> str:
-        """Keep one copy of a job, and return its id. The others are terminated.
+    def keep(self, job: BatchJob, copies: Sequence[ListedJob]) -> dict[str, str]:
+        """Keep one copy of a job, and return its id by its name. The others are terminated.
 
         The holder of the claim is kept. Without a claim, the preferred copy is kept and claims.
+        Each child of an array has a claim of its own, so the array is kept whose children hold the
+        most. The ids of children of other copies that hold a claim are returned, too, by the names
+        of their places. Those arrays are not terminated; their other children end when they start.
         """
-        kept = preferred_copy(copies).job_id
-        if not job.is_join:
-            kept = self.claim(job, kept)
+        preferred = preferred_copy(copies).job_id
+        if job.is_join:
+            ids = {job.name: preferred}
+        elif not job.children:
+            ids = {job.name: self._claim(job.planned, job.first_attempt, preferred)}
+        else:
+            ids = self._keep_children(job, preferred)
+        kept = set(map(array_id_of, ids.values()))
         for copy in copies:
-            if copy.job_id != kept and not copy.has_ended:
+            if copy.job_id not in kept and not copy.has_ended:
                 with suppress(AwsRefusedError):  # it ends by itself when it starts
                     self.terminate(job, copy.job_id)
-        return kept
+        return ids
 
-    def claim(self, job: BatchJob, job_id: str) -> str:
-        """Claim a job for a copy, and return the id of the copy that holds the claim."""
+    def _keep_children(self, job: BatchJob, array_id: str) -> dict[str, str]:
+        """Claim all jobs of an array, and return the ids of the copies that hold the claims."""
+        holders = map_concurrently(
+            lambda index: self._claim(
+                job.children[index], job.first_attempt, child_id(array_id, index)
+            ),
+            range(len(job.children)),
+            limit=STORE_REQUESTS,
+        )
+        arrays = Counter(map(array_id_of, holders))
+        kept = max(arrays, key=lambda each: (arrays[each], each == array_id))
+        others = {
+            JobPlace(job, index).name: holder
+            for index, holder in enumerate(holders)
+            if array_id_of(holder) != kept
+        }
+        return {job.name: kept, **others}
+
+    def _claim(self, job: str, attempt: int, job_id: str) -> str:
+        """Claim a job of the plan for a copy, and return the id of the holder of the claim."""
         claim = JobClaim(copy_id=job_id, claimed_at=time.time())
-        return claim_job(self._store, self._run_id, job.planned, job.first_attempt, claim)
+        return claim_job(self._store, self._run_id, job, attempt, claim)
 
     def claim_all(self, jobs: Sequence[BatchJob]) -> None:
         """Claim jobs for the cancelled run, so that no copy of them runs."""
-        map_concurrently(lambda job: self.claim(job, _NO_COPY), jobs, limit=STORE_REQUESTS)
+        names = [(name, job.first_attempt) for job in jobs for name in job.jobs]
+        map_concurrently(lambda job: self._claim(*job, _NO_COPY), names, limit=STORE_REQUESTS)
 
     def holder(self, job: str) -> str | None:
         """Return the id of the copy that holds the claim of a planned job, or None."""

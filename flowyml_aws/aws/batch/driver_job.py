@@ -11,6 +11,7 @@ from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.aws.batch import submission as batch_submission
+from flowyml_aws.aws.batch.batch_job import BatchJob
 from flowyml_aws.aws.batch.calls import (
     UnclearAnswerError,
     never_repeat_submissions,
@@ -19,7 +20,7 @@ from flowyml_aws.aws.batch.calls import (
 from flowyml_aws.aws.batch.copies import preferred_copy
 from flowyml_aws.aws.batch.definition import JobImage, ensure_definition, ensure_on_fargate
 from flowyml_aws.aws.batch.jobs import ListedJob, list_jobs, terminate_job, unended_names
-from flowyml_aws.aws.batch.requests import BatchJob, submit_request
+from flowyml_aws.aws.batch.requests import submit_request
 from flowyml_aws.aws.errors import refused
 from flowyml_aws.aws.names import batch_name
 from flowyml_aws.core.clock import uptime_s
@@ -149,7 +150,7 @@ def start_driver(
         timeout_s=timeout_s,
         environment={**RUNNER, **region, **environment},
     )
-    request = submit_request(job, record, definition, [], tags)
+    request = submit_request(job, record, definition, {}, tags)
     doing = f"submit the driver of the run to queue {queue!r}"
     driver = DriverRecord(queue=queue, price_usd_hour=price_usd_hour)
     store.put(RunLayout(record.run_id).driver, driver.to_json())

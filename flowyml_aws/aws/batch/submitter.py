@@ -15,10 +15,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from flowyml_aws.aws.batch import submission as batch_submission
+from flowyml_aws.aws.batch.batch_job import BatchJob, levels
 from flowyml_aws.aws.batch.calls import UnclearAnswerError, submit_job
 from flowyml_aws.aws.batch.copies import JobCopies
 from flowyml_aws.aws.batch.jobs import ListedJob
-from flowyml_aws.aws.batch.requests import BatchJob, levels, submit_request
+from flowyml_aws.aws.batch.requests import submit_request
 from flowyml_aws.aws.batch.submission import Lease, Submissions
 from flowyml_aws.core.concurrency import SERVICE_CALLS, map_to_completion
 from flowyml_aws.core.errors import AwsRefusedError
@@ -94,7 +95,7 @@ class BatchSubmitter:
             for job in jobs:
                 if job.name in listed:
                     self._adopt(job, listed[job.name])
-            if is_complete or len(self._submissions.job_ids) == len(jobs):
+            if is_complete or all(job.name in self._submissions.job_ids for job in jobs):
                 break
             self._lease.prove()
             self._pause()
@@ -117,7 +118,7 @@ class BatchSubmitter:
 
         def submit(job: BatchJob) -> UnclearAnswerError | None:
             ids = self._submissions.job_ids
-            parents = [ids[parent] for parent in job.after if parent not in succeeded]
+            parents = {parent: ids[parent] for parent in job.after if parent not in succeeded}
             definition = definitions[job.name]
             request = submit_request(job, self._record, definition, parents, self._tags)
             return self._submit(job, lambda doing: submit_job(self._batch, request, doing))
@@ -167,9 +168,10 @@ class BatchSubmitter:
             if not is_repeated:
                 self._unanswered.discard(job.name)
             raise
+        ids = {job.name: job_id}
         if is_repeated or self._is_contested:
-            job_id = self._copies.keep(job, [ListedJob(job_id, "SUBMITTED", 0)])
-        self._submissions.job_ids[job.name] = job_id
+            ids = self._copies.keep(job, [ListedJob(job_id, "SUBMITTED", 0)])
+        self._submissions.job_ids.update(ids)
         self._unanswered.discard(job.name)
         return None
 
@@ -197,8 +199,8 @@ class BatchSubmitter:
         if noted is not None and noted not in {copy.job_id for copy in copies}:
             copies = [*copies, ListedJob(noted, "SUBMITTED", 0)]
         if len(copies) > 1 or job.name in self._submissions.uncertain:
-            job_id = self._copies.keep(job, copies)
+            ids = self._copies.keep(job, copies)
         else:
-            job_id = copies[0].job_id
-        self._submissions.job_ids[job.name] = job_id
+            ids = {job.name: copies[0].job_id}
+        self._submissions.job_ids.update(ids)
         self._unanswered.discard(job.name)

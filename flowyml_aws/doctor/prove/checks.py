@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from flowyml_aws.doctor.prove.facts import MachineFacts
 from flowyml_aws.doctor.prove.parts import Part
 from flowyml_aws.doctor.prove.report import Row, Verdict
+from flowyml_aws.doctor.prove.steps import CHILDREN
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.runtime.exit_codes import INTERRUPTED
 from flowyml_aws.runtime.result import StepReport, StepState
@@ -38,10 +39,11 @@ class StageObservation:
     """A run that has ended.
 
     Attributes:
-        view: Its only job.
+        view: Its only job; of an array, the first one that failed, or the first one.
         facts: Facts that the job saw, or None.
         log: Lines of its log.
         bill: Bill of the job, if the service reports one.
+        children: Index and job id that each child of an array saw.
     """
 
     plan: ExecutionPlan
@@ -49,6 +51,7 @@ class StageObservation:
     facts: MachineFacts | None = None
     log: tuple[str, ...] = ()
     bill: Bill | None = None
+    children: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +286,20 @@ def _alert(o: PartObservation, row: _Rows) -> Row:
     return row.compare(bool(o.alert.value), expected, observed, reason)
 
 
+def _array(o: PartObservation, row: _Rows) -> Row:
+    expected = f"one job with {CHILDREN} children, PARENT:0 to PARENT:{CHILDREN - 1}"
+    children = o.stages[-1].children
+    if not children:
+        return row.unchecked(expected, o.problem or "the run of the array has not succeeded")
+    parent = children[0]["job"].rpartition(":")[0]
+    agrees = bool(parent) and [(child["job"], child["index"]) for child in children] == [
+        (f"{parent}:{index}", str(index)) for index in range(CHILDREN)
+    ]
+    observed = ", ".join(f"job {child['job']} with index {child['index']}" for child in children)
+    reason = "jobs of maps find their specs by the index, and are followed by these ids"
+    return row.compare(agrees, expected, observed, reason)
+
+
 _CHECKS: Mapping[str, Callable[[PartObservation, _Rows], Row]] = {
     "run": _run,
     "instance type": _instance_type,
@@ -296,6 +313,7 @@ _CHECKS: Mapping[str, Callable[[PartObservation, _Rows], Row]] = {
     "cache": _cache,
     "retry": _retry,
     "alert": _alert,
+    "array": _array,
 }
 
 

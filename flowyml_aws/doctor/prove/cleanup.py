@@ -21,7 +21,8 @@ def remove_runs(
 ) -> None:
     """Delete the objects of some runs, their cache entries and their values.
 
-    Bundles and pickled steps stay: other runs may have the same content. `gc` deletes them.
+    Bundles, pickled steps and the items of maps stay: other runs may have the same content. `gc`
+    deletes them.
 
     Args:
         store: Store of the runs.

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.spelling import did_you_mean
-from flowyml_aws.doctor.prove.steps import step_limit_s
+from flowyml_aws.doctor.prove.steps import CHILDREN, step_limit_s
 
 __all__ = ["Part", "parts_of"]
 
 _LOOK = ("look",)
 _CACHED = ("origin", "reuse")
+_ARRAY = ("in_array",)
+_FAIL = "fail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +41,14 @@ class Part:
     shares_instance: bool
 
     @property
-    def has_alert(self) -> bool:
-        """Return whether a job of the part fails on purpose."""
-        return "alert" in self.checks
+    def failing_stage(self) -> int | None:
+        """Position of the run whose job fails on purpose, to send an alert; None without one."""
+        return next((n for n, steps in enumerate(self.stages) if _FAIL in steps), None)
 
     def limit_s(self, stage: int) -> float:
-        """Return the time limit of a run in seconds, with all of its attempts."""
+        """Return the time limit of a run in seconds, with all of its attempts and children."""
         steps = self.stages[stage]
-        attempts = 2 if "end_once" in steps else 1
+        attempts = 2 if "end_once" in steps else CHILDREN if steps == _ARRAY else 1
         return attempts * sum(step_limit_s(name, self.gpu) for name in steps)
 
     def billed_s(self, startup_s: int) -> float:
@@ -66,10 +68,10 @@ _PARTS = (
         "on-demand",
         "",
         None,
-        ((*_LOOK, *_CACHED), (*_CACHED, "end_once", "fail")),
+        ((*_LOOK, *_CACHED), (*_CACHED, "end_once", _FAIL), _ARRAY),
         (
             *("run", "instance type", "price", "disk", "shared memory", "metadata"),
-            *("cache", "retry", "alert"),
+            *("cache", "retry", "alert", "array"),
         ),
         shares_instance=True,
     ),

@@ -75,7 +75,7 @@ def prove(
     with ExitStack() as stack:
         stack.callback(_clean_up, account, runs, since, say)
         alert = _AlertCheck(account, settings, options, plan.token)
-        if any(each.planned.part.has_alert for each in runs):
+        if any(each.planned.part.failing_stage is not None for each in runs):
             alert.begin(stack)
         run_parts(runs, plan.token, say, options.limit_s, clock.monotonic)
         observed = [
@@ -152,7 +152,8 @@ def _observe(
     if runs is None or not runs.stages:
         return PartObservation(part, problem=planned.problem or (runs.problem if runs else ""))
     job, ran_on = runs.stages[0].view.job, runs.stages[0].view.ran_on
-    has_alert = part.has_alert and len(runs.stages) == len(part.stages)
+    failing = part.failing_stage
+    has_alert = failing is not None and len(runs.stages) > failing
     if has_alert:
         say(f"{part.name}: waiting for the alert of the failed job")
     return PartObservation(
@@ -164,7 +165,7 @@ def _observe(
         shared_memory_mib=_shared_memory_mib(job.needs.memory_mib)
         if "shared memory" in part.checks
         else None,
-        alert=alert.answer(runs.run_ids[-1]) if has_alert else Answer(),
+        alert=alert.answer(runs.run_ids[failing or 0]) if has_alert else Answer(),
     )
 
 
@@ -230,7 +231,7 @@ def _clean_up(
     remove_runs(account.store, PIPELINE, run_ids, since)
     say(
         f"removed the objects of {len(run_ids)} runs; left: job definitions, log streams, and the "
-        "bundle of this project, which `flowyml-aws gc` deletes"
+        "bundle and the constant values of this project, which `flowyml-aws gc` deletes"
     )
     if running := [each.driver.record.run_id for each in runs if each.driver is not None]:
         say(

@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from flowyml_aws.client.launch import launch
 from flowyml_aws.client.run import Run
 from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.core.maps import item_name
 from flowyml_aws.doctor.prove.checks import StageObservation
 from flowyml_aws.doctor.prove.offers import PartPlan, first_reason, request_of
+from flowyml_aws.doctor.prove.steps import CHILDREN
+from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import RunStatus
@@ -65,8 +68,8 @@ class PartRuns:
                 return
             self.run_ids.append(self._driver.record.run_id)
         status = self._driver.advance()
-        (view,) = status.jobs
-        if (shown := view.state.value) != self._shown:
+        shown = ", ".join(dict.fromkeys(view.state.value for view in status.jobs))
+        if shown != self._shown:
             say(f"{self.name}: job is {shown}")
             self._shown = shown
         if status.state is not RunState.RUNNING and not self._driver.awaits_bills:
@@ -147,13 +150,15 @@ def _await_end(runs: Sequence[PartRuns], clock: Callable[[], float]) -> None:
 
 
 def _observe(driver: RunDriver, status: RunStatus) -> StageObservation:
-    (view,) = status.jobs
+    view = next((v for v in status.jobs if v.state is not JobState.SUCCEEDED), status.jobs[0])
     outputs = Run(driver).result().outputs
+    children = (item_name("in_array", index) for index in range(CHILDREN))
     lines, _ = driver.backend.logs(view.job.name, None)
     return StageObservation(
         plan=driver.plan,
         view=view,
         facts=outputs.get("look"),
+        children=tuple(outputs[name] for name in children if name in outputs),
         log=tuple(line.message for line in lines),
         bill=status.bills.get(view.job.name),
     )

@@ -13,10 +13,20 @@ from flowyml_aws.core.resources import GPUConfig, NodeAffinity, ResourceRequirem
 from flowyml_aws.core.step import Step
 from flowyml_aws.doctor.prove.facts import MachineFacts, machine_facts
 
-__all__ = ["CPU", "GROUP", "MEMORY", "PURPOSE", "ProofFailed", "make_steps", "step_limit_s"]
+__all__ = [
+    "CHILDREN",
+    "CPU",
+    "GROUP",
+    "MEMORY",
+    "PURPOSE",
+    "ProofFailed",
+    "make_steps",
+    "step_limit_s",
+]
 
 GROUP = "prove"
 CPU, MEMORY = 1, "1Gi"
+CHILDREN = 2  # of the array job
 PURPOSE = "flowyml-aws doctor --prove lets this job fail, to see that an alert is delivered"
 
 
@@ -58,6 +68,14 @@ def fail(end_once: str) -> str:
     raise ProofFailed(PURPOSE)
 
 
+def in_array(proof: str, child: int) -> dict[str, str]:
+    """Return what a child of an array job knows about its place."""
+    return {
+        "index": os.environ.get("AWS_BATCH_JOB_ARRAY_INDEX", ""),
+        "job": os.environ.get("AWS_BATCH_JOB_ID", ""),
+    }
+
+
 def make_steps(names: Iterable[str], capacity: str, gpu: str | None) -> list[Step]:
     """Return some of the steps, as one group for a kind of capacity.
 
@@ -85,7 +103,7 @@ def step_limit_s(name: str, gpu: str | None) -> float:
 
 def _make_step(name: str, resources: ResourceRequirements, limit_s: float) -> Step:
     function, inputs, cache = _STEPS[name]
-    return Step(
+    step = Step(
         func=function,
         name=name,
         inputs=inputs,
@@ -95,6 +113,9 @@ def _make_step(name: str, resources: ResourceRequirements, limit_s: float) -> St
         resources=resources,
         execution_group=GROUP,
     )
+    if name != "in_array":
+        return step
+    return step.map(grid={"child": range(CHILDREN)}, items_per_job=1)
 
 
 _STEPS: dict[str, tuple[Callable[..., Any], tuple[str, ...], bool | str]] = {
@@ -103,4 +124,5 @@ _STEPS: dict[str, tuple[Callable[..., Any], tuple[str, ...], bool | str]] = {
     "reuse": (reuse, ("origin",), "input_hash"),
     "end_once": (end_once, (), False),
     "fail": (fail, ("end_once",), False),
+    "in_array": (in_array, (), False),
 }

@@ -21,8 +21,9 @@ function seconds(value) {
 }
 
 function openJob(name, overview) {
-  const row = rows[overview.jobs.indexOf(name)];
-  if (!row) return;
+  const lane = overview.jobs.indexOf(name);
+  const row = rows[overview.rows[lane]];
+  if (!row) return openMap(overview.maps[lane]);
   row.hidden = false;
   row.open = true;
   row.scrollIntoView({ block: "start" });

@@ -33,6 +33,7 @@ def request_problems(
         problem
         for job in each_batch_job(plan, record, store, region)
         for problem in submit_request_errors(
-            submit_request(job, record, _DEFINITION, [_JOB_ID] * len(job.after), tags), job.planned
+            submit_request(job, record, _DEFINITION, dict.fromkeys(job.after, _JOB_ID), tags),
+            job.planned,
         )
     ]

@@ -7,6 +7,7 @@ from flowyml_aws.planning.services import HostedInstance, ServiceTraits
 
 __all__ = ["TRAITS"]
 
+_ARRAY_SIZE = 10_000  # https://docs.aws.amazon.com/batch/latest/userguide/array_jobs.html
 _MAX_VOLUME_GIB = 64 * 1024  # of io2 and gp3 volumes (EBS user guide)
 
 
@@ -29,5 +30,6 @@ TRAITS = ServiceTraits(
     hosted=hosted,
     placed_by="queue",
     runs_on_queues=True,
+    array_size=_ARRAY_SIZE,
     on_departure="its jobs continue without this client",
 )

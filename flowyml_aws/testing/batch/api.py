@@ -13,7 +13,7 @@ roles. Its code is not patched; only the p3 family is added to its list while an
 - moto is not thread-safe. `server` passes on one request at a time, so a conditional put is atomic
   and a listing never overlaps a put.
 
-Not emulated: array and multi-node jobs, Fargate, EKS, fair-share scheduling. Images and memory
+Not emulated: multi-node jobs, Fargate, EKS, fair-share scheduling. Images and memory
 limits are not emulated either when jobs run as processes.
 """
 
@@ -29,6 +29,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from flowyml_aws.testing.api import Handler, Rewrite
 from flowyml_aws.testing.batch.account import BatchAccount
+from flowyml_aws.testing.batch.arrays import add_children, check_dependencies
 from flowyml_aws.testing.batch.jobs import Job
 from flowyml_aws.testing.batch.listing import list_jobs
 from flowyml_aws.testing.batch.queues import Queues, snapshot
@@ -91,10 +92,7 @@ class BatchApi:
         definition = _definition(backend, request.get("jobDefinition", ""))
         if definition.type != "container" or definition.container_properties is None:
             raise ClientException("flowyml_aws.testing emulates single-container jobs only")
-        depends_on = request.get("dependsOn") or ()
-        for parent in depends_on:
-            if parent.get("jobId") not in self._scheduler.jobs:
-                raise ClientException(f"Job {parent.get('jobId')} does not exist")
+        check_dependencies(request, self._scheduler.jobs)
         timeout = request.get("timeout") or definition.timeout or {}
         job_id = str(uuid.uuid4())
         job = Job(
@@ -109,7 +107,7 @@ class BatchApi:
             properties=copy.deepcopy(definition.container_properties),
             overrides=request.get("containerOverrides") or {},
             parameters={**definition.parameters, **(request.get("parameters") or {})},
-            depends_on=depends_on,
+            depends_on=request.get("dependsOn") or (),
             retry_strategy=request.get("retryStrategy") or definition.retry_strategy or {},
             timeout_s=timeout.get("attemptDurationSeconds"),
             tags=request.get("tags") or {},
@@ -122,6 +120,8 @@ class BatchApi:
         if job.propagates_tags and has_too_many_tags(job.tags, definition_tags):
             self._scheduler.fail(job, TOO_MANY_TAGS)
         else:
+            if (array := request.get("arrayProperties") or {}).get("size"):
+                add_children(job, array["size"])
             self._scheduler.submit(job)
         return {"jobArn": job.arn, "jobId": job_id, "jobName": job.name}
 
@@ -133,8 +133,16 @@ class BatchApi:
         return {"jobs": [job.detail() for job in jobs if job is not None]}
 
     def _list_jobs(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
-        if request.get("arrayJobId") or request.get("multiNodeJobId"):
-            raise ClientException("flowyml_aws.testing emulates neither array nor multi-node jobs")
+        if request.get("multiNodeJobId"):
+            raise ClientException("flowyml_aws.testing emulates no multi-node jobs")
+        if array_id := request.get("arrayJobId"):
+            if request.get("jobQueue"):
+                raise ClientException("Only one of jobQueue and arrayJobId can be given")
+            array = self._job(array_id)
+            if array is None or not array.children:
+                raise ClientException(f"Job {array_id} is not an array job")
+            # A filter does not apply to children (AWS Batch API reference, ListJobs).
+            return list_jobs(self._scheduler.listed(array.arn), {**request, "filters": ()})
         queue = _queue(batch_backends[DEFAULT_ACCOUNT_ID][region], request.get("jobQueue") or "")
         return list_jobs(self._scheduler.listed(queue.arn), request)
 

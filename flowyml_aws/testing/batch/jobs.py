@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -13,7 +14,7 @@ from flowyml_aws.testing.capacity import Capacity, needs, resource_requirements
 from flowyml_aws.testing.clock import Timer
 from flowyml_aws.testing.machines.machine import Task
 
-__all__ = ["Attempt", "Job", "Status"]
+__all__ = ["Attempt", "Children", "Job", "Status"]
 
 _DEFAULT_LOG_GROUP = "/aws/batch/job"
 
@@ -66,6 +67,48 @@ class Attempt:
     is_exit_reported: bool = False
 
 
+class Children:
+    """The children of an array job.
+
+    Args:
+        jobs: The children, in the order of their indexes.
+    """
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.jobs = jobs
+        self._states = [Status.SUBMITTED] * len(jobs)
+        self._counts = Counter(self._states)
+        self._updated_ms: int | None = None
+
+    def update(self, child: Job, now_ms: int) -> bool:
+        """Count the state of a child. Return False if it has not changed."""
+        before = self._states[child.index]
+        if before is child.status:
+            return False
+        self._states[child.index] = child.status
+        self._counts[before] -= 1
+        self._counts[child.status] += 1
+        self._updated_ms = now_ms
+        return True
+
+    @property
+    def status(self) -> Status:
+        """Status of the array job: PENDING from the first child that is until the last one ends."""
+        ended = self._counts[Status.SUCCEEDED] + self._counts[Status.FAILED]
+        if ended == len(self.jobs):
+            return Status.FAILED if self._counts[Status.FAILED] else Status.SUCCEEDED
+        is_new = self._counts[Status.SUBMITTED] == len(self.jobs)
+        return Status.SUBMITTED if is_new else Status.PENDING
+
+    def properties(self) -> dict[str, Any]:
+        """Return the array properties in the form of DescribeJobs."""
+        return _present(
+            size=len(self.jobs),
+            statusSummary={status.value: self._counts[status] for status in Status},
+            statusSummaryLastUpdatedAt=self._updated_ms,
+        )
+
+
 @dataclass(slots=True, eq=False)
 class Job:
     """A submitted job.
@@ -78,6 +121,9 @@ class Job:
             definition's.
         attempts: Ended attempts, in the form of DescribeJobs.
         attempt: Latest attempt, running or ended.
+        array: Children of an array job, by their states; None for other jobs.
+        parent: Array job of a child; None for other jobs.
+        index: Position of a child in its array.
     """
 
     arn: str
@@ -105,6 +151,14 @@ class Job:
     attempt: Attempt | None = None
     attempts: list[dict[str, Any]] = field(default_factory=list)
     outcome: Outcome | None = None
+    array: Children | None = None
+    parent: Job | None = None
+    index: int = 0
+
+    @property
+    def children(self) -> Sequence[Job]:
+        """Children of an array job; empty for other jobs."""
+        return () if self.array is None else self.array.jobs
 
     @property
     def requirements(self) -> list[dict[str, str]]:
@@ -166,7 +220,13 @@ class Job:
             stoppedAt=self.stopped_ms,
             container=_present(**container) or None,
             jobDefinition=self.definition_arn,
+            arrayProperties=self._array_properties(),
         )
+
+    def _array_properties(self) -> dict[str, Any] | None:
+        if self.array is not None:
+            return self.array.properties()
+        return None if self.parent is None else {"index": self.index}
 
     def detail(self) -> dict[str, Any]:
         """Return the job in the form of DescribeJobs."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Condition, RLock, Thread
 from typing import Any
 
+from flowyml_aws.testing.batch.arrays import INDEX_VARIABLE, parent_ids
 from flowyml_aws.testing.batch.fleet import Instance
 from flowyml_aws.testing.batch.jobs import Attempt, Job, Status
 from flowyml_aws.testing.batch.metadata_api import METADATA_VARIABLE
@@ -31,6 +32,7 @@ _TIMED_OUT = Outcome("Job attempt duration exceeded timeout", is_final=True)
 _EXITED = "Essential container in task exited"
 _ECS_REASON = re.compile(r"\w+Error: |ECS was unable")
 _MAX_NEXT = 100  # waiting jobs that decide about the size of an instance
+_CHILD_FAILED = "Array Child Job failed"  # from memory: the documentation has no text
 _OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 
 
@@ -99,14 +101,17 @@ class Scheduler:
 
     @property
     def jobs(self) -> Mapping[str, Job]:
-        """All jobs by id, in submission order."""
+        """All jobs by id, in submission order; array jobs before their children."""
         return self._jobs
 
     def submit(self, job: Job) -> None:
-        """Add a job."""
+        """Add a job, with its children if it is an array job."""
         with self._changed:
-            self._jobs[job.job_id] = self._waiting[job.job_id] = job
+            self._jobs[job.job_id] = job
             self.note(job)
+            for each in job.children or (job,):
+                self._jobs[each.job_id] = self._waiting[each.job_id] = each
+                self.note(each)
             self._wake()
 
     def fail(self, job: Job, reason: str) -> None:
@@ -116,21 +121,28 @@ class Scheduler:
             self._finish(job, Status.FAILED, reason)
 
     def cancel(self, job: Job, reason: str) -> None:
-        """End a job that has not reached STARTING; any other job continues."""
+        """End a job that has not reached STARTING; any other job continues.
+
+        Of an array job, those children are ended that have not reached STARTING.
+        """
         with self._changed:
-            if job.status.is_before_starting:
-                job.is_cancelled = True
-                self._finish(job, Status.FAILED, reason)
+            job.is_cancelled = job.is_cancelled or job.status.is_before_starting
+            for each in job.children or (job,):
+                if each.status.is_before_starting:
+                    each.is_cancelled = True
+                    self._finish(each, Status.FAILED, reason)
 
     def terminate(self, job: Job, reason: str) -> None:
-        """End a job in any state."""
+        """End a job in any state, and all children of an array job."""
         with self._changed:
-            if job.status.is_before_starting:
-                job.is_terminated = True
-                self._finish(job, Status.FAILED, reason)
-            elif not job.status.is_final:
-                job.is_terminated = True
-                self._stop_attempt(job, Outcome(reason, is_final=True))
+            job.is_terminated = job.is_terminated or not job.status.is_final
+            for each in job.children or (job,):
+                if each.status.is_before_starting:
+                    each.is_terminated = True
+                    self._finish(each, Status.FAILED, reason)
+                elif not each.status.is_final:
+                    each.is_terminated = True
+                    self._stop_attempt(each, Outcome(reason, is_final=True))
 
     def lose_host(self, job: Job, *, is_exit_reported: bool) -> None:
         """Remove the instance that a job runs on, with all its jobs, as a spot reclaim does.
@@ -174,11 +186,18 @@ class Scheduler:
 
     def note(self, job: Job) -> None:
         """Let ListJobs show the state of a job, after a delay."""
-        self._listing.record(job.job_id, (job.queue_arn, job.summary()))
+        self._listing.record(job.job_id, (_list_of(job), job.summary()))
+        if job.parent is not None:
+            self._update(job.parent, job)
 
-    def listed(self, queue_arn: str) -> list[dict[str, Any]]:
-        """Return the jobs of a queue as ListJobs shows them, in submission order."""
-        return [summary for queue, summary in self._listing.entries() if queue == queue_arn]
+    def listed(self, queue_or_array: str) -> list[dict[str, Any]]:
+        """Return the jobs as ListJobs shows them, in submission order.
+
+        Args:
+            queue_or_array: ARN of a queue, whose lists leave out the children of array jobs, or of
+                an array job.
+        """
+        return [summary for key, summary in self._listing.entries() if key == queue_or_array]
 
     def wake(self) -> None:
         """Check again which jobs can start."""
@@ -214,7 +233,7 @@ class Scheduler:
     def _resolve_dependencies(self, job: Job) -> None:
         if job.status is Status.RUNNABLE:
             return
-        parents = [self._jobs[parent["jobId"]].status for parent in job.depends_on]
+        parents = [self._jobs[parent].status for parent in parent_ids(job)]
         if Status.FAILED in parents:
             self._finish(job, Status.FAILED, "Dependent Job failed")
         elif all(status is Status.SUCCEEDED for status in parents):
@@ -300,6 +319,7 @@ class Scheduler:
             **secrets,
             "AWS_BATCH_JOB_ID": job.job_id,
             "AWS_BATCH_JOB_ATTEMPT": str(attempt.number),
+            **({} if job.parent is None else {INDEX_VARIABLE: str(job.index)}),
             "AWS_BATCH_JQ_NAME": job.queue_name,
             "AWS_BATCH_CE_NAME": attempt.instance.environment,
         }
@@ -372,13 +392,29 @@ class Scheduler:
         else:
             self._finish(job, Status.FAILED, outcome.status_reason)
 
+    def _update(self, array: Job, child: Job) -> None:
+        """Update the state of an array job from the state of a child."""
+        if array.array is None or not array.array.update(child, self._clock.now_ms()):
+            return
+        status = array.array.status
+        if not status.is_final:
+            array.status = status
+            self.note(array)
+        elif not array.status.is_final:
+            self._finish(array, status, _CHILD_FAILED if status is Status.FAILED else "")
+
     def _finish(self, job: Job, status: Status, reason: str) -> None:
         self._waiting.pop(job.job_id, None)
-        job.status, job.status_reason = status, reason
+        job.status, job.status_reason = status, reason or None
         job.stopped_ms = self._clock.now_ms()
         self.note(job)
         self._on_end(job)
         self._wake()
+
+
+def _list_of(job: Job) -> str:
+    """Return the ARN of the queue or of the array job whose list shows a job."""
+    return job.queue_arn if job.parent is None else job.parent.arn
 
 
 def _failed_start(error: str) -> Outcome:

@@ -30,6 +30,7 @@ _MAX_OVERRIDES_CHARS = 8192
 _MAX_DEPENDENCIES = 20
 _MAX_TAGS = 50
 _MIN_TIMEOUT_S = 60
+_MIN_ARRAY, _MAX_ARRAY = 2, 10_000
 
 
 class ClientException(Refusal):
@@ -60,8 +61,11 @@ def check_submission(request: Mapping[str, Any], size_bytes: int) -> None:
             f"Container overrides length must be at most {_MAX_OVERRIDES_CHARS} characters"
         )
     _check_container(overrides)
-    if request.get("arrayProperties") or request.get("nodeOverrides"):
-        raise ClientException("flowyml_aws.testing emulates neither array nor multi-node jobs")
+    size = (request.get("arrayProperties") or {}).get("size")
+    if size is not None and not _MIN_ARRAY <= size <= _MAX_ARRAY:
+        raise ClientException(f"The array size must be between {_MIN_ARRAY} and {_MAX_ARRAY}")
+    if request.get("nodeOverrides"):
+        raise ClientException("flowyml_aws.testing emulates no multi-node jobs")
 
 
 def has_too_many_tags(job: Mapping[str, str], definition: Mapping[str, str]) -> bool:

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from flowyml_aws.aws.batch.batch_job import BatchJob, levels
 from flowyml_aws.aws.batch.limits import submit_request_errors
-from flowyml_aws.aws.batch.requests import BatchJob, batch_jobs, levels, submit_request
+from flowyml_aws.aws.batch.requests import batch_jobs, submit_request
 from flowyml_aws.aws.batch.retry import RETRY_RULES
 from flowyml_aws.planning.plan import ExecutionPlan
 from tests.support.plans import a_job, a_plan, a_record
@@ -27,7 +28,7 @@ def jobs_of(plan: ExecutionPlan) -> tuple[BatchJob, ...]:
 def the_request(**changes: Any) -> dict[str, Any]:
     plan = a_plan(a_job("train", **changes))
     (job,) = jobs_of(plan)
-    return dict(submit_request(job, a_record(plan), "definition", ["id-1"]))
+    return dict(submit_request(job, a_record(plan), "definition", {"parent": "id-1"}))
 
 
 def test_each_job_of_the_plan_is_one_batch_job_named_after_the_run_and_the_job() -> None:
@@ -131,7 +132,7 @@ def test_run_pipeline_and_job_are_tags_without_invalid_characters() -> None:
     }
     plan = a_plan(a_job("train")).model_copy(update={"pipeline": "50% <" + "a" * 300})
     (job,) = jobs_of(plan)
-    tags = submit_request(job, a_record(plan), "definition", [])["tags"]
+    tags = submit_request(job, a_record(plan), "definition", {})["tags"]
     assert tags["flowyml-aws:pipeline"] == "50- -" + "a" * 251
 
 
@@ -185,7 +186,7 @@ def test_a_request_over_the_limit_of_batch_is_an_error() -> None:
     plan = a_plan(a_job("train"))
     (job,) = jobs_of(plan)
     tags = {f"{number:0128}": "é" * 256 for number in range(40)}
-    request = submit_request(job, a_record(plan), "definition", [], tags)
+    request = submit_request(job, a_record(plan), "definition", {}, tags)
     (error,) = submit_request_errors(request, "train")
     assert "at most 30,720 bytes" in error.why
 
@@ -197,7 +198,7 @@ def test_tags_of_the_user_the_run_and_the_definition_together_are_limited_to_fif
     plan = a_plan(a_job("train"))
     (job,) = jobs_of(plan)
     tags = {f"team-{number}": "vision" for number in range(own_tags)}
-    request = submit_request(job, a_record(plan), "definition", [], tags)
+    request = submit_request(job, a_record(plan), "definition", {}, tags)
     errors = submit_request_errors(request, "train")
     assert [error.why for error in errors if message not in error.why] == []
     assert len(errors) == bool(message)
@@ -206,6 +207,6 @@ def test_tags_of_the_user_the_run_and_the_definition_together_are_limited_to_fif
 def test_a_tag_that_aws_would_refuse_is_an_error() -> None:
     plan = a_plan(a_job("train"))
     (job,) = jobs_of(plan)
-    request = submit_request(job, a_record(plan), "definition", [], {"aws:mine": "1"})
+    request = submit_request(job, a_record(plan), "definition", {}, {"aws:mine": "1"})
     (error,) = submit_request_errors(request, "train")
     assert error.why.startswith("tag 'aws:mine' = '1' is invalid")

@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 from boto3 import Session
 
-from flowyml_aws.aws.batch.requests import BatchJob, batch_jobs
+from flowyml_aws.aws.batch.batch_job import BatchJob
+from flowyml_aws.aws.batch.requests import batch_jobs
 from flowyml_aws.core.errors import AwsRefusedError
+from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.runtime.claim import claim_holder
 from flowyml_aws.runtime.result import JobResult, StepReport, StepState
 from flowyml_aws.services.connect import find_run
@@ -341,8 +343,8 @@ def duplicate(aws: Emulator, driver: RunDriver, job: str) -> None:
     )
 
 
-def write_results(driver: RunDriver) -> None:
-    for job in driver.plan.jobs:
+def write_results(driver: RunDriver, jobs: Sequence[PlannedJob] | None = None) -> None:
+    for job in driver.plan.jobs if jobs is None else jobs:
         result = JobResult(
             run_id=driver.record.run_id,
             job=job.name,

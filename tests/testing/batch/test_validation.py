@@ -22,6 +22,8 @@ def submission(**members: Any) -> dict[str, Any]:
     "members",
     [
         {"jobName": "a"},
+        {"arrayProperties": {"size": 2}},
+        {"arrayProperties": {"size": 10_000}},
         {"jobName": "A-b_9" + "x" * 123},
         {"dependsOn": [{"jobId": str(n)} for n in range(20)]},
         {"timeout": {"attemptDurationSeconds": 60}},
@@ -63,7 +65,8 @@ def test_valid_requests_are_accepted(members: dict[str, Any]) -> None:
         {"containerOverrides": {"resourceRequirements": [{"type": "VCPU", "value": "0.5"}]}},
         {"containerOverrides": {"resourceRequirements": [{"type": "MEMORY", "value": "16Gi"}]}},
         {"containerOverrides": {"resourceRequirements": [{"type": "DISK", "value": "1"}]}},
-        {"arrayProperties": {"size": 2}},
+        {"arrayProperties": {"size": 1}},
+        {"arrayProperties": {"size": 10_001}},
     ],
 )
 def test_invalid_requests_are_rejected(members: dict[str, Any]) -> None:

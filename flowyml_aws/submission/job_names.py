@@ -1,0 +1,61 @@
+"""Jobs of a run by the names that users know: of jobs, steps, mapped steps and items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from flowyml_aws.core.errors import RunNotFoundError
+from flowyml_aws.core.maps import declared_name
+from flowyml_aws.core.spelling import did_you_mean
+from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+
+__all__ = ["declared_in", "declared_jobs", "declared_steps", "find_jobs"]
+
+_MAX_NAMES = 20
+
+
+def find_jobs(plan: ExecutionPlan, name: str, run_id: str) -> list[PlannedJob]:
+    """Return the job of a name, or the jobs that run the step, item or mapped step of this name.
+
+    Args:
+        plan: Plan of the run.
+        name: Name of a job, a step, an item (`train[3]`) or a mapped step.
+        run_id: Id of the run, for the error.
+
+    Raises:
+        RunNotFoundError: The plan has no such job.
+    """
+    named = [job for job in plan.jobs if job.name == name]
+    found = named or [job for job in plan.jobs if name in job.mapped or name in job.steps]
+    if found:
+        return found
+    jobs = declared_jobs(plan)
+    known = list(dict.fromkeys((*jobs, *declared_steps(plan))))
+    shown = ", ".join(jobs[:_MAX_NAMES]) or "(none)"
+    more = f" and {len(jobs) - _MAX_NAMES} more" if jobs[_MAX_NAMES:] else ""
+    raise RunNotFoundError(
+        what=f"Run {run_id} has no job {name!r}",
+        why=f"its jobs are {shown}{more}",
+        fix=did_you_mean(name, known, "name one of them"),
+    )
+
+
+def declared_jobs(plan: ExecutionPlan) -> list[str]:
+    """Return the names of the jobs of a plan; of the jobs of maps, those of the mapped steps."""
+    return _unique(name for job in plan.jobs for name in (job.mapped or (job.name,)))
+
+
+def declared_steps(plan: ExecutionPlan) -> list[str]:
+    """Return the names of the steps of a plan, without those of items."""
+    names = (*plan.reused, *(step for job in plan.jobs for step in job.steps))
+    return _unique(declared_in(plan, name) for name in names)
+
+
+def declared_in(plan: ExecutionPlan, name: str) -> str:
+    """Return the name of the mapped step of an item; other names remain."""
+    declared = declared_name(name)
+    return declared if declared in plan.maps else name
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
