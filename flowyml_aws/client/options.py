@@ -104,7 +104,7 @@ class RunOptions:
 
         Raises:
             UnknownOptionError: A keyword is not an option.
-            SettingsError: An option is no value that it can have.
+            SettingsError: An option has an invalid value.
         """
         known = [option.name for option in fields(cls)]
         for name in keywords:

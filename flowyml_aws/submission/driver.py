@@ -121,9 +121,9 @@ class RunDriver:
     def advance(self) -> RunStatus:
         """Poll once, submit the jobs that are ready, and return the run's status.
 
-        When the run has ended, the jobs that it has left at its services are ended. Its outcome is
-        recorded by the first poll that finds no bill missing, or after `BILLS_WAIT_S`. A run that
-        reaches its cost limit is ended.
+        When the run has ended, its outcome is recorded by the first poll that finds no bill
+        missing, or after `BILLS_WAIT_S`. Then the jobs that the run has left at its services are
+        ended, also its driver. A run that reaches its cost limit is ended.
 
         Raises:
             FlowymlError: The store or the backend can't report the jobs' states, or some jobs
@@ -142,7 +142,7 @@ class RunDriver:
         status = self._make_status(statuses)
         if status.state is RunState.RUNNING:
             self._may_leave_jobs = True
-        elif self._may_leave_jobs:
+        elif self._may_leave_jobs and not self.awaits_bills:
             self._may_leave_jobs = False
             self._end_leftovers(status)
         return status

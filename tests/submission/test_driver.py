@@ -385,16 +385,20 @@ BILL = Bill(instance_type="ml.m5.large", billed_s=30, ran_s=30, is_spot=False)
 
 def test_the_outcome_waits_for_bills_and_the_state_does_not(stage: Stage) -> None:
     stage.backend.bill, stage.backend.awaited_bills = {"a": BILL}, {"b"}
+    driver = stage.driver()
+    assert driver.advance().state is RunState.RUNNING
     for job in "abc":
         stage.commit(job)
-    driver = stage.driver()
+    stage.backend.reported = dict.fromkeys("abc", SUCCEEDED)
     status = driver.advance()
     assert (status.state, status.ended_at, driver.awaits_bills) == (RunState.SUCCEEDED, 20.0, True)
     assert (dict(status.bills), status.unbilled) == ({"a": BILL}, ("b",))
     assert read_outcome(stage.store, stage.record.run_id) is None
+    assert stage.backend.ended == []  # a driver of the run could still record it
     stage.backend.bill, stage.backend.awaited_bills = {"a": BILL, "b": BILL}, set()
     assert driver.advance().unbilled == ()
     assert not driver.awaits_bills
+    assert stage.backend.ended == [{"a", "b", "c"}]
     outcome = read_outcome(stage.store, stage.record.run_id)
     assert outcome is not None
     assert (outcome.bills, outcome.unbilled) == ({"a": BILL, "b": BILL}, ())

@@ -95,13 +95,13 @@ class SageMakerBackend:
         self._active: dict[str, JobStatus] = {}  # by training job name, like the next seven
         self._ended: dict[str, JobStatus] = {}
         self._bills: dict[str, Bill | None] = {}
-        self._without_bill: set[str] = set()  # although they have had an instance
-        self._without_end: list[str] | None = None  # None before the first call of `bills`
         self._lost: dict[str, tuple[EndedAttempt, ...]] = {}
         self._last: dict[str, EndedAttempt | None] = {}
         self._times: dict[str, JobTimes] = {}
         self._changed_at: dict[str, datetime] = {}
         self._submitted: dict[str, float] = {}
+        self._without_bill: set[str] = set()  # although they have had an instance
+        self._without_end: list[str] | None = None  # None before the first call of `bills`
         self._holds = TrainingHolds(sagemaker.meta.region_name, poll_s, clock)
         self._streams: dict[str, tuple[str, ...]] = {}
         self._finding_jobs = threading.Lock()
