@@ -68,6 +68,7 @@ def status_facts(
         "cost_limit": status.cost_limit and status.cost_limit.model_dump(mode="json"),
         "moves": [move.model_dump(mode="json") for move in status.moves],
         "bills": {job: bill.model_dump(mode="json") for job, bill in status.bills.items()},
+        "unbilled": list(status.unbilled),
         "cached": {name: step.run_id for name, step in status.reused.items()},
     }
 

@@ -89,12 +89,22 @@ class RunOptions:
     sweep: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     stop_idle_gpu: TimeSpan | None = None
 
+    def __post_init__(self) -> None:
+        names = self.refresh
+        if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
+            raise SettingsError(
+                what=f"Invalid option refresh={names!r}",
+                why="it must be the name of a step, or a list of names",
+                fix='write for example refresh=["train"]; cache=False executes all steps',
+            )
+
     @classmethod
     def of(cls, keywords: RunKeywords) -> RunOptions:
         """Return the options of keyword arguments.
 
         Raises:
             UnknownOptionError: A keyword is not an option.
+            SettingsError: An option has an invalid value.
         """
         known = [option.name for option in fields(cls)]
         for name in keywords:

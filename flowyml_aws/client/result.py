@@ -112,6 +112,7 @@ class PipelineResult(ShownAsSheets):
             "lost": self.lost_attempts.model_dump(mode="json"),
             "moves": [move.model_dump(mode="json") for move in self.status.moves],
             "bills": {job: bill.model_dump(mode="json") for job, bill in self.status.bills.items()},
+            "unbilled": list(self.status.unbilled),
         }
 
 

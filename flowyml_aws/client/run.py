@@ -121,6 +121,9 @@ class Run(ShownAsSheets):
 
         If AWS does not answer, the run is polled for 10 more minutes: its jobs continue.
 
+        Jobs whose service bills each of them are awaited there for up to 5 minutes after their
+        results, so that the outcome of the run has their bills.
+
         Args:
             watch: Called with the status after every poll. By default, a notebook shows the
                 progress in the cell, and other programs show nothing.
@@ -138,7 +141,8 @@ class Run(ShownAsSheets):
                     status = advance()
                     if watch is not None:
                         watch(status)
-                    if status.outage is None and status.state is not RunState.RUNNING:
+                    has_ended = status.outage is None and status.state is not RunState.RUNNING
+                    if has_ended and not self._driver.awaits_bills:
                         export_to_mlflow(self._driver.store, status)
                         return self._result_of(status)
                     self._driver.backend.pause()

@@ -15,6 +15,7 @@ from flowyml_aws.submission.status import (
     gpu_notes,
     item_notes,
     machine_notes,
+    unbilled_notes,
     value_notes,
 )
 
@@ -42,6 +43,7 @@ def summary_lines(status: RunStatus, now: float) -> Iterator[str]:
     if (cost_usd := status.cost_usd) is not None:
         yield f"cost of the jobs without their start: {usd(cost_usd)}"
     yield from _bill_lines(status)
+    yield from unbilled_notes(status)
 
 
 def _blocked_lines(status: RunStatus) -> Iterator[str]:

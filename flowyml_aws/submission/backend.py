@@ -10,8 +10,8 @@ from typing import Protocol, runtime_checkable
 from flowyml_aws.core.findings import Finding
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.runtime.causes import Cause
+from flowyml_aws.submission.bills import JobBills
 from flowyml_aws.submission.losses import EndedAttempt
-from flowyml_aws.submission.record import Bill
 from flowyml_aws.submission.times import JobTimes
 
 __all__ = [
@@ -136,8 +136,8 @@ class Backend(Protocol):
 class Bills(Protocol):
     """A backend whose service bills each job separately."""
 
-    def bills(self) -> Mapping[str, Bill]:
-        """Return the bills of the jobs that have ended, by name, if the service reports them."""
+    def bills(self) -> JobBills:
+        """Return the bills of the jobs of an ended run, and the jobs whose bills are awaited."""
 
 
 @runtime_checkable

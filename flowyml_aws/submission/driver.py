@@ -32,6 +32,7 @@ from flowyml_aws.submission.backend import (
     Repeats,
     Samples,
 )
+from flowyml_aws.submission.bills import BillsWait, JobBills
 from flowyml_aws.submission.cancellation import Cancellation
 from flowyml_aws.submission.cost_limit import end_reason, has_used_share, share_reason
 from flowyml_aws.submission.cost_watch import CostWatch
@@ -59,8 +60,10 @@ class RunDriver:
         allow_pickle: Whether this client may run code from the store to load a value; None if only
             for runs that its user started on this machine.
         clock: Seconds since the epoch.
-        waiting_clock: Seconds since any start, by which waits for capacity are measured.
+        waiting_clock: Seconds since any start, by which waits for capacity and bills are measured.
         capacity_wait_s: Seconds without capacity after which jobs move to another target.
+        awaits_bills: Whether the run had ended at the last poll, and its outcome will be recorded
+            with bills that are not known yet.
     """
 
     store: ArtifactStore
@@ -71,6 +74,7 @@ class RunDriver:
     clock: Callable[[], float] = time.time
     capacity_wait_s: float = CAPACITY_WAIT_S
     waiting_clock: Callable[[], float] = monotonic
+    awaits_bills: bool = field(default=False, init=False)
     _ended: dict[str, JobView] = field(default_factory=dict)
     _results_read: bool = False
     _may_leave_jobs: bool = False
@@ -78,6 +82,7 @@ class RunDriver:
     _lost: dict[str, tuple[EndedAttempt, ...]] = field(default_factory=dict)
     _costs: CostWatch = field(default_factory=CostWatch)
     _times: dict[str, JobTimes] = field(default_factory=dict)
+    _end_seen_at: float | None = None
 
     @property
     def layout(self) -> RunLayout:
@@ -92,6 +97,10 @@ class RunDriver:
     def _mover(self) -> Mover:
         records = MoveRecords(self.store, self.record.run_id)
         return Mover(records, self.capacity_wait_s, self.waiting_clock)
+
+    @cached_property
+    def _bills_wait(self) -> BillsWait:
+        return BillsWait(self.waiting_clock)
 
     @cached_property
     def _repeater(self) -> Repeater:
@@ -112,8 +121,9 @@ class RunDriver:
     def advance(self) -> RunStatus:
         """Poll once, submit the jobs that are ready, and return the run's status.
 
-        When the run has ended, the jobs that it has left at its services are ended. A run that
-        reaches its cost limit is ended.
+        When the run has ended, its outcome is recorded by the first poll that finds no bill
+        missing, or after `BILLS_WAIT_S`. Then the jobs that the run has left at its services are
+        ended, also its driver. A run that reaches its cost limit is ended.
 
         Raises:
             FlowymlError: The store or the backend can't report the jobs' states, or some jobs
@@ -132,7 +142,7 @@ class RunDriver:
         status = self._make_status(statuses)
         if status.state is RunState.RUNNING:
             self._may_leave_jobs = True
-        elif self._may_leave_jobs:
+        elif self._may_leave_jobs and not self.awaits_bills:
             self._may_leave_jobs = False
             self._end_leftovers(status)
         return status
@@ -446,16 +456,18 @@ class RunDriver:
         return status
 
     def _with_end(self, status: RunStatus) -> RunStatus:
+        self.awaits_bills = False
         if status.state is RunState.RUNNING:
             return status
         if (outcome := read_outcome(self.store, self.record.run_id)) is None:
-            results = [view.result for view in status.jobs if view.state is not JobState.BLOCKED]
-            times = [result.ended_at for result in results if result is not None]
-            # The end of a job without a result is unknown.
-            ended_at = max(times) if times and len(times) == len(results) else self.clock()
-            bills = dict(self.backend.bills()) if isinstance(self.backend, Bills) else {}
+            ended_at = self._end_of(status)
+            bills = self.backend.bills() if isinstance(self.backend, Bills) else JobBills()
+            unbilled = tuple(job.name for job in self.plan.jobs if job.name in bills.awaited)
+            self.awaits_bills = self._bills_wait.continues(bills)
+            if self.awaits_bills:
+                return replace(status, ended_at=ended_at, bills=bills.known, unbilled=unbilled)
             # Before a first attempt with a result, none was lost, except on managed spot capacity.
-            if bills or any(view.attempt > 1 for view in status.jobs):
+            if bills.known or any(view.attempt > 1 for view in status.jobs):
                 with suppress(AwsRefusedError):  # not all who may read the run may see its jobs
                     self._poll()
             lost = self._lost_attempts()
@@ -465,7 +477,8 @@ class RunDriver:
                 state=status.state,
                 ended_at=ended_at,
                 cost_usd=status.cost_usd,
-                bills=bills,
+                bills=dict(bills.known),
+                unbilled=unbilled,
                 lost=lost,
                 times=self._times,
                 ended=dict(status.ended),
@@ -481,12 +494,24 @@ class RunDriver:
             status,
             ended_at=outcome.ended_at,
             bills=outcome.bills,
+            unbilled=outcome.unbilled,
             lost=outcome.lost,
             ended=outcome.ended,
             times=outcome.times,
             counted_usd=status.counted_usd if outcome.counted_usd is None else outcome.counted_usd,
             cost_limit=outcome.cost_limit or status.cost_limit,
         )
+
+    def _end_of(self, status: RunStatus) -> float:
+        """Return when a run has ended: with its last result, or when this client saw the end."""
+        results = [view.result for view in status.jobs if view.state is not JobState.BLOCKED]
+        times = [result.ended_at for result in results if result is not None]
+        if times and len(times) == len(results):
+            return max(times)
+        # The end of a job without a result is unknown.
+        if self._end_seen_at is None:
+            self._end_seen_at = self.clock()
+        return self._end_seen_at
 
     def _lost_attempts(self) -> dict[str, LostAttempts]:
         """Return the lost attempts of the jobs that have any, on all their machines."""

@@ -196,6 +196,7 @@ class RunOutcome(Document):
             starts of machines, as far as prices are known; None on this machine.
         cost_limit: Cost limit and counted cost of the run; None without a limit.
         dropped: Number of items of maps that failed and that the run continued without.
+        unbilled: Jobs whose bill, or a part of it, was not known in time.
     """
 
     version: Literal[1] = 1
@@ -209,6 +210,7 @@ class RunOutcome(Document):
     counted_usd: float | None = None
     cost_limit: CostLimit | None = None
     dropped: int = 0
+    unbilled: tuple[str, ...] = ()
 
 
 def make_run_id(pipeline: str, now: datetime, random_hex: Callable[[int], str]) -> str:

@@ -80,10 +80,10 @@ class Repeater:
         if not is_cancelled:
             results = self.reports.results(self._failed)
             is_repeatable = partial(self._is_repeatable, plan, statuses, ended)
-            for reader in [job for job in plan.jobs if job.name in self._failed]:
+            for reader in [job for job in plan.jobs if job.name in results]:
                 result = results[reader.name]
                 repetition = find_repetition(plan, reader, result, is_repeatable)
-                if repetition is not None:
+                if repetition is not None and self._has_results(repetition):
                     self.found[reader.name] = repetition
         names = [name for name in self._failed if name not in self.found]
         return {name: self._failed.pop(name) for name in names}
@@ -117,6 +117,11 @@ class Repeater:
                     repeated.add(job.name)
                     attempts = lost.get(job.name, ())
                     yield repetition_move(plan, repetition, job, results[job.name], attempts, now)
+
+    def _has_results(self, repetition: Repetition) -> bool:
+        """Return whether the results are stored that a repetition replaces."""
+        names = [job.name for job in repetition.jobs]
+        return len(self.reports.results(names)) == len(names)
 
     def _is_repeatable(
         self,

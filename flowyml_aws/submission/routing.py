@@ -19,7 +19,7 @@ from flowyml_aws.submission.backend import (
     Repeats,
     Samples,
 )
-from flowyml_aws.submission.record import Bill
+from flowyml_aws.submission.bills import JobBills
 
 __all__ = ["RoutedBackend"]
 
@@ -95,13 +95,12 @@ class RoutedBackend:
         for backend in self._backends.values():
             backend.release()
 
-    def bills(self) -> Mapping[str, Bill]:
-        return {
-            job: bill
-            for backend in self._backends.values()
-            if isinstance(backend, Bills)
-            for job, bill in backend.bills().items()
-        }
+    def bills(self) -> JobBills:
+        bills = [
+            backend.bills() for backend in self._backends.values() if isinstance(backend, Bills)
+        ]
+        known = {job: bill for each in bills for job, bill in each.known.items()}
+        return JobBills(known, frozenset(job for each in bills for job in each.awaited))
 
     def diagnose(self) -> Mapping[str, Sequence[Finding]]:
         return {

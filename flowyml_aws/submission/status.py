@@ -30,6 +30,7 @@ __all__ = [
     "item_notes",
     "machine_notes",
     "missing_items",
+    "unbilled_notes",
     "value_notes",
 ]
 
@@ -95,6 +96,7 @@ class RunStatus:
         jobs: Jobs in plan order.
         reused: Steps whose outputs are reused, and that are in no job.
         bills: Bills of the jobs, once the run has ended.
+        unbilled: Jobs whose bill, or a part of it, is not known although the run has ended.
         lost: Lost attempts of the jobs that have any, by job.
         times: Known times of the jobs at their services, by job.
         moves: Moves of jobs to other machines, in the order in which this client learned of them.
@@ -114,6 +116,7 @@ class RunStatus:
     reused: Mapping[str, ReusedStep] = field(default_factory=dict)
     ended_at: float | None = None
     bills: Mapping[str, Bill] = field(default_factory=dict)
+    unbilled: tuple[str, ...] = ()
     outage: str | None = None
     moves: tuple[Move, ...] = ()
     lost: Mapping[str, LostAttempts] = field(default_factory=dict)
@@ -299,6 +302,14 @@ def machine_notes(status: RunStatus) -> list[str]:
         )
     rows = rows_by_job(job_rows(view.job for view in status.jobs)) if subjects else {}
     return [f"{job_names_text(names, rows)} {text}" for (text, *_), names in subjects.items()]
+
+
+def unbilled_notes(status: RunStatus) -> list[str]:
+    """Return a note on the jobs of a run that has ended whose bills are not known."""
+    if not status.unbilled:
+        return []
+    rows = rows_by_job(job_rows(view.job for view in status.jobs))
+    return [f"bill not reported by the service: {job_names_text(status.unbilled, rows)}"]
 
 
 def value_notes(status: RunStatus) -> list[str]:

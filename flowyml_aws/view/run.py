@@ -32,6 +32,7 @@ from flowyml_aws.submission.status import (
     gpu_notes,
     item_notes,
     machine_notes,
+    unbilled_notes,
     value_notes,
 )
 from flowyml_aws.submission.status_sheets import elapsed_of_job, elapsed_of_step
@@ -280,14 +281,15 @@ def noted_values(status: RunStatus) -> list[Text]:
 
 
 def bills(status: RunStatus) -> list[Text]:
-    """Return the billed time of the jobs of a completed run, if the service reports it."""
+    """Return the billed time of the jobs of a run that has ended, if their service reports it."""
     billed = status.bills.values()
+    missing = [Text(line) for line in unbilled_notes(status)]
     if not billed:
-        return []
+        return missing
     saved_s = sum(bill.ran_s - bill.billed_s for bill in billed if bill.is_spot)
     saved = f" ({saved_s} s saved by spot capacity)" if saved_s > 0 else ""
     seconds = sum(bill.billed_s for bill in billed)
-    return [Text(f"SageMaker bills {counted(len(billed), 'job')} for {seconds} s{saved}")]
+    return [Text(f"SageMaker bills {counted(len(billed), 'job')} for {seconds} s{saved}"), *missing]
 
 
 def failure_texts(status: RunStatus) -> list[Text]:

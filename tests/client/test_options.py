@@ -56,6 +56,19 @@ def test_an_unknown_option_is_an_error_with_the_nearest_name(
     assert not store.exists()
 
 
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("refresh", [True, [multiply]], ids=["bool", "steps"])
+def test_a_refresh_without_names_of_steps_is_an_error_that_says_what_to_write(
+    store: Path, call: Callable[..., Any], refresh: Any
+) -> None:
+    pipeline = Pipeline("p").add_step(multiply)
+    with pytest.raises(SettingsError) as caught:
+        call(pipeline, inputs={"number": 1}, refresh=refresh)
+    assert caught.value.what.startswith("Invalid option refresh=")
+    assert "cache=False" in caught.value.fix
+    assert not store.exists()
+
+
 def test_an_unknown_option_is_a_type_error_as_in_other_functions() -> None:
     assert issubclass(UnknownOptionError, TypeError)
     assert issubclass(UnknownOptionError, SettingsError)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.submission.backend import JobStatus, LogLine
+from flowyml_aws.submission.bills import JobBills
 from flowyml_aws.submission.record import Bill
 
 __all__ = ["MovingBackend", "SampledBackend", "ScriptedBackend"]
@@ -23,6 +24,7 @@ class ScriptedBackend:
     ended: list[set[str]] = field(default_factory=list)
     logs_read: list[str] = field(default_factory=list)
     bill: dict[str, Bill] = field(default_factory=dict)
+    awaited_bills: set[str] = field(default_factory=set)
     polls: int = 0
 
     def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
@@ -44,8 +46,8 @@ class ScriptedBackend:
         self.ended.append(set(finished))
         return ()
 
-    def bills(self) -> Mapping[str, Bill]:
-        return dict(self.bill)
+    def bills(self) -> JobBills:
+        return JobBills(dict(self.bill), frozenset(self.awaited_bills))
 
     def release(self) -> None: ...
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flowyml_aws import Run
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.local.directory import DirectoryArtifactStore
@@ -20,6 +21,7 @@ from flowyml_aws.runtime.result import (
     StepState,
 )
 from flowyml_aws.submission.backend import JobState, JobStatus
+from flowyml_aws.submission.bills import BILLS_WAIT_S
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.losses import EndedAttempt
 from flowyml_aws.submission.record import Bill, RunState, read_outcome
@@ -41,6 +43,7 @@ class Stage:
         self.plan = plan
         self.record = a_record(plan)
         self.layout = RunLayout(self.record.run_id)
+        self.now = 0.0
 
     def driver(self) -> RunDriver:
         return RunDriver(self.store, self.record, self.plan, self.backend, clock=lambda: 100.0)
@@ -375,6 +378,74 @@ def test_the_outcome_has_the_bills_of_the_backend(stage: Stage) -> None:
     # Later clients read them from the store.
     stage.backend.bill = {}
     assert stage.driver().status().bills["a"].billed_s == 30
+
+
+BILL = Bill(instance_type="ml.m5.large", billed_s=30, ran_s=30, is_spot=False)
+
+
+def test_the_outcome_waits_for_bills_and_the_state_does_not(stage: Stage) -> None:
+    stage.backend.bill, stage.backend.awaited_bills = {"a": BILL}, {"b"}
+    driver = stage.driver()
+    assert driver.advance().state is RunState.RUNNING
+    for job in "abc":
+        stage.commit(job)
+    stage.backend.reported = dict.fromkeys("abc", SUCCEEDED)
+    status = driver.advance()
+    assert (status.state, status.ended_at, driver.awaits_bills) == (RunState.SUCCEEDED, 20.0, True)
+    assert (dict(status.bills), status.unbilled) == ({"a": BILL}, ("b",))
+    assert read_outcome(stage.store, stage.record.run_id) is None
+    assert stage.backend.ended == []  # a driver of the run could still record it
+    stage.backend.bill, stage.backend.awaited_bills = {"a": BILL, "b": BILL}, set()
+    assert driver.advance().unbilled == ()
+    assert not driver.awaits_bills
+    assert stage.backend.ended == [{"a", "b", "c"}]
+    outcome = read_outcome(stage.store, stage.record.run_id)
+    assert outcome is not None
+    assert (outcome.bills, outcome.unbilled) == ({"a": BILL, "b": BILL}, ())
+
+
+def test_a_run_is_waited_for_until_its_bills_are_known(stage: Stage) -> None:
+    class EndsJobs(ScriptedBackend):
+        def pause(self) -> None:
+            self.bill, self.awaited_bills = {"c": BILL}, set()
+
+    stage.backend = EndsJobs(awaited_bills={"c"})
+    for job in "abc":
+        stage.commit(job)
+    seen: list[RunState] = []
+    result = Run(stage.driver()).wait(lambda status: seen.append(status.state))
+    assert (dict(result.status.bills), result.status.unbilled) == ({"c": BILL}, ())
+    assert seen == [RunState.SUCCEEDED] * 2
+
+
+def test_bills_that_are_not_known_in_time_are_listed_in_the_outcome(stage: Stage) -> None:
+    stage.backend.awaited_bills = {"c", "b"}
+    stage.commit("a", "failed")
+    driver = stage.driver()
+    driver.waiting_clock = lambda: stage.now
+    driver.advance()
+    stage.now += BILLS_WAIT_S - 1
+    driver.advance()
+    assert driver.awaits_bills
+    stage.now += 1
+    driver.advance()
+    assert not driver.awaits_bills
+    outcome = read_outcome(stage.store, stage.record.run_id)
+    assert outcome is not None
+    assert (outcome.state, outcome.unbilled) == (RunState.FAILED, ("b", "c"))
+    assert stage.driver().status().unbilled == ("b", "c")
+
+
+def test_a_client_that_only_reads_leaves_the_outcome_to_one_that_waits(stage: Stage) -> None:
+    stage.backend.awaited_bills = {"c"}
+    for job in "abc":
+        stage.commit(job)
+    for _ in range(2):
+        assert stage.driver().status().unbilled == ("c",)
+    assert read_outcome(stage.store, stage.record.run_id) is None
+    stage.backend.awaited_bills = set()
+    assert stage.driver().status().unbilled == ()
+    assert read_outcome(stage.store, stage.record.run_id) is not None
 
 
 def test_a_backend_that_cannot_report_is_an_error(stage: Stage) -> None:

@@ -15,13 +15,22 @@ from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.planning.plan import Estimate, ExecutionPlan
 from flowyml_aws.runtime.causes import Cause
-from flowyml_aws.runtime.result import JobResult, StepFailure, StepReport, StepState
+from flowyml_aws.runtime.result import (
+    JobResult,
+    StepFailure,
+    StepReport,
+    StepState,
+    read_result,
+)
 from flowyml_aws.runtime.spec import StepCache
+from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.backend import JobState, JobStatus
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.packing import pack_specs
 from flowyml_aws.submission.record import RunOutcome, RunState
+from flowyml_aws.submission.repeater import Repeater
 from flowyml_aws.submission.repetitions import find_repetition
+from flowyml_aws.submission.reports import JobReports
 from tests.submission.scripted import MovingBackend
 from tests.support.plans import a_job, a_plan, a_record, a_spec
 
@@ -85,6 +94,22 @@ class Stage:
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
     return Stage(tmp_path)
+
+
+@pytest.mark.parametrize("job", ["load", "score"])
+def test_a_job_fails_if_a_result_that_its_repetition_replaces_has_disappeared(
+    stage: Stage, job: str
+) -> None:
+    run_id = stage.record.run_id
+    score = next(each for each in stage.plan.jobs if each.name == "score")
+    result = read_result(stage.store, run_id, "score")
+    assert result is not None
+    summary = JobSummary.of(result)
+    repeater = Repeater(stage.store, stage.record, JobReports(stage.store, run_id, 4))
+    assert repeater.takes(score, summary)
+    stage.store.delete([stage.layout.result(job)])
+    settled = repeater.settle(stage.plan, stage.backend.reported, {"load", "clean"}, False)
+    assert (settled, repeater.found) == ({"score": summary}, {})
 
 
 def test_the_job_that_produced_the_value_is_executed_again_and_then_its_reader(

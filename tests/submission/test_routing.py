@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.submission.backend import JobState, JobStatus
+from flowyml_aws.submission.bills import JobBills
 from flowyml_aws.submission.record import Bill
 from flowyml_aws.submission.routing import RoutedBackend
 from tests.submission.scripted import SampledBackend, ScriptedBackend
@@ -65,8 +66,9 @@ def test_states_bills_and_cancels_cover_all_services() -> None:
     stage.sagemaker.reported = {"fit": JobStatus(JobState.QUEUED)}
     bill = Bill(instance_type="ml.m5.large", billed_s=1, ran_s=1, is_spot=False)
     stage.sagemaker.bill = {"fit": bill}
+    stage.sagemaker.awaited_bills = {"fit"}
     assert stage.both.statuses().keys() == {"prepare", "fit"}
-    assert stage.both.bills() == {"fit": bill}
+    assert stage.both.bills() == JobBills({"fit": bill}, frozenset({"fit"}))
     stage.both.cancel(PLAN.jobs[3:])
     assert (stage.batch.cancelled, stage.sagemaker.cancelled) == (["report", "notify"], ["fit"])
 

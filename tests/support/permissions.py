@@ -28,6 +28,7 @@ Grant = tuple[str, str, str]
 
 ABORTING = "a failed upload is aborted: tests of the store, on another server"
 DRIVING = "a detached run on both services, and its cancellation: `make test-all`"
+WAITING = "a detached run whose job waits after a job of another run: it takes half a minute"
 PLATFORM = "SageMaker creates its log group before the first job"
 CHECKPOINTS = "AWS does not say whether SageMaker deletes checkpoints that a step has deleted"
 LAYERS = "requirements on SageMaker: tests/runtime, on this machine"
@@ -44,6 +45,7 @@ UNUSED: Mapping[tuple[str, ...], str] = {
     ("driver", "s3:PutObject", "${store_arn}/runs/*/submissions/*"): DRIVING,
     ("driver", "s3:PutObject", "${store_arn}/history/*"): DRIVING,
     ("driver", "sagemaker:DescribeTrainingJob"): DRIVING,
+    ("driver", "batch:GetJobQueueSnapshot"): WAITING,
     ("driver", "batch:ListJobs"): DRIVING,
     ("driver", "batch:RegisterJobDefinition"): DRIVING,
     ("driver", "batch:TagResource"): DRIVING,

@@ -313,6 +313,8 @@ def test_a_completed_run_shows_billed_time_and_spot_savings() -> None:
         "SageMaker bills 1 job for 30 s (70 s saved by spot capacity)"
     ]
     assert bills(status) == []
+    (line,) = bills(replace(status, unbilled=("training", "report")))
+    assert line.plain == "bill not reported by the service: training, report"
 
 
 def test_an_outage_of_aws_is_shown_until_it_ends() -> None:

@@ -15,6 +15,7 @@ from flowyml_aws.aws.batch.children import JobPoller
 from flowyml_aws.aws.batch.copies import JobCopies
 from flowyml_aws.aws.batch.definition import JobImage, ensure_definition, shared_memory_mib
 from flowyml_aws.aws.batch.diagnosis import Queued, RunnableDiagnosis, summary
+from flowyml_aws.aws.batch.fronts import QueueFronts
 from flowyml_aws.aws.batch.jobs import (
     JOBS_PER_CALL,
     MOVE_REASON,
@@ -37,6 +38,7 @@ from flowyml_aws.core.clock import sleep, uptime_s
 from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, SettingsError
 from flowyml_aws.core.findings import Finding
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
 from flowyml_aws.submission.record import RunRecord
 
@@ -77,6 +79,7 @@ class BatchBackend:
         self._image = image
         self._poll_s = poll_s
         self._diagnosis = diagnosis
+        self._fronts = QueueFronts(batch, clock)
         self._tags = tags or {}
         self._end_driver = end_driver
         self._clock = clock
@@ -195,6 +198,8 @@ class BatchBackend:
             of_job = findings.get(first.get(self._run.places[job].batch_job.name, job))
             if of_job and status.state is JobState.QUEUED:
                 statuses[job] = replace(status, reason=summary(of_job))
+        for job in self._after_jobs_without_capacity(statuses):
+            statuses[job] = replace(statuses[job], lacks_capacity=True)
         self._ended.update({job: status for job, status in statuses.items() if status.state.ended})
         return {**self._ended, **statuses}
 
@@ -349,6 +354,18 @@ class BatchBackend:
         if job.name in self._ids and self._ids[job.name] not in {c.job_id for c in copies}:
             ids.add(self._ids[job.name])
         return ids
+
+    def _after_jobs_without_capacity(self, statuses: Mapping[str, JobStatus]) -> Sequence[str]:
+        """Return the queued jobs that could move, and wait because a queue's first job does."""
+        waiting = {
+            job: self._planned[job].target
+            for job, status in statuses.items()
+            if status.state is JobState.QUEUED
+            and not status.lacks_capacity
+            and Cause.CAPACITY in self._planned[job].moves
+        }
+        lacking = self._fronts.without_capacity(set(waiting.values()))
+        return [job for job, queue in waiting.items() if queue in lacking]
 
     def _unchanged(self, job: str) -> JobStatus | None:
         """Return the latest status of a child that was not described because it is the same."""

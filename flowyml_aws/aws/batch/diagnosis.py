@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from flowyml_aws.aws.account import offered_types
+from flowyml_aws.aws.batch.fronts import front_of
 from flowyml_aws.aws.batch.jobs import describe_jobs
 from flowyml_aws.aws.batch.queues import Queue, read_queues
 from flowyml_aws.aws.batch.runnable import CERTAIN_S, Persistence, WaitingJob, diagnose
 from flowyml_aws.aws.ec2.quotas import Quota, quota_of, read_limits, running_vcpus
-from flowyml_aws.aws.errors import refused
 from flowyml_aws.catalog.families import expand_families
 from flowyml_aws.catalog.types import Catalog
 from flowyml_aws.core.errors import AwsRefusedError
@@ -116,7 +114,9 @@ class RunnableDiagnosis:
             or {}
         )
         used = _unless_denied(lambda: running_vcpus(self._ec2, self._catalog)) if limits else None
-        fronts = {name: _unless_denied(partial(self._front, name)) for name in used_queues}
+        fronts = {
+            name: _unless_denied(partial(front_of, self._batch, name)) for name in used_queues
+        }
         findings: dict[str, tuple[Finding, ...]] = dict.fromkeys(queued, ())
         for job, queued_job in old.items():
             name, arn = queued_job.queue, queued_job.arn
@@ -150,14 +150,6 @@ class RunnableDiagnosis:
         }
         now_ms = self._clock() * 1000
         return {name: (now_ms - _ready_at_ms(job, ended_ms)) / 1000 for name, job in queued.items()}
-
-    def _front(self, queue: str) -> list[str]:
-        """Return the ARNs of the queue's first jobs, in order."""
-        try:
-            snapshot = self._batch.get_job_queue_snapshot(jobQueue=queue)
-        except (ClientError, BotoCoreError) as error:
-            raise refused(error, f"list the first jobs of queue {queue!r}") from error
-        return [job["jobArn"] for job in snapshot["frontOfQueue"]["jobs"]]
 
     def _quotas_of(self, queues: Iterable[Queue]) -> Collection[Quota]:
         quotas = (

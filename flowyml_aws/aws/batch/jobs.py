@@ -40,6 +40,7 @@ __all__ = [
     "status_of",
     "terminate_job",
     "unended_names",
+    "waits_for_capacity",
 ]
 
 # https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html
@@ -141,6 +142,12 @@ def has_ended(detail: JobDetailTypeDef) -> bool:
     return detail["status"] in _ENDED
 
 
+def waits_for_capacity(detail: JobDetailTypeDef) -> bool:
+    """Return whether Batch reports that it has no capacity for a job: the first one of a queue."""
+    reason = detail.get("statusReason", "")
+    return detail["status"] == "RUNNABLE" and reason.startswith(_NO_CAPACITY)
+
+
 def describe_jobs(client: BatchClient, ids: Sequence[str]) -> Iterator[JobDetailTypeDef]:
     """Yield the details of the jobs; jobs that Batch does not know are left out.
 
@@ -215,8 +222,7 @@ def status_of(detail: JobDetailTypeDef, first_attempt: int = 1) -> JobStatus:
         _failure_reason(detail) if state is JobState.FAILED else None,
         cause=_cause_of_failure(detail) if state is JobState.FAILED else None,
         losses=sum(map(_has_lost_host, attempts)),
-        lacks_capacity=state is JobState.QUEUED
-        and detail.get("statusReason", "").startswith(_NO_CAPACITY),
+        lacks_capacity=waits_for_capacity(detail),
         lost=lost,
         last=last,
         times=_times_of(detail, state),

@@ -46,6 +46,7 @@ from flowyml_aws.core.concurrency import SERVICE_CALLS, map_concurrently, map_to
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
+from flowyml_aws.submission.bills import JobBills
 from flowyml_aws.submission.losses import EndedAttempt
 from flowyml_aws.submission.record import Bill, RunRecord
 from flowyml_aws.submission.times import JobTimes
@@ -99,6 +100,8 @@ class SageMakerBackend:
         self._times: dict[str, JobTimes] = {}
         self._changed_at: dict[str, datetime] = {}
         self._submitted: dict[str, float] = {}
+        self._without_bill: set[str] = set()  # although they have had an instance
+        self._without_end: list[str] | None = None  # None before the first call of `bills`
         self._holds = TrainingHolds(sagemaker.meta.region_name, poll_s, clock)
         self._streams: dict[str, tuple[str, ...]] = {}
         self._finding_jobs = threading.Lock()
@@ -233,10 +236,13 @@ class SageMakerBackend:
         """Sleep until the next poll."""
         sleep(self._poll_s)
 
-    def bills(self) -> Mapping[str, Bill]:
-        """Return the bill of each job, summed over its attempts. One call per training job."""
+    def bills(self) -> JobBills:
+        """Return the bill of each job, summed over its attempts.
+
+        One call per training job at first, and then one for each whose bill is awaited.
+        """
         self._refresh()
-        self._describe_unlisted_ends()
+        without_end = self._describe_unlisted_ends()
         unknown = [name for name in self._ended if self._bills.get(name) is None]
         details = map_concurrently(self._describe, unknown, limit=SERVICE_CALLS)
         for name, detail in zip(unknown, details, strict=True):
@@ -245,7 +251,8 @@ class SageMakerBackend:
         for name, (job, _) in self._job_attempts.items():
             if (bill := self._bills.get(name)) is not None:
                 bills[job] = bill.after(bills.get(job))
-        return bills
+        awaited = {*without_end, *self._without_bill}
+        return JobBills(bills, frozenset(self._job_attempts[name][0] for name in awaited))
 
     def _refresh(self) -> None:
         """List the run's training jobs, and describe each unsuccessful one once.
@@ -293,6 +300,10 @@ class SageMakerBackend:
 
     def _note_costs(self, name: str, detail: DescribeTrainingJobResponseTypeDef) -> None:
         self._bills[name] = bill_of(detail)
+        if self._bills[name] is None and "TrainingStartTime" in detail:
+            self._without_bill.add(name)
+        else:
+            self._without_bill.discard(name)
         self._note_launches(name, detail)
 
     def _note_launches(self, name: str, detail: DescribeTrainingJobResponseTypeDef) -> None:
@@ -300,15 +311,25 @@ class SageMakerBackend:
         self._lost[name], self._last[name] = launches_without_result(detail, attempt)
         self._times[name] = times_of(detail)
 
-    def _describe_unlisted_ends(self) -> None:
-        """Find the training jobs that have ended although their end is not listed yet."""
-        names = [name for job in self._names if (name := self._next_name(job)) is not None]
+    def _describe_unlisted_ends(self) -> Sequence[str]:
+        """Find the training jobs that have ended although their end is not listed yet.
+
+        Return those that have not ended. Only the first call looks for all that may exist: the run
+        has ended.
+        """
+        if self._without_end is None:
+            names = [name for job in self._names if (name := self._next_name(job)) is not None]
+        else:
+            names = [name for name in self._without_end if name not in self._ended]
         details = map_concurrently(
             lambda name: find_training(self._sagemaker, name), names, limit=SERVICE_CALLS
         )
-        for name, detail in zip(names, details, strict=True):
-            if detail is not None and has_ended(detail):
+        existing = [(n, d) for n, d in zip(names, details, strict=True) if d is not None]
+        self._without_end = [name for name, detail in existing if not has_ended(detail)]
+        for name, detail in existing:
+            if has_ended(detail):
                 self._note_end(name, detail)
+        return self._without_end
 
     def _describe(self, name: str) -> DescribeTrainingJobResponseTypeDef:
         return describe_training(self._sagemaker, name)

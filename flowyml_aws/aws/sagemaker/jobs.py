@@ -85,7 +85,7 @@ _RELAUNCHED = ("Interrupted", "Restarting")
 _DOWNLOADS = ("Downloading", "DownloadingTrainingImage")
 _ON_INSTANCE = ("Downloading", "DownloadingTrainingImage", "Training", "Uploading", "Stopping")
 # The instance starts, or SageMaker waits for one: only the duration shows it.
-_WAITING = ("Starting", "Pending", "LaunchingMLInstances", "Interrupted")
+_WAITING = ("Starting", "Pending", "LaunchingMLInstances", *_RELAUNCHED)
 _KILLED = 137  # by the kernel: SageMaker ends a container with 143
 _NOT_FOUND = "Requested resource not found."
 

@@ -72,7 +72,7 @@ class PartRuns:
         if shown != self._shown:
             say(f"{self.name}: job is {shown}")
             self._shown = shown
-        if status.state is not RunState.RUNNING:
+        if status.state is not RunState.RUNNING and not self._driver.awaits_bills:
             self.stages.append(_observe(self._driver, status))
             self._driver, self._shown = None, ""
             if "look" in self.planned.part.stages[len(self.stages) - 1]:

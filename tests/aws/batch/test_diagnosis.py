@@ -12,8 +12,10 @@ import pytest
 from flowyml_aws.aws.batch.backend import BatchBackend
 from flowyml_aws.aws.batch.definition import JobImage
 from flowyml_aws.aws.batch.diagnosis import RunnableDiagnosis
+from flowyml_aws.aws.batch.fronts import CHECK_INTERVAL_S
 from flowyml_aws.aws.batch.runnable import CERTAIN_S, LIKELY_S
 from flowyml_aws.catalog.files import load_catalog
+from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.services.connect import find_run
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.driver import RunDriver
@@ -226,3 +228,19 @@ def test_the_calls_are_few_and_read_only(repaired: Emulator, queued: RunDriver) 
         *("GetJobQueueSnapshot", "GetServiceQuota", "DescribeInstances"),
         "DescribeInstanceTypeOfferings",
     }
+
+
+def test_jobs_after_one_of_another_run_without_capacity_lack_it_too(
+    repaired: Emulator, rig: BackendRig, queued: RunDriver
+) -> None:
+    repaired.faults.withhold("flowyml-emulator-t4")  # the job of the first run is in front
+    behind = find_run(rig.pipeline("needy").submit(backend="batch").id)
+    eventually(lambda: states(behind) == {JobState.QUEUED}, "the job queued")
+    (job,) = behind.plan.jobs
+    movable = job.model_copy(update={"moves": {Cause.CAPACITY: 0}})
+    behind.plan = behind.plan.model_copy(update={"jobs": (movable,)})
+    clock = Clock()
+    backend = backend_of(behind, repaired.client, clock)
+    assert not backend.statuses()[job.name].lacks_capacity
+    clock.ahead_s = CHECK_INTERVAL_S
+    assert backend.statuses()[job.name].lacks_capacity

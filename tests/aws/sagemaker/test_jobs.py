@@ -24,10 +24,10 @@ from flowyml_aws.submission.losses import EndedAttempt
 from flowyml_aws.submission.times import JobTimes
 
 
-def active(secondary: str, status: str = "InProgress") -> JobStatus:
+def active(secondary: str, status: str = "InProgress", is_on_spot: bool = False) -> JobStatus:
     summary = {"TrainingJobName": "t", "TrainingJobStatus": status, "SecondaryStatus": secondary}
     assert not has_ended(cast(Any, summary))
-    return active_status(cast(Any, summary), 1)
+    return active_status(cast(Any, summary), 1, is_on_spot)
 
 
 def ended(status: str, secondary: str, reason: str = "", attempt: int = 1) -> JobStatus:
@@ -66,6 +66,21 @@ def test_a_spot_interruption_is_not_a_failure() -> None:
     status = active("Interrupted")
     assert status.state is JobState.QUEUED
     assert status.reason is not None and "spot instance was interrupted" in status.reason
+
+
+@pytest.mark.parametrize(
+    "secondary", ["Starting", "Pending", "LaunchingMLInstances", "Interrupted", "Restarting"]
+)
+def test_a_job_on_spot_lacks_capacity_until_it_has_an_instance_also_after_an_interruption(
+    secondary: str,
+) -> None:
+    assert active(secondary, is_on_spot=True).lacks_capacity
+    assert not active(secondary).lacks_capacity  # on demand, SageMaker reports a CapacityError
+
+
+@pytest.mark.parametrize("secondary", ["Downloading", "Training", "Uploading", "Stopping"])
+def test_a_job_on_an_instance_does_not_lack_capacity(secondary: str) -> None:
+    assert not active(secondary, is_on_spot=True).lacks_capacity
 
 
 def test_a_job_that_is_being_stopped_has_not_ended() -> None:

@@ -21,8 +21,8 @@ def begin(trace: str) -> int:
 
 @step(inputs=["a"], outputs=["b"], execution_group="first")
 def wait(a: int, trace: str) -> int:
+    print("waiting")  # before the trace: tests lose the host as soon as they see that
     note(trace, "wait")
-    print("waiting")
     while not Path(f"{trace}.go").exists():
         time.sleep(0.01)
     return a + 1
