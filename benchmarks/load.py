@@ -167,13 +167,15 @@ class Client:
 
 
 @contextmanager
-def a_client(aws: Any, folder: Path) -> Iterator[Client]:
-    """Start a client with the emulator's settings."""
+def a_client(
+    aws: Any, folder: Path, benchmark: str = "load", pipeline: str = PIPELINE
+) -> Iterator[Client]:
+    """Start the client of a benchmark with the emulator's settings."""
     folder.mkdir()
     (folder / "pyproject.toml").touch()
-    (folder / "load_pipeline.py").write_text(PIPELINE, "utf-8")
+    (folder / f"{benchmark}_pipeline.py").write_text(pipeline, "utf-8")
     with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.load", "--client"],
+        [sys.executable, "-m", f"benchmarks.{benchmark}", "--client"],
         env={**clean_environment(), **aws.environment},
         cwd=folder,
         stdin=subprocess.PIPE,

@@ -7,19 +7,17 @@ runners would. AWS is the emulator on this machine.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks._measuring import Target, argument_parser, clean_environment, peak_mib, report
-from benchmarks.load import Client, look
+from benchmarks._measuring import Target, argument_parser, peak_mib, report
+from benchmarks.load import Client, a_client, look
 from flowyml_aws.core.errors import MissingExtraError
 
 ITEMS, ITEMS_PER_JOB = 10_000, 20
@@ -65,7 +63,7 @@ def serve() -> None:
 
 def plan(items: int) -> tuple[int, float]:
     """Return the number of jobs, and the seconds of processor time."""
-    from maps_pipeline import squares  # type: ignore[import-not-found]
+    from maps_pipeline import squares  # type: ignore[import-not-found]  # PIPELINE
 
     started = time.process_time()
     jobs = squares(items).plan(backend="batch", cache=False).jobs
@@ -80,27 +78,6 @@ def submit(items: int) -> str:
 
 
 # The measurements, in the process of the emulator.
-
-
-@contextmanager
-def a_client(aws: Any, folder: Path) -> Iterator[Client]:
-    """Start a client with the emulator's settings."""
-    folder.mkdir()
-    (folder / "pyproject.toml").touch()
-    (folder / "maps_pipeline.py").write_text(PIPELINE, "utf-8")
-    with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.maps", "--client"],
-        env={**clean_environment(), **aws.environment},
-        cwd=folder,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdin is not None and process.stdout is not None
-        try:
-            yield Client(process.stdin, process.stdout, aws)
-        finally:
-            process.stdin.close()
 
 
 def write_results(aws: Any, run_id: str) -> None:
@@ -167,7 +144,7 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory() as folder,
         Emulator(keep_requests=True, capacity=Capacity(vcpus=0, memory_mib=0)) as aws,
-        a_client(aws, Path(folder, "client")) as client,
+        a_client(aws, Path(folder, "client"), "maps", PIPELINE) as client,
     ):
         measured = list(measure(aws, client, items))
     rows = []

@@ -26,11 +26,7 @@ def done_before(
         steps: Steps of the job, in running order.
         earlier: Events of earlier attempts, oldest first.
     """
-    done: dict[str, StepReport] = {}
-    assets: dict[str, ArtifactRef] = {}
-    for events in earlier:
-        done.update({report.name: report for report in events.steps if report.state in _DONE})
-        assets.update(events.assets)
+    done, assets = _completed(earlier)
     for step in steps:
         if step.part is not None:
             done.pop(step.name, None)
@@ -57,9 +53,17 @@ def items_done_before(
     Args:
         earlier: Events of earlier attempts, oldest first.
     """
+    done, assets = _completed(earlier)
+    return {name: report for name, report in done.items() if not is_part(name)}, assets
+
+
+def _completed(
+    earlier: Sequence[AttemptEvents],
+) -> tuple[dict[str, StepReport], dict[str, ArtifactRef]]:
+    """Return the latest reports of completed steps, and all refs that were stored."""
     done: dict[str, StepReport] = {}
     assets: dict[str, ArtifactRef] = {}
     for events in earlier:
         done.update({report.name: report for report in events.steps if report.state in _DONE})
         assets.update(events.assets)
-    return {name: report for name, report in done.items() if not is_part(name)}, assets
+    return done, assets

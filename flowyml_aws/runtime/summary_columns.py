@@ -31,7 +31,7 @@ class _Run:
 
     @classmethod
     def begin(cls, names: Sequence[str]) -> _Run | None:
-        """Return the longest run at the beginning of names, or None if there is no item."""
+        """Return the longest run at the beginning of names; None unless they begin with an item."""
         if not names or (place := _item(names[0])) is None:
             return None
         declared = [place[0]]

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 from flowyml_aws.core.amounts import counted, usd
 from flowyml_aws.core.errors import AwsRefusedError
-from flowyml_aws.doctor.prove.report import Row
+from flowyml_aws.doctor.prove.report import Row, Verdict
 from flowyml_aws.submission.billing import BilledCost
 
 __all__ = ["check_billing"]
@@ -33,5 +33,12 @@ def check_billing(read: Callable[[date, date], Sequence[BilledCost]], today: dat
     return _row(verdict="agreed", observed=f"{total} on {counted(len(days), 'day')} of {_DAYS}")
 
 
-def _row(**members: str) -> Row:
-    return Row(part="account", check="billed costs", expected=_EXPECTED, **members)  # type: ignore[arg-type]
+def _row(verdict: Verdict, observed: str = "", reason: str = "") -> Row:
+    return Row(
+        part="account",
+        check="billed costs",
+        verdict=verdict,
+        expected=_EXPECTED,
+        observed=observed,
+        reason=reason,
+    )

@@ -57,9 +57,9 @@ class JobAdvice(Document):
         runs: Number of runs that measured all of its steps.
         peaks: Highest measured use; None without measurements.
         requested: Needs of the next run.
-        advised: Smallest adequate needs; None if there is no advice.
+        advised: Smallest adequate needs; None without advice.
         before, after: Machine for the requested and for the advised needs.
-        reason: Reason why there is no advice, or why the request is raised.
+        reason: Reason for missing advice, or for a higher request.
     """
 
     job: str

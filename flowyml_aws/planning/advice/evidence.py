@@ -12,7 +12,7 @@ from flowyml_aws.runtime.peaks import StepPeaks
 __all__ = ["MIN_RUNS", "Evidence", "evidence_of", "together"]
 
 MIN_RUNS = 3
-"""Measured runs below which there is no advice: one or two may have had little data."""
+"""Smallest number of measured runs for advice: one or two may have had little data."""
 
 _MIN_GPU_PERCENT = 1.0  # mean utilization of a GPU that a step uses
 _MIN_GPU_MIB = 1024  # more than the driver and an unused context take

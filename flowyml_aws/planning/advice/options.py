@@ -51,7 +51,7 @@ def spot_option(plan: ExecutionPlan, on_spot: ExecutionPlan | None) -> Option:
 
     Args:
         plan: Plan with the advised requests.
-        on_spot: The same plan that prefers spot capacity; None if there is no such plan.
+        on_spot: The same plan that prefers spot capacity; None if none fits.
     """
     moved = [] if on_spot is None else [job for job in on_spot.jobs if job.capacity == "spot"]
     if on_spot is None or not moved:

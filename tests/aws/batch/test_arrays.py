@@ -143,7 +143,7 @@ def test_cancel_ends_arrays_with_one_call_each(aws: Emulator, run: RunDriver) ->
 def test_a_child_that_waits_for_a_machine_is_withdrawn_alone(aws: Emulator, run: RunDriver) -> None:
     client = client_of(run, new_batch(aws), Clock(aws))
     client.advance()
-    client.backend.withdraw("square-1")  # type: ignore[attr-defined]
+    client.backend.withdraw("square-1")  # type: ignore[attr-defined]  # Batch has it
     states = client.backend.statuses()
     failed = {job for job, status in states.items() if status.state is JobState.FAILED}
     assert failed == {"square-1", "halve-1"}

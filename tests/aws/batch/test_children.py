@@ -45,6 +45,10 @@ class Batch:
         return {**common, "status": self.parent_status, "arrayProperties": properties}
 
 
+def a_poller(batch: Batch) -> JobPoller:
+    return JobPoller(batch)  # type: ignore[arg-type]  # a fake with the one call that it uses
+
+
 def poll(poller: JobPoller, batch: Batch, size: int) -> dict[str, str]:
     batch.calls.clear()
     return {detail["jobId"]: detail["status"] for detail in poller.poll([], {"a": size})}
@@ -52,14 +56,14 @@ def poll(poller: JobPoller, batch: Batch, size: int) -> dict[str, str]:
 
 def test_children_that_wait_are_not_described_beyond_the_first_call() -> None:
     batch = Batch(["RUNNABLE"] * 1000)
-    states = poll(JobPoller(batch), batch, 1000)  # type: ignore[arg-type]  # a fake
+    states = poll(a_poller(batch), batch, 1000)
     assert len(batch.calls) == 1
     assert Counter(states.values()) == {"RUNNABLE": 1000}
 
 
 def test_a_poll_without_a_change_is_one_call() -> None:
     batch = Batch(["SUCCEEDED"] * 200 + ["RUNNING"] * 300 + ["RUNNABLE"] * 500)
-    poller = JobPoller(batch)  # type: ignore[arg-type]
+    poller = a_poller(batch)
     first = poll(poller, batch, 1000)
     assert [first[f"a:{index}"] for index in range(1000)] == batch.states
     again = poll(poller, batch, 1000)
@@ -69,7 +73,7 @@ def test_a_poll_without_a_change_is_one_call() -> None:
 
 def test_children_are_described_until_the_numbers_agree() -> None:
     batch = Batch(["RUNNING"] * 50 + ["RUNNABLE"] * 950)
-    poller = JobPoller(batch)  # type: ignore[arg-type]
+    poller = a_poller(batch)
     poll(poller, batch, 1000)
     batch.states[:60] = ["SUCCEEDED"] * 50 + ["RUNNING"] * 10
     states = poll(poller, batch, 1000)
@@ -82,7 +86,7 @@ def test_children_are_described_until_the_numbers_agree() -> None:
 
 def test_numbers_that_are_late_only_cost_calls() -> None:
     batch = Batch(["FAILED"] * 250, counts={"RUNNING": 250})
-    states = poll(JobPoller(batch), batch, 250)  # type: ignore[arg-type]
+    states = poll(a_poller(batch), batch, 250)
     assert Counter(states.values()) == {"FAILED": 250}
     assert len(batch.calls) == 3
 
@@ -90,21 +94,21 @@ def test_numbers_that_are_late_only_cost_calls() -> None:
 def test_children_that_do_not_exist_yet_have_the_state_of_their_array() -> None:
     batch = Batch([])
     batch.parent_status = "SUBMITTED"
-    states = poll(JobPoller(batch), batch, 3)  # type: ignore[arg-type]
+    states = poll(a_poller(batch), batch, 3)
     assert set(states.values()) == {"SUBMITTED"}
 
 
 def test_children_that_never_existed_fail_with_their_array() -> None:
     batch = Batch([])
     batch.parent_status = "FAILED"
-    states = poll(JobPoller(batch), batch, 3)  # type: ignore[arg-type]
+    states = poll(a_poller(batch), batch, 3)
     assert states == {f"a:{index}": "FAILED" for index in range(3)}
 
 
 def test_an_array_that_batch_does_not_know_has_no_states() -> None:
     batch = Batch([])
-    batch.exists = lambda job: False  # type: ignore[method-assign]
-    poller = JobPoller(batch)  # type: ignore[arg-type]
+    batch.exists = lambda job: False  # type: ignore[method-assign]  # Batch has forgotten it
+    poller = a_poller(batch)
     assert poll(poller, batch, 3) == {}
     assert poller.arrays == frozenset()
 
@@ -116,7 +120,7 @@ def test_an_array_without_numbers_counts_all_its_children_as_new() -> None:
 
 def test_a_child_whose_caller_failed_is_described_again() -> None:
     batch = Batch(["SUCCEEDED", "SUCCEEDED"])
-    poller = JobPoller(batch)  # type: ignore[arg-type]
+    poller = a_poller(batch)
     details = poller.poll([], {"a": 2})
     first = next(details)["jobId"]
     details.close()  # type: ignore[attr-defined]  # as an error of the caller does
