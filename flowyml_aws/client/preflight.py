@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from flowyml_aws.client.preview import PlannedRun, bundle_limits, limits_of, plan_at
 from flowyml_aws.client.request import PlanRequest, RunRequest
+from flowyml_aws.core.build import BuiltPipeline, expand_maps
 from flowyml_aws.core.environment import environment_problems
 from flowyml_aws.core.errors import (
     FlowymlError,
@@ -278,9 +279,14 @@ class _Report:
                 continue  # its resources are reported with the mistakes of the pipeline
             for group in groups:
                 self.attempt(partial(payload_of, group, graph, context))
-            if not own_problems and services is not None and placement is not None:
-                alone = PlanRequest(request.name, graph, groups, placement, context)
-                self.plan(services, alone)
+            # The lists of a mapped step may be unknown; the values of its rows are not.
+            alone, _ = expand_maps(BuiltPipeline(graph, groups, graph), {})
+            if own_problems or alone is None or services is None or placement is None:
+                continue
+            self.plan(
+                services,
+                PlanRequest(request.name, alone.graph, alone.groups, placement, context),
+            )
 
 
 def _script_not_bundled(script: str) -> SettingsError:

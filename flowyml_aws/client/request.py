@@ -159,8 +159,8 @@ class RunRequest:
         """Order, group and expand the steps. Return None and all mistakes if there are any."""
         lists = self._lists_in(self.values)
         pipeline, problems = build_pipeline(self.bound, {*self.options.inputs, *lists})
-        if pipeline is None or self.resolved.problems:
-            return pipeline, problems
+        if pipeline is None:
+            return None, problems
         values = {name: self.values[name] for name in lists}
         return expand_maps(pipeline, {**values, **self.options.input_values})
 

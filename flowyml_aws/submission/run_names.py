@@ -76,7 +76,8 @@ def unknown_run(name: str, run_ids: Collection[str], searched: str) -> RunNotFou
         pipelines = {run_id.rsplit("-", 3)[0] for run_id in run_ids}
         near = [f"{LATEST}:{each}" for each in nearest(slug_of(pipeline), pipelines)]
     else:
-        near = list(nearest(name, [LATEST, *newest_first(run_ids)]))
+        names = [LATEST, *newest_first(run_ids)]
+        near = list(nearest(name, [known for known in names if known != name]))
     return RunNotFoundError(
         what=f"No run {name!r}",
         why=searched,

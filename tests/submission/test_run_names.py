@@ -64,3 +64,8 @@ def test_an_error_without_near_runs_says_how_to_list_them() -> None:
 def test_a_misspelled_latest_is_recognized() -> None:
     error = unknown_run("latst", ["digits-20261130-105307-0428a9"], "searched here")
     assert error.fix.startswith("did you mean latest?")
+
+
+def test_the_latest_of_no_runs_is_not_suggested_for_itself() -> None:
+    error = unknown_run("latest", [], "the store has no runs")
+    assert "did you mean" not in error.fix
