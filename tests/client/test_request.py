@@ -18,9 +18,9 @@ def fit(alpha: float) -> float:
     return alpha
 
 
-@step(inputs=["socre"], outputs=["best"])
-def select(socre: list[float]) -> float:
-    return max(socre)
+@step(inputs=["scoring"], outputs=["best"])
+def select(scoring: list[float]) -> float:
+    return max(scoring)
 
 
 TRIALS = fit.map(grid={"alpha": [0.1, 0.2]})
@@ -42,7 +42,7 @@ def test_a_map_is_expanded_also_if_the_options_have_mistakes() -> None:
     [
         ([TRIALS], {"context": {"epochs": 3}}, "No step of pipeline 'trials' takes 'epochs'"),
         ([TRIALS], {"sweep": {"fti": [{"alpha": 0.5}]}}, "No step 'fti' for a sweep"),
-        ([TRIALS, select], {}, "Step 'select' reads 'socre', which no step produces"),
+        ([TRIALS, select], {}, "Step 'select' reads 'scoring', which no step produces"),
     ],
 )
 def test_a_mistake_beside_a_map_is_reported(
