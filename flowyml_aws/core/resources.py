@@ -16,7 +16,17 @@ from flowyml_aws.core.errors import AffinityConflictError, FlowymlError, Invalid
 from flowyml_aws.core.gpus import parse_gpu_name
 from flowyml_aws.core.quantities import Quantity, exact_cpu, exact_memory
 
-__all__ = ["GPUConfig", "NodeAffinity", "ResourceRequirements", "merge_resources", "read_resources"]
+__all__ = [
+    "MOST_NODES",
+    "GPUConfig",
+    "NodeAffinity",
+    "ResourceRequirements",
+    "merge_resources",
+    "read_resources",
+]
+
+MOST_NODES = 1000
+"""Most nodes of a job on AWS Batch (API reference, NodeProperties.numNodes)."""
 
 Value = TypeVar("Value")
 
@@ -128,6 +138,8 @@ class ResourceRequirements:
         storage: Disk space of the job, in the same units.
         gpu: GPUs, all in one machine.
         node_affinity: Constraints on the targets.
+        nodes: Number of machines; each of them has all of the above. The step runs on all of them
+            at once, from 1 to 1000. None is one machine.
     """
 
     cpu: Quantity | None = None
@@ -135,6 +147,7 @@ class ResourceRequirements:
     storage: Quantity | None = None
     gpu: GPUConfig | None = None
     node_affinity: NodeAffinity | None = None
+    nodes: int | None = None
 
     def merge_with(self, other: ResourceRequirements) -> ResourceRequirements:
         """Return the smallest resources that satisfy both.
@@ -148,6 +161,7 @@ class ResourceRequirements:
             storage=_larger(self.storage, other.storage, exact_memory),
             gpu=_either(self.gpu, other.gpu, GPUConfig.merge_with),
             node_affinity=_either(self.node_affinity, other.node_affinity, NodeAffinity.merge_with),
+            nodes=_either(self.nodes, other.nodes, max),
         )
 
     def problems(self) -> list[FlowymlError]:
@@ -166,6 +180,7 @@ class ResourceRequirements:
             (exact_memory, self.storage),
             (_check_kind(GPUConfig, "gpu"), self.gpu),
             (_check_kind(NodeAffinity, "node_affinity"), self.node_affinity),
+            (_check_nodes, self.nodes),
         ):
             if value is not None:
                 check(read, value)
@@ -184,6 +199,7 @@ class ResourceRequirements:
             "storage": self.storage,
             "gpu": self.gpu.to_dict() if self.gpu else None,
             "node_affinity": self.node_affinity.to_dict() if self.node_affinity else None,
+            "nodes": self.nodes,
         }
 
 
@@ -233,6 +249,15 @@ def _check_gpu_count(count: object) -> None:
             what=f"Invalid GPU count {count!r}",
             why="a step gets whole GPUs, so the count must be an integer of at least 1",
             fix="write a count of 1 or more, or omit `gpu`",
+        )
+
+
+def _check_nodes(nodes: object) -> None:
+    if not isinstance(nodes, int) or isinstance(nodes, bool) or not 1 <= nodes <= MOST_NODES:
+        raise InvalidResourcesError(
+            what=f"Invalid number of nodes {nodes!r}",
+            why=f"a step runs on a whole number of machines, from 1 to {MOST_NODES}",
+            fix="write a whole number, or omit `nodes` for one machine",
         )
 
 

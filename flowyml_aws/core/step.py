@@ -11,6 +11,7 @@ from typing import Any, Protocol, overload
 
 from flowyml_aws.core.additions import addition_problems, as_additions
 from flowyml_aws.core.auto_resources import DeclaredResources, declared_minimum
+from flowyml_aws.core.distributed import LAUNCHERS, Launcher
 from flowyml_aws.core.environment import environment_problems
 from flowyml_aws.core.errors import FlowymlError, InvalidStepError, OutputMismatchError
 from flowyml_aws.core.maps import FailureRule, MapPart, StepMap, make_map
@@ -71,6 +72,8 @@ class Step:
         cache_on: Additions to the cache key: values, paths of files or folders, `Env(NAME)`.
         stop_idle_gpu: Time without use of the job's GPUs after which the step is stopped; None for
             that of the run.
+        distributed: Program that starts the function on the nodes, or cluster that runs on them:
+            one of `LAUNCHERS`; None to call the function on each node.
         spot: Use of spot capacity: `"always"`, `"prefer"` or `"never"`; None for that of the run.
         mapping: Items for which the step runs; None if it runs once.
         item: Place in a map, if this is one item of a mapped step.
@@ -98,6 +101,7 @@ class Step:
     mapping: StepMap | None = None
     item: MapItem | None = None
     stop_idle_gpu: TimeSpan | None = None
+    distributed: Launcher | None = None
 
     def __post_init__(self) -> None:
         if self.item is None:  # an item is made from a step that was checked
@@ -200,6 +204,12 @@ class Step:
         rule = self.spot if self.spot in SPOT_RULES else None
         return with_spot(declared_minimum(self.resources), rule)
 
+    @property
+    def nodes(self) -> int:
+        """Number of machines that the step runs on at once."""
+        needs = self.requirements()
+        return 1 if needs is None or needs.nodes is None else needs.nodes
+
     def split_outputs(self, returned: Any) -> dict[str, Any]:
         """Return the value of each asset, from the function's return value.
 
@@ -275,6 +285,11 @@ class Step:
         if self.spot is not None and self.spot not in SPOT_RULES:
             rules = ", ".join(f'"{rule}"' for rule in SPOT_RULES)
             problems.append(self._invalid("spot", self.spot, f"one of {rules}, or omitted"))
+        if self.distributed is not None and self.distributed not in LAUNCHERS:
+            names = ", ".join(f'"{name}"' for name in LAUNCHERS)
+            problems.append(
+                self._invalid("distributed", self.distributed, f"one of {names}, or omitted")
+            )
         problems += environment_problems(self.env, f"step {self.name!r}")
         problems += secret_problems(self.secrets, self.env, f"step {self.name!r}")
         problems += addition_problems(self.cache_on, f"Step {self.name!r}")
@@ -324,6 +339,7 @@ def step(
     cache_on: Any = None,
     spot: SpotRule | None = None,
     stop_idle_gpu: TimeSpan | None = None,
+    distributed: Launcher | None = None,
     pipeline: _TakesSteps | None = None,
     register: bool = True,
 ) -> Callable[[Callable[..., Any]], Step]: ...
@@ -348,6 +364,7 @@ def step(
     cache_on: Any = None,
     spot: SpotRule | None = None,
     stop_idle_gpu: TimeSpan | None = None,
+    distributed: Launcher | None = None,
     pipeline: _TakesSteps | None = None,
     register: bool = True,
 ) -> Step | Callable[[Callable[..., Any]], Step]:
@@ -384,6 +401,11 @@ def step(
             of the run.
         stop_idle_gpu: Time without use of the job's GPUs after which the step is stopped and
             fails, such as `"30m"`. By default that of the run.
+        distributed: With `resources` that have several `nodes`: `"torchrun"` starts the function in
+            one process for each GPU of each node (in one for each node without GPUs), and
+            `"ray"` or `"dask"` starts a cluster on the nodes and calls the function on the main
+            node only. By default the function is called once on each node. The value that the main
+            node, or rank 0, returns is the step's.
         pipeline: Pipeline to add the step to. Steps have no global registry.
         register: Whether the step is added to `pipeline`.
     """
@@ -409,6 +431,7 @@ def step(
             cache_on=as_additions(cache_on),
             spot=spot,
             stop_idle_gpu=stop_idle_gpu,
+            distributed=distributed,
         )
         if pipeline is not None and register:
             pipeline.add_step(new_step)

@@ -90,6 +90,7 @@ class Needs:
         gpu_memory_gb: Minimum memory per GPU, compared with the vendor's nominal size.
         required: Labels that a target or type must have.
         preferred: Labels that rank the candidates.
+        nodes: Number of machines; each has all of the amounts.
     """
 
     vcpus: int = DEFAULT_VCPUS
@@ -101,6 +102,7 @@ class Needs:
     required: Labels = ()
     preferred: Labels = ()
     tolerations: tuple[Toleration, ...] = ()
+    nodes: int = 1
 
     def __post_init__(self) -> None:
         if (self.gpu_model is None) != (self.gpu_count == 0) or min(self.amounts) < 0:
@@ -124,7 +126,8 @@ class Needs:
             memory = f" of {self.gpu_memory_gb} GB" if self.gpu_memory_gb else ""
             parts.insert(0, f"{self.gpu_count} x {self.gpu_model}{memory}")
         parts += [f"{label}={value}" for label, value in self.required]
-        return ", ".join(parts)
+        one = ", ".join(parts)
+        return one if self.nodes == 1 else f"{self.nodes} nodes, each {one}"
 
 
 def needs_of(resources: ResourceRequirements | None) -> Needs:
@@ -153,6 +156,7 @@ def needs_of(resources: ResourceRequirements | None) -> Needs:
         required=tuple(sorted(affinity.required.items())) if affinity else (),
         preferred=tuple(sorted(affinity.preferred.items())) if affinity else (),
         tolerations=_tolerations(affinity.tolerations) if affinity else (),
+        nodes=resources.nodes or 1,
     )
 
 

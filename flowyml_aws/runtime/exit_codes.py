@@ -10,6 +10,7 @@ __all__ = [
     "BAD_INPUT",
     "INTERRUPTED",
     "MOVES",
+    "NODE_LOST",
     "SECOND_COPY",
     "STEP_FAILED",
     "STORE_OUTAGE",
@@ -32,6 +33,9 @@ result and can run again: Batch and SageMaker's driver start it again."""
 STORE_OUTAGE = 144
 """The store did not answer for too long. Otherwise the same as INTERRUPTED, with which it shares
 the first two digits, because one retry rule matches both (`aws/batch/retry.py`)."""
+NODE_LOST = 145
+"""Another node of the job ended or did not start, which Batch does not repeat: only the exit of the
+main node counts. Otherwise the same as INTERRUPTED."""
 
 MOVES: Mapping[int, Cause] = {
     18: Cause.OUT_OF_MEMORY,

@@ -9,6 +9,7 @@ from pydantic import Field
 from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.core.arguments import Arguments
+from flowyml_aws.core.distributed import Launcher
 from flowyml_aws.core.maps import FailureRule, declared_name
 from flowyml_aws.runtime.program import Program
 
@@ -134,6 +135,8 @@ class StepSpec(Document):
         on_failure: Rule for a failure of the item; None if the step is not an item.
         part: Part of a map over a list that the run produces; None for any other step.
         lists: Outputs that are stored item by item, because another step maps over them.
+        nodes: Number of nodes that the step runs on; 1 if it runs on the main node only.
+        distributed: Program that starts the function on the nodes, or cluster that runs on them.
     """
 
     name: str
@@ -152,6 +155,8 @@ class StepSpec(Document):
     on_failure: FailureRule | None = None
     part: StepPart | None = None
     lists: tuple[str, ...] = ()
+    nodes: int = 1
+    distributed: Launcher | None = None
 
     @property
     def function(self) -> str:

@@ -297,6 +297,8 @@ def _step_spec(
         retry_delay_s=step.retry_delay_s,
         timeout_s=step.timeout_s,
         stop_idle_gpu_s=stop_idle_gpu_s if has_gpus else None,
+        nodes=step.nodes,
+        distributed=step.distributed,
         has_gpus=has_gpus,
         cache=_step_cache(step, graph, reuse),
         declared=None if step.item is None else step.declared_name,
