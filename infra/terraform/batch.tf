@@ -20,9 +20,10 @@ locals {
   # Queues by their name without the prefix: `t4`, `t4-spot`.
   queues = merge([
     for family, options in var.families : {
-      for capacity in options.capacity : (capacity == "spot" ? "${family}-spot" : family) => {
+      for capacity in options.capacity : (capacity == "on-demand" ? family : "${family}-${capacity}") => {
         family    = family
         spot      = capacity == "spot"
+        nodes     = capacity == "nodes"
         max_vcpus = local.max_vcpus[family]
         sizes     = local.sizes[family]
         tags = merge(
@@ -118,7 +119,9 @@ resource "aws_batch_compute_environment" "this" {
 
   compute_environment_name = "${local.prefix}-${each.key}"
   type                     = "MANAGED"
-  tags                     = local.tags
+
+  # Clients send jobs on several instances only to environments with this tag.
+  tags = merge(local.tags, each.value.nodes ? { "flowyml-aws-nodes" = "true" } : {})
 
   compute_resources {
     type                = each.value.spot ? "SPOT" : "EC2"
@@ -127,8 +130,9 @@ resource "aws_batch_compute_environment" "this" {
     max_vcpus           = each.value.max_vcpus
     instance_type       = each.value.types
     instance_role       = aws_iam_instance_profile.instance.arn
-    security_group_ids  = [aws_security_group.instances.id]
-    subnets             = local.subnet_ids
+    security_group_ids  = each.value.nodes ? aws_security_group.nodes[*].id : [aws_security_group.instances.id]
+    subnets             = each.value.nodes ? [local.nodes_subnet_id] : local.subnet_ids
+    placement_group     = each.value.nodes ? aws_placement_group.nodes[each.key].name : null
 
     ec2_configuration {
       image_type        = coalesce(local.known[each.value.family].image_type, "ECS_AL2023_NVIDIA")
@@ -149,7 +153,8 @@ resource "aws_batch_compute_environment" "this" {
   }
 
   # Keep the role until the environment is deleted: deleting an environment without it fails.
-  depends_on = [aws_iam_role_policy_attachment.instance]
+  # So are the routes of nodes, which instances need to be ready.
+  depends_on = [aws_iam_role_policy_attachment.instance, aws_route.nodes, aws_vpc_endpoint.nodes, aws_vpc_endpoint.nodes_s3]
 }
 
 resource "aws_batch_job_queue" "this" {

@@ -1,7 +1,7 @@
 locals {
   own_vpc    = var.vpc_id == null
   vpc_id     = local.own_vpc ? aws_vpc.this[0].id : var.vpc_id
-  zones      = slice(data.aws_availability_zones.available.names, 0, min(coalesce(var.zones, 16), length(data.aws_availability_zones.available.names)))
+  zones      = slice(data.aws_availability_zones.available.names, 0, min(coalesce(var.zones, 15), length(data.aws_availability_zones.available.names)))
   subnet_ids = local.own_vpc ? aws_subnet.public[*].id : var.subnet_ids
 }
 

@@ -80,9 +80,9 @@ resource "aws_iam_role_policy_attachment" "user" {
 }
 
 resource "aws_iam_role_policy" "user" {
-  for_each = var.cost_explorer ? toset(["costs"]) : toset([])
+  for_each = var.cost_explorer ? { user-costs = "costs" } : {}
 
-  name   = "user-${each.key}"
+  name   = each.key
   role   = aws_iam_role.user.id
-  policy = templatefile("${local.policies}/optional/${each.key}.json", local.named)
+  policy = templatefile("${local.policies}/optional/${each.value}.json", local.named)
 }

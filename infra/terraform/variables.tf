@@ -13,7 +13,7 @@ variable "name" {
 variable "families" {
   description = <<-EOT
     Instance families for jobs, by their names in infra/account/families.json. Options of each, which override the values of that file:
-    capacity: `on-demand`, `spot` or both; each has a separate queue.
+    capacity: any of `on-demand`, `spot` and `nodes`; each has a separate queue. `nodes` is for jobs on several instances (on demand, in a private subnet), which cost money also while no job runs: see `nodes_way_out`.
     max_vcpus: limit of the vCPUs of all instances of one compute environment together. Larger types of the file are left out.
     sizes: up to three lists of EC2 instance types, in the order in which Batch tries them; each is one compute environment. No families: Batch prefers their large sizes.
     image_id: custom image for the instances.
@@ -38,8 +38,8 @@ variable "families" {
   }
 
   validation {
-    condition     = alltrue([for f in values(var.families) : length(f.capacity) > 0 && length(setsubtract(f.capacity, ["on-demand", "spot"])) == 0])
-    error_message = "capacity must be a set of `on-demand`, `spot` or both."
+    condition     = alltrue([for f in values(var.families) : length(f.capacity) > 0 && length(setsubtract(f.capacity, ["on-demand", "spot", "nodes"])) == 0])
+    error_message = "capacity must be a set of `on-demand`, `spot` and `nodes`, and not empty."
   }
 
   validation {
@@ -103,9 +103,33 @@ variable "zones" {
   default     = null
 
   validation {
-    condition     = coalesce(var.zones, 2) >= 1 && coalesce(var.zones, 2) <= 16
-    error_message = "zones must be between 1 and 16: so many subnets fit into the VPC."
+    condition     = coalesce(var.zones, 2) >= 1 && coalesce(var.zones, 2) <= 15
+    error_message = "zones must be between 1 and 15: so many subnets fit into the VPC, next to that of nodes."
   }
+}
+
+variable "nodes_way_out" {
+  description = "Way of jobs on several instances to AWS's services, if a family has the capacity `nodes`: `nat` (a NAT gateway: about $33 a month in us-east-1 and $0.045 per GB, with the internet) or `endpoints` (six interface endpoints, with `secret_arns` eight: about $7.30 a month each and $0.01 per GB, without the internet). Data in S3 is free with both. Not used with `vpc_id`."
+  type        = string
+  default     = "nat"
+  nullable    = false
+
+  validation {
+    condition     = contains(["nat", "endpoints"], var.nodes_way_out)
+    error_message = "nodes_way_out must be `nat` or `endpoints`."
+  }
+}
+
+variable "nodes_zone" {
+  description = "Availability zone of jobs on several instances, such as us-east-1b; null for the first one. EC2 offers large GPU types in some zones only. Not used with `vpc_id`."
+  type        = string
+  default     = null
+}
+
+variable "nodes_subnet_id" {
+  description = "Private subnet of `vpc_id` for jobs on several instances. It must reach AWS's services on port 443 through a NAT gateway or interface endpoints: these jobs get no public address."
+  type        = string
+  default     = null
 }
 
 variable "egress_ports" {

@@ -28,9 +28,12 @@ EVERYTHING: dict[str, Any] = {
         },
         "a10g": {"sizes": [["g5.xlarge", "g5.2xlarge"]], "capacity": ["spot"]},
         "v100": {"image_id": "ami-00000000000000001", "capacity": ["on-demand"]},
+        "l4": {"capacity": ["nodes"]},
     },
     "volume_gib": 200,
     "zones": 4,
+    "nodes_way_out": "endpoints",
+    "nodes_zone": "us-east-1b",
     "egress_ports": [443, 5432],
     "image_repositories": ["arn:aws:ecr:us-east-1:763104351884:repository/pytorch-training"],
     "sagemaker_subnet_ids": ["subnet-0a1b2c3d"],
@@ -47,7 +50,7 @@ EVERYTHING: dict[str, Any] = {
     "tags": {"team": "vision"},
 }
 """A value for every option of a new VPC, in the form that Terraform and CDK both accept."""
-OF_AN_EXISTING_VPC = {"vpc_id", "subnet_ids", "route_table_ids"}
+OF_AN_EXISTING_VPC = {"vpc_id", "subnet_ids", "route_table_ids", "nodes_subnet_id"}
 ZONES = [f"us-east-1{letter}" for letter in "abcdef"]
 
 

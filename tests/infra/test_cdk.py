@@ -18,7 +18,7 @@ from tests.support.same_account import Resources, of_template
 # In the group of the Terraform tests, which also use the template: it is synthesized once.
 pytestmark = [pytest.mark.system, pytest.mark.thorough, pytest.mark.xdist_group("infra-terraform")]
 
-QUEUES = ["a10g-spot", "cpu", "cpu-spot", "t4", "t4-spot", "v100"]
+QUEUES = ["a10g-spot", "cpu", "cpu-spot", "l4-nodes", "t4", "t4-spot", "v100"]
 
 
 @pytest.fixture(scope="module")
@@ -110,12 +110,54 @@ def test_disks_are_encrypted_and_instances_require_metadata_tokens(resources: Re
         assert launch_template["metadata"]["http_tokens"] == "required"
 
 
-def test_no_resource_costs_money_while_idle(resources: Resources) -> None:
+def test_no_resource_costs_money_while_idle_except_the_way_out_of_nodes(
+    resources: Resources,
+) -> None:
     idle = {"NatGateway", "EIP", "Instance", "Key", "LoadBalancer", "DBInstance", "Function"}
     assert not {kind for kind in resources if kind.rpartition("::")[2] in idle}
     environments = resources["AWS::Batch::ComputeEnvironment"].values()
     assert {environment["vcpus"][0] for environment in environments} == {0}
-    assert {t["vpc_endpoint_type"] for t in resources["AWS::EC2::VPCEndpoint"].values()} == {
+    paid = {
+        endpoint["service_name"].rpartition("us-east-1.")[2]
+        for endpoint in resources["AWS::EC2::VPCEndpoint"].values()
+        if endpoint["vpc_endpoint_type"] != "Gateway"
+    }
+    assert paid == {
+        *("ecr.api", "ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "logs"),
+        *("secretsmanager", "ssm"),
+    }
+
+
+def test_nodes_are_close_to_each_other_and_reach_each_other_but_have_no_public_addresses(
+    resources: Resources,
+) -> None:
+    environments = resources["AWS::Batch::ComputeEnvironment"]
+    nodes = {n: e for n, e in environments.items() if e["tags"].get("flowyml-aws-nodes") == "true"}
+    assert {name.removeprefix(f"{PREFIX}-") for name in nodes} == {
+        "l4-nodes",
+        "l4-nodes-2",
+        "l4-nodes-3",
+    }
+    assert all(environment["has_placement_group"] for environment in nodes.values())
+    assert {e["type"] for e in nodes.values()} == {"EC2"}
+    assert {g["strategy"] for g in resources["AWS::EC2::PlacementGroup"].values()} == {"cluster"}
+    (subnet,) = (
+        s for s in resources["AWS::EC2::Subnet"].values() if not s["map_public_ip_on_launch"]
+    )
+    assert subnet["availability_zone"] == "us-east-1b"
+    group = resources["AWS::EC2::SecurityGroup"][f"{PREFIX}-nodes"]
+    assert group["in"] == [("-1", 0, 0, "self")]
+    assert ("-1", 0, 0, "self") in group["out"]
+    assert resources["AWS::EC2::SecurityGroup"][f"{PREFIX}-instances"]["in"] == []
+
+
+def test_a_nat_gateway_is_made_only_for_nodes_and_only_without_endpoints(tmp_path: Path) -> None:
+    families = {"cpu": {"capacity": ["on-demand", "nodes"]}}
+    done = synthesize(tmp_path, {"families": families})
+    assert done.returncode == 0, done.stderr[-3000:]
+    resources = of_template(json.loads((tmp_path / "flowyml.template.json").read_text()))
+    assert len(resources["AWS::EC2::NatGateway"]) == 1
+    assert {e["vpc_endpoint_type"] for e in resources["AWS::EC2::VPCEndpoint"].values()} == {
         "Gateway"
     }
 
@@ -165,6 +207,18 @@ def test_a_stack_without_an_account_has_a_subnet_in_each_of_the_two_zones_of_eve
         ({"families": {"cpu": {}, "v100": {}}}, "Batch no longer has an image for v100"),
         ({"families": {"cpu": {}, "t4": {"sizes": [["g4dn"]]}}}, "Batch prefers their large sizes"),
         ({"families": {"cpu": {}, "a100": {"max_vcpus": 8}}}, "less than its smallest"),
+        (
+            {"families": {"cpu": {}, "l4": {"capacity": ["nodes"]}}, "nodes_zone": "us-east-1f"},
+            "nodes_zone must be one of the zones with a subnet",
+        ),
+        (
+            {
+                "families": {"cpu": {}, "l4": {"capacity": ["nodes"]}},
+                "vpc_id": "vpc-1",
+                "subnet_ids": ["subnet-1"],
+            },
+            "requires nodes_subnet_id",
+        ),
     ],
 )
 def test_mistakes_in_options_are_reported(

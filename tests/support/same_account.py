@@ -36,12 +36,23 @@ def of_template(template: Mapping[str, Any]) -> Resources:
     """Return the resources of CDK's template."""
     resources: Resources = {}
     names = {key: _cfn_name(key, r) for key, r in template["Resources"].items()}
-    for key, resource in template["Resources"].items():
+    for key, resource in _with_rules(template["Resources"]).items():
         properties = _resolved(resource["Properties"], names)
         properties["DeletionPolicy"] = resource.get("DeletionPolicy", "Delete")
         compared = _CFN.get(resource["Type"], _tags_only)(properties)
         resources.setdefault(resource["Type"], {})[names[key]] = compared
     return {kind: _numbered(named) for kind, named in resources.items()}
+
+
+def _with_rules(resources: Mapping[str, Any]) -> dict[str, Any]:
+    """Move the rules that are resources of their own into their security groups."""
+    joined = json.loads(json.dumps(resources))
+    for key, resource in resources.items():
+        if resource["Type"] in ("AWS::EC2::SecurityGroupIngress", "AWS::EC2::SecurityGroupEgress"):
+            group = joined[resource["Properties"]["GroupId"]["Fn::GetAtt"][0]]["Properties"]
+            kind = resource["Type"].removeprefix("AWS::EC2::")
+            group.setdefault(kind, []).append(joined.pop(key)["Properties"])
+    return joined
 
 
 def of_plan(plan: Mapping[str, Any]) -> Resources:
@@ -85,6 +96,7 @@ _TERRAFORM: Mapping[str, tuple[str, ...]] = {
     "aws_cloudwatch_log_group": ("AWS::Logs::LogGroup",),
     "aws_cloudwatch_metric_alarm": ("AWS::CloudWatch::Alarm",),
     "aws_ecr_lifecycle_policy": (),
+    "aws_eip": ("AWS::EC2::EIP",),
     "aws_ecr_repository": ("AWS::ECR::Repository",),
     "aws_iam_instance_profile": ("AWS::IAM::InstanceProfile",),
     "aws_iam_policy": ("AWS::IAM::ManagedPolicy",),
@@ -93,6 +105,8 @@ _TERRAFORM: Mapping[str, tuple[str, ...]] = {
     "aws_iam_role_policy_attachment": (),
     "aws_internet_gateway": ("AWS::EC2::InternetGateway", "AWS::EC2::VPCGatewayAttachment"),
     "aws_launch_template": ("AWS::EC2::LaunchTemplate",),
+    "aws_nat_gateway": ("AWS::EC2::NatGateway",),
+    "aws_placement_group": ("AWS::EC2::PlacementGroup",),
     "aws_route": ("AWS::EC2::Route",),
     "aws_route_table": ("AWS::EC2::RouteTable",),
     "aws_route_table_association": ("AWS::EC2::SubnetRouteTableAssociation",),
@@ -122,7 +136,11 @@ _NAMES = (
 def _tf_name(resource: Mapping[str, Any]) -> str:
     if resource["type"] == "aws_iam_role_policy":
         return str(resource["index"])
+    if resource["type"] == "aws_placement_group":  # CloudFormation names them itself
+        return str(resource["address"])
     values = resource["values"]
+    if resource["type"] == "aws_vpc_endpoint":
+        return _endpoint_name(values["service_name"], values["tags"])
     return next((str(values[n]) for n in _NAMES if values.get(n)), resource["address"])
 
 
@@ -130,9 +148,15 @@ def _cfn_name(key: str, resource: Mapping[str, Any]) -> str:
     properties = _resolved(resource["Properties"], {})
     if resource["Type"] == "AWS::IAM::RolePolicy":
         return str(properties["PolicyName"])
+    if resource["Type"] == "AWS::EC2::VPCEndpoint":
+        return _endpoint_name(properties["ServiceName"], _tags(properties["Tags"]))
     if resource["Type"] == "AWS::Budgets::Budget":
         return str(properties["Budget"]["BudgetName"])
     return next((str(properties[n]) for n in _NAMES if properties.get(n)), key)
+
+
+def _endpoint_name(service: str, tags: Mapping[str, str]) -> str:
+    return f"{tags['Name']}: {service}"
 
 
 def _numbered(resources: dict[str, Properties]) -> dict[str, Properties]:
@@ -211,6 +235,7 @@ def _cfn_environment(p: Properties) -> Properties:
         "strategy": resources["AllocationStrategy"],
         "vcpus": (resources["MinvCpus"], resources["MaxvCpus"]),
         "types": resources["InstanceTypes"],
+        "has_placement_group": "PlacementGroup" in resources,
         "image": (image["ImageType"], image.get("ImageIdOverride")),
         "update": _snake_keys(p["UpdatePolicy"]),
         "service_role": p.get("ServiceRole"),
@@ -226,6 +251,7 @@ def _tf_environment(v: Properties, parts: Any) -> Properties:
         "strategy": resources["allocation_strategy"],
         "vcpus": (resources["min_vcpus"], resources["max_vcpus"]),
         "types": resources["instance_type"],
+        "has_placement_group": bool(resources.get("placement_group")),
         "image": (image["image_type"], image.get("image_id_override")),
         "update": _single(v["update_policy"]),
         "service_role": v.get("service_role"),
@@ -439,15 +465,29 @@ def _tf_parameter(v: Properties, parts: Any) -> Properties:
 
 
 def _cfn_group(p: Properties) -> Properties:
-    egress = [
-        (e["IpProtocol"], e["FromPort"], e["ToPort"], e["CidrIp"]) for e in p["SecurityGroupEgress"]
-    ]
-    return {"out": egress, "in": p.get("SecurityGroupIngress", []), "tags": _tags(p["Tags"])}
+    def rules(kind: str) -> list[Any]:
+        return sorted(
+            (r["IpProtocol"], r.get("FromPort", 0), r.get("ToPort", 0), r.get("CidrIp", "self"))
+            for r in p.get(kind, ())
+        )
+
+    out, into = rules("SecurityGroupEgress"), rules("SecurityGroupIngress")
+    return {"out": out, "in": into, "tags": _tags(p["Tags"])}
 
 
 def _tf_group(v: Properties, parts: Any) -> Properties:
-    egress = [(e["protocol"], e["from_port"], e["to_port"], *e["cidr_blocks"]) for e in v["egress"]]
-    return {"out": egress, "in": v.get("ingress", []), "tags": v["tags"]}
+    def rules(kind: str) -> list[Any]:
+        return sorted(
+            (
+                r["protocol"],
+                r["from_port"],
+                r["to_port"],
+                *(["self"] if r["self"] else r["cidr_blocks"]),
+            )
+            for r in v.get(kind) or ()
+        )
+
+    return {"out": rules("egress"), "in": rules("ingress"), "tags": v["tags"]}
 
 
 _ALIKE = {
@@ -455,12 +495,15 @@ _ALIKE = {
         *("AlarmDescription", "Namespace", "MetricName", "Statistic", "Period", "Threshold"),
         *("EvaluationPeriods", "DatapointsToAlarm", "ComparisonOperator", "TreatMissingData"),
     ),
+    "AWS::EC2::EIP": _common("Domain"),
     "AWS::EC2::InternetGateway": _common(),
+    "AWS::EC2::NatGateway": _common(),
+    "AWS::EC2::PlacementGroup": _common("Strategy"),
     "AWS::EC2::RouteTable": _common(),
     "AWS::EC2::Route": _common("DestinationCidrBlock"),
     "AWS::EC2::Subnet": _common("CidrBlock", "MapPublicIpOnLaunch", "AvailabilityZone"),
     "AWS::EC2::VPC": _common("CidrBlock", "EnableDnsHostnames", "EnableDnsSupport"),
-    "AWS::EC2::VPCEndpoint": _common("ServiceName", "VpcEndpointType"),
+    "AWS::EC2::VPCEndpoint": _common("ServiceName", "VpcEndpointType", "PrivateDnsEnabled"),
     "AWS::Logs::LogGroup": _common("RetentionInDays"),
     "AWS::SNS::Subscription": _common("Protocol", "Endpoint"),
     "AWS::SNS::Topic": _common(),

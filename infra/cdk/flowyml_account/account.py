@@ -13,6 +13,7 @@ from flowyml_account.batch import make_queues
 from flowyml_account.exceptions import acknowledge_exceptions
 from flowyml_account.names import Names
 from flowyml_account.network import make_network
+from flowyml_account.nodes import make_nodes_network
 from flowyml_account.options import Options
 from flowyml_account.roles import make_roles
 from flowyml_account.storage import make_storage
@@ -21,7 +22,9 @@ __all__ = ["FlowymlAccount"]
 
 
 class FlowymlAccount(Construct):
-    """All resources that flowyml-aws needs in an account; none of them costs money while idle.
+    """All resources that flowyml-aws needs in an account.
+
+    None of them costs money while idle, except those of the capacity `nodes`.
 
     Attributes:
         name: Name of the account, for the setting `account`.
@@ -35,9 +38,10 @@ class FlowymlAccount(Construct):
         names = Names(options)
         make_storage(self, names)
         network = make_network(self, names)
+        nodes = make_nodes_network(self, names, network)
         roles = make_roles(self, names)
         self.name, self.store, self.repository = options.name, names.store, names.repository
-        self.queues = make_queues(self, names, network, roles)
+        self.queues = make_queues(self, names, network, nodes, roles)
         topic_arn = make_alerts(self, names, self.queues)
         settings = {
             "version": 1,

@@ -12,11 +12,15 @@ from constructs import Construct
 
 from flowyml_account.names import Names
 from flowyml_account.network import Network
+from flowyml_account.nodes import NodesNetwork
 from flowyml_account.options import Family, Options, max_vcpus_of, sizes_of
 from flowyml_account.roles import Roles
 from flowyml_account.shared import FAMILIES, RESERVED_DISK_GIB, USER_DATA
 
 __all__ = ["make_queues"]
+
+
+_STRATEGIES = {False: "BEST_FIT_PROGRESSIVE", True: "SPOT_PRICE_CAPACITY_OPTIMIZED"}
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class _Queue:
     family: str
     options: Family
     volume_gib: int
-    is_spot: bool
+    capacity: str
 
     @property
     def tags(self) -> dict[str, str]:
@@ -41,7 +45,9 @@ class _Queue:
         }
 
 
-def make_queues(scope: Construct, names: Names, network: Network, roles: Roles) -> list[str]:
+def make_queues(
+    scope: Construct, names: Names, network: Network, nodes: NodesNetwork | None, roles: Roles
+) -> list[str]:
     """Create the queues with their compute environments, and return the names of those for jobs."""
     templates = {
         family: _launch_template(scope, names, family, options)
@@ -50,7 +56,9 @@ def make_queues(scope: Construct, names: Names, network: Network, roles: Roles) 
     for queue in (queues := sorted(_queues(names), key=lambda q: q.name)):
         template = templates[queue.family]
         environments = [
-            _compute_environment(scope, names, queue, number, types, template, network, roles)
+            _compute_environment(
+                scope, names, queue, number, types, template, network, nodes, roles
+            )
             for number, types in enumerate(sizes_of(queue.family, queue.options), 1)
         ]
         _job_queue(scope, names, queue.name, environments, priority=1, tags=queue.tags)
@@ -90,10 +98,10 @@ def _job_queue(
 def _queues(names: Names) -> Iterator[_Queue]:
     for family, options in names.options.families.items():
         for capacity in options.capacity:
-            suffix = "-spot" if capacity == "spot" else ""
+            suffix = "" if capacity == "on-demand" else f"-{capacity}"
             name = f"{names.prefix}-{family}{suffix}"
             volume_gib = options.volume_gib or names.options.volume_gib
-            yield _Queue(name, family, options, volume_gib, capacity == "spot")
+            yield _Queue(name, family, options, volume_gib, capacity)
 
 
 def _time_limits(options: Options) -> list[batch.CfnJobQueue.JobStateTimeLimitActionProperty]:
@@ -154,11 +162,14 @@ def _compute_environment(
     types: list[str],
     template: ec2.CfnLaunchTemplate,
     network: Network,
+    nodes: NodesNetwork | None,
     roles: Roles,
 ) -> batch.CfnComputeEnvironment:
     known, options = FAMILIES[queue.family], queue.options
     name = queue.name if number == 1 else f"{queue.name}-{number}"
-    spot_strategy = "SPOT_PRICE_CAPACITY_OPTIMIZED"
+    is_spot, has_nodes = queue.capacity == "spot", queue.capacity == "nodes"
+    place = nodes if has_nodes and nodes is not None else network
+    subnets = [place.subnet_id] if isinstance(place, NodesNetwork) else list(place.subnet_ids)
     # Without a service role, Batch creates and uses its service-linked role.
     environment = batch.CfnComputeEnvironment(
         scope,
@@ -167,14 +178,15 @@ def _compute_environment(
         type="MANAGED",
         replace_compute_environment=False,
         compute_resources=batch.CfnComputeEnvironment.ComputeResourcesProperty(
-            type="SPOT" if queue.is_spot else "EC2",
-            allocation_strategy=spot_strategy if queue.is_spot else "BEST_FIT_PROGRESSIVE",
+            type="SPOT" if is_spot else "EC2",
+            allocation_strategy=_STRATEGIES[is_spot],
             minv_cpus=0,
             maxv_cpus=max_vcpus_of(queue.family, options),
             instance_types=types,
             instance_role=roles.profile_arn,
-            security_group_ids=[network.security_group_id],
-            subnets=list(network.subnet_ids),
+            security_group_ids=[place.security_group_id],
+            subnets=subnets,
+            placement_group=_placement_group(scope, names, name) if has_nodes else None,
             ec2_configuration=[
                 batch.CfnComputeEnvironment.Ec2ConfigurationObjectProperty(
                     image_type=known["image_type"] or "ECS_AL2023_NVIDIA",
@@ -189,11 +201,23 @@ def _compute_environment(
         update_policy=batch.CfnComputeEnvironment.UpdatePolicyProperty(
             job_execution_timeout_minutes=360, terminate_jobs_on_update=False
         ),
-        tags=names.tags,
+        # Clients send jobs on several instances only to environments with this tag.
+        tags={**names.tags, **({"flowyml-aws-nodes": "true"} if has_nodes else {})},
     )
     # Keep the role until the environment is deleted: deleting an environment without it fails.
-    environment.node.add_dependency(roles.instance, *network.way_out)
+    environment.node.add_dependency(roles.instance, *network.way_out, *place.way_out)
     return environment
+
+
+def _placement_group(scope: Construct, names: Names, name: str) -> str:
+    """Create a group whose instances are close to each other; CloudFormation names it."""
+    group = ec2.CfnPlacementGroup(
+        scope,
+        _id("Placement", name, names),
+        strategy="cluster",
+        tags=names.cfn_tags(),
+    )
+    return group.ref
 
 
 def _with_name(names: Names, name: str) -> list[CfnTag]:

@@ -41,6 +41,7 @@ def _reasons(names: Names) -> Mapping[str, Mapping[str, str]]:
         f"batch:{location}:job-queue/{names.prefix}-*": "the account's own queues",
         f"batch:{location}:job-definition/flowyml-aws-*": "clients derive names from content",
         f"batch:{location}:job/*": "Batch names jobs; terminating a job needs the tag of a run",
+        f"batch:{location}:job/*:*": "children of array jobs have no tags",
         f"sagemaker:{location}:training-job/*": _BY_RUN,
         f"logs:{location}:log-group:{names.log_group}:log-stream:*": _BY_RUN,
         f"logs:{location}:log-group:/aws/sagemaker/TrainingJobs:log-stream:*": _BY_RUN,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from aws_cdk import Aws, Stack
 from aws_cdk import aws_ec2 as ec2
@@ -13,7 +13,7 @@ from constructs import Construct
 from flowyml_account.names import Names
 from flowyml_account.options import MAX_ZONES, Options
 
-__all__ = ["Network", "make_network"]
+__all__ = ["Network", "egress", "make_network"]
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,16 @@ class Network:
     """The network of the instances.
 
     Attributes:
+        subnet_ids: Subnets of jobs on one instance.
         way_out: Resources that must exist before instances can reach AWS.
+        public: Public subnets of a new VPC, by zone.
     """
 
+    vpc_id: str
     subnet_ids: Sequence[str]
     security_group_id: str
     way_out: Sequence[Construct] = ()
+    public: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_network(scope: Construct, names: Names) -> Network:
@@ -34,8 +38,10 @@ def make_network(scope: Construct, names: Names) -> Network:
     options = names.options
     vpc_id, subnet_ids, tables = options.vpc_id, options.subnet_ids, options.route_table_ids
     way_out: list[Construct] = []
+    public: dict[str, str] = {}
     if vpc_id is None:
-        vpc_id, subnet_ids, tables, way_out = _make_vpc(scope, names)
+        vpc_id, public, tables, way_out = _make_vpc(scope, names)
+        subnet_ids = list(public.values())
     if tables:
         # Jobs transfer data to and from S3 through it, free of charge.
         ec2.CfnVPCEndpoint(
@@ -53,23 +59,30 @@ def make_network(scope: Construct, names: Names) -> Network:
         group_name=f"{names.prefix}-instances",
         group_description="Instances of flowyml-aws: nothing comes in, HTTPS goes out",
         vpc_id=vpc_id,
-        security_group_egress=[
-            ec2.CfnSecurityGroup.EgressProperty(
-                description=f"Port {port}",
-                ip_protocol="tcp",
-                from_port=port,
-                to_port=port,
-                cidr_ip="0.0.0.0/0",
-            )
-            for port in options.egress_ports
-        ],
+        security_group_egress=egress(options),
         tags=names.cfn_tags(),
     )
-    return Network(subnet_ids, group.attr_group_id, way_out)
+    return Network(vpc_id, subnet_ids, group.attr_group_id, way_out, public)
 
 
-def _make_vpc(scope: Construct, names: Names) -> tuple[str, list[str], list[str], list[Construct]]:
-    """Create a VPC; return its id, subnets, route tables and route to the internet."""
+def egress(options: Options) -> list[ec2.CfnSecurityGroup.EgressProperty]:
+    """Return the rules for the remote ports that jobs may connect to."""
+    return [
+        ec2.CfnSecurityGroup.EgressProperty(
+            description=f"Port {port}",
+            ip_protocol="tcp",
+            from_port=port,
+            to_port=port,
+            cidr_ip="0.0.0.0/0",
+        )
+        for port in options.egress_ports
+    ]
+
+
+def _make_vpc(
+    scope: Construct, names: Names
+) -> tuple[str, dict[str, str], list[str], list[Construct]]:
+    """Create a VPC; return its id, subnets by zone, route tables and route to the internet."""
     tags = names.cfn_tags(Name=names.prefix)
     vpc = ec2.CfnVPC(
         scope,
@@ -92,7 +105,7 @@ def _make_vpc(scope: Construct, names: Names) -> tuple[str, list[str], list[str]
         gateway_id=gateway.ref,
     )
     out.node.add_dependency(attached)
-    subnets = []
+    subnets = {}
     for number, zone in enumerate(_zones(scope, names.options)):
         # Public addresses avoid a NAT gateway, which costs money while idle.
         subnet = ec2.CfnSubnet(
@@ -107,7 +120,7 @@ def _make_vpc(scope: Construct, names: Names) -> tuple[str, list[str], list[str]
         ec2.CfnSubnetRouteTableAssociation(
             scope, f"SubnetRoutes{number}", subnet_id=subnet.ref, route_table_id=table.ref
         )
-        subnets.append(subnet.ref)
+        subnets[zone] = subnet.ref
     return vpc.ref, subnets, [table.ref], [out]
 
 

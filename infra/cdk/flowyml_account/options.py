@@ -20,9 +20,10 @@ _SECRET = re.compile(
     r".+"
 )
 _KEY = re.compile(r"arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+")
-MAX_ZONES = 16  # subnets of the VPC
+MAX_ZONES = 15  # subnets of the VPC, next to that of nodes
 _MAX_ENVIRONMENTS = 3  # of one queue
-_CAPACITIES = {"on-demand", "spot"}
+_CAPACITIES = {"on-demand", "spot", "nodes"}
+_WAYS_OUT = ("nat", "endpoints")
 _MIN_VOLUME_GIB = 30  # of ECS's images
 
 
@@ -31,7 +32,9 @@ class Family:
     """Instances of one kind; None selects the value in `infra/account/families.json`.
 
     Attributes:
-        capacity: `on-demand`, `spot` or both; each has a separate queue.
+        capacity: Any of `on-demand`, `spot` and `nodes`; each has a separate queue. `nodes` is for
+            jobs on several instances (on demand, in a private subnet), which cost money also while
+            no job runs: see `nodes_way_out`.
         max_vcpus: Limit of the vCPUs of all instances of one compute environment together. Larger
             types of the file are left out.
         sizes: Up to three lists of EC2 instance types, in the order in which Batch tries them; each
@@ -66,6 +69,16 @@ class Options:
         zones: Number of availability zones in which a new VPC has subnets; None for all of the
             region, or for two if the stack has no region. Subnets are free, and each zone has
             capacity of its own.
+        nodes_way_out: Way of jobs on several instances to AWS's services, if a family has the
+            capacity `nodes`: `nat` (a NAT gateway: about $33 a month in us-east-1 and $0.045 per
+            GB, with the internet) or `endpoints` (six interface endpoints, with `secret_arns`
+            eight: about $7.30 a month each and $0.01 per GB, without the internet). Data in S3 is
+            free with both. Not used with `vpc_id`.
+        nodes_zone: Availability zone of jobs on several instances, such as us-east-1b; None for the
+            first one. EC2 offers large GPU types in some zones only. Not used with `vpc_id`.
+        nodes_subnet_id: Private subnet of `vpc_id` for jobs on several instances. It must reach
+            AWS's services on port 443 through a NAT gateway or interface endpoints: these jobs get
+            no public address.
         egress_ports: Remote ports that jobs may connect to, over TCP. AWS's services and package
             indexes need 443; for example, git over ssh needs 22, PostgreSQL 5432, NFS and EFS 2049.
         image_repositories: ARNs of more ECR repositories, also of other accounts and regions, whose
@@ -101,6 +114,9 @@ class Options:
     subnet_ids: Sequence[str] = ()
     route_table_ids: Sequence[str] = ()
     zones: int | None = None
+    nodes_way_out: str = "nat"
+    nodes_zone: str | None = None
+    nodes_subnet_id: str | None = None
     egress_ports: Sequence[int] = (443,)
     image_repositories: Sequence[str] = ()
     sagemaker_subnet_ids: Sequence[str] = ()
@@ -122,6 +138,11 @@ class Options:
             problems += _problems_of_family(name, family)
         if problems:
             raise ValueError("\n".join(problems))
+
+    @property
+    def has_nodes(self) -> bool:
+        """Whether a family has a queue for jobs on several instances."""
+        return any("nodes" in family.capacity for family in self.families.values())
 
 
 def max_vcpus_of(name: str, family: Family) -> int:
@@ -160,7 +181,17 @@ def _problems(options: Options) -> Iterator[str]:
     if options.volume_gib < _MIN_VOLUME_GIB:
         yield f"volume_gib must be at least {_MIN_VOLUME_GIB}: ECS's images need it"
     if options.zones is not None and not 1 <= options.zones <= MAX_ZONES:
-        yield f"zones must be between 1 and {MAX_ZONES}: so many subnets fit into the VPC"
+        yield (
+            f"zones must be between 1 and {MAX_ZONES}: so many subnets fit into the VPC, next to "
+            "that of nodes"
+        )
+    if options.nodes_way_out not in _WAYS_OUT:
+        yield "nodes_way_out must be `nat` or `endpoints`"
+    if options.has_nodes and options.vpc_id is not None and options.nodes_subnet_id is None:
+        yield (
+            "The capacity `nodes` in an existing VPC requires nodes_subnet_id: a private subnet of "
+            "the VPC"
+        )
     if not all(map(_REPOSITORY.fullmatch, options.image_repositories)):
         yield (
             "image_repositories must be ARNs such as "
@@ -186,7 +217,7 @@ def _problems_of_family(name: str, family: Family) -> Iterator[str]:
         yield f"Unknown family {name}; known families: {', '.join(FAMILIES)}"
         return
     if not family.capacity or not set(family.capacity) <= _CAPACITIES:
-        yield f"families[{name!r}].capacity must be `on-demand`, `spot` or both"
+        yield f"families[{name!r}].capacity must be a list of `on-demand`, `spot` and `nodes`"
     if family.image_id is None and FAMILIES[name]["image_type"] is None:
         yield (
             f"Batch no longer has an image for {name}: set families[{name!r}].image_id to a custom "

@@ -24,6 +24,9 @@ module "flowyml" {
   subnet_ids             = var.subnet_ids
   route_table_ids        = var.route_table_ids
   zones                  = var.zones
+  nodes_way_out          = var.nodes_way_out
+  nodes_zone             = var.nodes_zone
+  nodes_subnet_id        = var.nodes_subnet_id
   egress_ports           = var.egress_ports
   image_repositories     = var.image_repositories
   sagemaker_subnet_ids   = var.sagemaker_subnet_ids

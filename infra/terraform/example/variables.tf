@@ -47,6 +47,24 @@ variable "zones" {
   default     = null
 }
 
+variable "nodes_way_out" {
+  description = "Same as in the module."
+  type        = string
+  default     = null
+}
+
+variable "nodes_zone" {
+  description = "Same as in the module."
+  type        = string
+  default     = null
+}
+
+variable "nodes_subnet_id" {
+  description = "Same as in the module."
+  type        = string
+  default     = null
+}
+
 variable "egress_ports" {
   description = "Same as in the module."
   type        = list(number)
