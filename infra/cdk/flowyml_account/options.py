@@ -141,7 +141,7 @@ class Options:
 
     @property
     def has_nodes(self) -> bool:
-        """Whether a family has a queue for jobs on several instances."""
+        """True if a family has a queue for jobs on several instances."""
         return any("nodes" in family.capacity for family in self.families.values())
 
 
