@@ -83,6 +83,10 @@ def emulate(
             help="Run jobs in containers of the images that they name, which `image push` pushes.",
         ),
     ] = False,
+    nodes: Annotated[
+        bool,
+        typer.Option("--nodes", help="Add queues for jobs on several nodes, as infra/ can do."),
+    ] = False,
     empty: Annotated[
         bool,
         typer.Option("--empty", help="Start without the resources of infra/, to try infra/."),
@@ -136,6 +140,7 @@ def emulate(
         port=port,
         containers=containers,
         job_images=job_images,
+        nodes=nodes,
         empty=empty,
         quotas=quota_level(quotas),
         failed_start_rate=failed_starts,

@@ -35,6 +35,7 @@ __all__ = [
     "DRIVER_QUEUE",
     "LOG_GROUP",
     "NAMES",
+    "NODE_QUEUES",
     "PARAMETER",
     "PREFIX",
     "QUEUES",
@@ -70,6 +71,11 @@ NAMES = {
 QUEUES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     f"{PREFIX}-{family.name}": family.sizes for family in FAMILIES
 }
+# Queues for jobs on several nodes, with the same types, if the account has an environment for nodes.
+NODE_QUEUES = {f"{queue}-nodes": groups for queue, groups in QUEUES.items()}
+_NODES_TAG = {"flowyml-aws-nodes": "true"}
+_NODE_SUBNETS = "172.31.{}.0/20"  # in the default VPC, after the default subnets
+_FIRST_NODE_SUBNET, _SUBNET_SIZE = 112, 16
 # In the compute environments of the CPU queue. The taint keeps jobs away.
 DRIVER_QUEUE = f"{PREFIX}-driver"
 _DRIVER_TAGS = {"flowyml-aws:taint:driver": "NoSchedule"}
@@ -129,10 +135,13 @@ class Account:
     batch: str
 
 
-def create_account() -> Account:
+def create_account(has_nodes: bool = False) -> Account:
     """Create the account in moto, after clearing the state of earlier accounts.
 
     It calls moto's backends directly, because HTTP requests would take seconds.
+
+    Args:
+        has_nodes: Whether it has an environment for jobs on several nodes.
     """
     batch_role = _create_account()
     s3 = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
@@ -170,6 +179,13 @@ def create_account() -> Account:
         _create_queue(batch, queue, environments)
         if queue == f"{PREFIX}-cpu":
             _create_queue(batch, DRIVER_QUEUE, environments, priority=10, tags=_DRIVER_TAGS)
+    if has_nodes:
+        private = {**resources, "subnets": _private_subnets(subnets[0])}
+        for queue, groups in NODE_QUEUES.items():
+            environments = _create_environments(
+                batch, queue, account.batch, groups, private, _NODES_TAG
+            )
+            _create_queue(batch, queue, environments)
     return account
 
 
@@ -185,16 +201,19 @@ def create_empty_account() -> str:
         return _create_account()
 
 
-def client_settings(account: Account, image: str | None) -> dict[str, str | Sequence[str]]:
+def client_settings(
+    account: Account, image: str | None, has_nodes: bool = False
+) -> dict[str, str | Sequence[str]]:
     """Return the settings of clients, as infra/ writes them for a real account.
 
     Args:
         account: Roles of the account.
         image: Image for all jobs; None if each project has its own.
+        has_nodes: Whether the account has an environment for jobs on several nodes.
     """
     return {
         "store": f"s3://{BUCKET}/flowyml",
-        "queues": list(QUEUES),
+        "queues": [*QUEUES, *(NODE_QUEUES if has_nodes else ())],
         **({} if image is None else {"image": image}),
         "repository": REPOSITORY,
         "job_role": account.job,
@@ -280,6 +299,22 @@ def _network() -> tuple[list[str], str]:
     return [subnet.id for subnet in ec2.get_default_subnets().values()], str(group.id)
 
 
+def _private_subnets(public_subnet: str) -> list[str]:
+    """Create a private subnet in each zone, whose way out is a NAT gateway."""
+    ec2 = ec2_backends[DEFAULT_ACCOUNT_ID][REGION]
+    vpc_id = ec2.get_subnet(public_subnet).vpc_id
+    gateway = ec2.create_nat_gateway(public_subnet, allocation_id="")
+    table = ec2.create_route_table(vpc_id)
+    ec2.create_route(table.id, "0.0.0.0/0", nat_gateway_id=gateway.id)
+    subnets = []
+    for number, zone in enumerate(ec2.get_default_subnets()):
+        block = _NODE_SUBNETS.format(_FIRST_NODE_SUBNET + _SUBNET_SIZE * number)
+        subnet = ec2.create_subnet(vpc_id, block, availability_zone=zone)
+        ec2.associate_route_table(table.id, subnet_id=subnet.id)
+        subnets.append(str(subnet.id))
+    return subnets
+
+
 def _launch_template() -> str:
     """Create the launch template of all environments, and return its id."""
     disk = {"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": VOLUME_GIB, "VolumeType": "gp3"}}
@@ -298,6 +333,7 @@ def _create_environments(
     service_role: str,
     groups: Sequence[Sequence[str]],
     resources: Mapping[str, object],
+    tags: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Create an environment for each group of instance types of a queue, and return their ARNs."""
     return [
@@ -307,6 +343,7 @@ def _create_environments(
             state="ENABLED",
             compute_resources={**resources, "instanceTypes": list(types)},
             service_role=service_role,
+            tags=dict(tags or {}),
         ).arn
         for number, types in enumerate(groups, 1)
     ]

@@ -121,6 +121,8 @@ class Emulator:
             the account's setting `image` names it. None to run jobs as processes.
         job_images: Whether jobs run in containers of the images that they name, as on AWS, also
             without `containers`. Images of the account are pulled from its registry.
+        nodes: Whether the account has queues for jobs on several nodes, whose names end with
+            `-nodes`, in private subnets: the environment that infra/ creates if it is asked to.
         empty: Whether the account starts without the resources of infra/, to try infra/ itself.
             `environment` then has the credentials of the administrator.
         image_user: User id of the image of jobs that run as processes, for images with a USER
@@ -184,6 +186,7 @@ class Emulator:
         port: int = 0,
         containers: str | None = None,
         job_images: bool = False,
+        nodes: bool = False,
         empty: bool = False,
         image_user: int | None = None,
         keep_requests: bool = False,
@@ -223,7 +226,14 @@ class Emulator:
                 why="they change the resources of infra/, which `empty` omits",
                 fix="pass deviations without `empty`",
             )
+        if empty and nodes:
+            raise SettingsError(
+                what="An empty account has no queues for jobs on several nodes",
+                why="`nodes` adds them to the resources of infra/, which `empty` omits",
+                fix="pass nodes without `empty`, or create them with infra/",
+            )
         self._capacity = capacity
+        self._nodes = nodes
         self._time_scale = time_scale
         self._stop_grace_s = stop_grace_s
         self._training_stop_grace_s = training_stop_grace_s
@@ -284,7 +294,7 @@ class Emulator:
     def _start(self, undo: ExitStack) -> None:
         undo.callback(self._forget)
         undo.enter_context(without_moto())
-        account = None if self._empty else create_account()
+        account = None if self._empty else create_account(self._nodes)
         batch_role = create_empty_account() if account is None else account.batch
         deviations = self._deviations
         if "no-cache-read" in deviations:
@@ -316,7 +326,7 @@ class Emulator:
             settings = {} if image is None else {"image": image}
             keys = self._administrator_keys()
         else:
-            settings = client_settings(account, image)
+            settings = client_settings(account, image, self._nodes)
             write_settings(settings)
             keys = principals.assume(account.user, "emulator").environment
         self.environment = {
