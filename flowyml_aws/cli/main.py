@@ -84,9 +84,12 @@ def emulate(
         ),
     ] = False,
     nodes: Annotated[
-        bool,
-        typer.Option("--nodes", help="Add queues for jobs on several nodes, as infra/ can do."),
-    ] = False,
+        list[str] | None,
+        typer.Option(
+            metavar="FAMILY",
+            help="Add a queue for jobs on several nodes, such as cpu. May be repeated.",
+        ),
+    ] = None,
     empty: Annotated[
         bool,
         typer.Option("--empty", help="Start without the resources of infra/, to try infra/."),
@@ -140,7 +143,7 @@ def emulate(
         port=port,
         containers=containers,
         job_images=job_images,
-        nodes=nodes,
+        nodes=nodes or (),
         empty=empty,
         quotas=quota_level(quotas),
         failed_start_rate=failed_starts,

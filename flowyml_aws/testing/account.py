@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -23,6 +23,8 @@ from moto.ssm.models import ssm_backends
 
 from flowyml_aws.catalog.account_families import FAMILIES
 from flowyml_aws.catalog.disk import RESERVED_GIB
+from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.testing.account_policies import (
     ROLES,
     account_policy,
@@ -35,7 +37,6 @@ __all__ = [
     "DRIVER_QUEUE",
     "LOG_GROUP",
     "NAMES",
-    "NODE_QUEUES",
     "PARAMETER",
     "PREFIX",
     "QUEUES",
@@ -47,6 +48,7 @@ __all__ = [
     "create_account",
     "create_empty_account",
     "forget_account",
+    "node_queues",
     "write_settings",
 ]
 
@@ -71,8 +73,6 @@ NAMES = {
 QUEUES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     f"{PREFIX}-{family.name}": family.sizes for family in FAMILIES
 }
-# Queues for jobs on several nodes, with the same types, if the account has an environment for nodes.
-NODE_QUEUES = {f"{queue}-nodes": groups for queue, groups in QUEUES.items()}
 _NODES_TAG = {"flowyml-aws-nodes": "true"}
 _NODE_SUBNETS = "172.31.{}.0/20"  # in the default VPC, after the default subnets
 _FIRST_NODE_SUBNET, _SUBNET_SIZE = 112, 16
@@ -135,13 +135,33 @@ class Account:
     batch: str
 
 
-def create_account(has_nodes: bool = False) -> Account:
+def node_queues(families: Collection[str]) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Return the queues for jobs on several nodes: that of each family with `-nodes` at its end.
+
+    Args:
+        families: Names of families of the account, such as `cpu`.
+
+    Raises:
+        SettingsError: A family does not exist.
+    """
+    names = [family.name for family in FAMILIES]
+    for name in families:
+        if name not in names:
+            raise SettingsError(
+                what=f"Unknown family {name!r} for jobs on several nodes",
+                why=f"the families of the account are {', '.join(names)}",
+                fix=did_you_mean(name, names, "name one of them"),
+            )
+    return {f"{PREFIX}-{name}-nodes": QUEUES[f"{PREFIX}-{name}"] for name in families}
+
+
+def create_account(node_families: Collection[str] = ()) -> Account:
     """Create the account in moto, after clearing the state of earlier accounts.
 
     It calls moto's backends directly, because HTTP requests would take seconds.
 
     Args:
-        has_nodes: Whether it has an environment for jobs on several nodes.
+        node_families: Families that have a queue for jobs on several nodes, too.
     """
     batch_role = _create_account()
     s3 = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
@@ -179,9 +199,9 @@ def create_account(has_nodes: bool = False) -> Account:
         _create_queue(batch, queue, environments)
         if queue == f"{PREFIX}-cpu":
             _create_queue(batch, DRIVER_QUEUE, environments, priority=10, tags=_DRIVER_TAGS)
-    if has_nodes:
+    if node_families:
         private = {**resources, "subnets": _private_subnets(subnets[0])}
-        for queue, groups in NODE_QUEUES.items():
+        for queue, groups in node_queues(node_families).items():
             environments = _create_environments(
                 batch, queue, account.batch, groups, private, _NODES_TAG
             )
@@ -202,18 +222,18 @@ def create_empty_account() -> str:
 
 
 def client_settings(
-    account: Account, image: str | None, has_nodes: bool = False
+    account: Account, image: str | None, node_families: Collection[str] = ()
 ) -> dict[str, str | Sequence[str]]:
     """Return the settings of clients, as infra/ writes them for a real account.
 
     Args:
         account: Roles of the account.
         image: Image for all jobs; None if each project has its own.
-        has_nodes: Whether the account has an environment for jobs on several nodes.
+        node_families: Families that have a queue for jobs on several nodes, too.
     """
     return {
         "store": f"s3://{BUCKET}/flowyml",
-        "queues": [*QUEUES, *(NODE_QUEUES if has_nodes else ())],
+        "queues": [*QUEUES, *node_queues(node_families)],
         **({} if image is None else {"image": image}),
         "repository": REPOSITORY,
         "job_role": account.job,

@@ -38,6 +38,7 @@ from flowyml_aws.testing.account import (
     create_account,
     create_empty_account,
     forget_account,
+    node_queues,
     write_settings,
 )
 from flowyml_aws.testing.api import Api
@@ -121,8 +122,8 @@ class Emulator:
             the account's setting `image` names it. None to run jobs as processes.
         job_images: Whether jobs run in containers of the images that they name, as on AWS, also
             without `containers`. Images of the account are pulled from its registry.
-        nodes: Whether the account has queues for jobs on several nodes, whose names end with
-            `-nodes`, in private subnets: the environment that infra/ creates if it is asked to.
+        nodes: Families, such as `cpu`, that also have a queue for jobs on several nodes, as infra/
+            creates them if it is asked to: in private subnets, with a name that ends with `-nodes`.
         empty: Whether the account starts without the resources of infra/, to try infra/ itself.
             `environment` then has the credentials of the administrator.
         image_user: User id of the image of jobs that run as processes, for images with a USER
@@ -147,8 +148,8 @@ class Emulator:
 
     Raises:
         MissingEngineError: Jobs run in containers, but neither Docker nor podman works here.
-        SettingsError: A time or a deviation is invalid, or a module of `warm_imports` is not
-            installed.
+        SettingsError: A time, a family or a deviation is invalid, or a module of `warm_imports` is
+            not installed.
 
     Attributes:
         endpoint_url: URL of all services.
@@ -186,7 +187,7 @@ class Emulator:
         port: int = 0,
         containers: str | None = None,
         job_images: bool = False,
-        nodes: bool = False,
+        nodes: Collection[str] = (),
         empty: bool = False,
         image_user: int | None = None,
         keep_requests: bool = False,
@@ -233,7 +234,8 @@ class Emulator:
                 fix="pass nodes without `empty`, or create them with infra/",
             )
         self._capacity = capacity
-        self._nodes = nodes
+        node_queues(nodes)
+        self._nodes = tuple(nodes)
         self._time_scale = time_scale
         self._stop_grace_s = stop_grace_s
         self._training_stop_grace_s = training_stop_grace_s

@@ -35,7 +35,7 @@ PLAN = a_plan(a_job("train", target=QUEUE, needs=Needs(vcpus=1, memory_mib=512, 
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
-    with raised_emulator(nodes=True) as aws:
+    with raised_emulator(nodes=["cpu"]) as aws:
         yield aws
 
 

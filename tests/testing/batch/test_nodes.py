@@ -39,7 +39,7 @@ DESCRIBE = (
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
-    with raised_emulator(nodes=True, propagation_s=5.0) as aws:
+    with raised_emulator(nodes=("cpu", "t4", "a10g", "l4"), propagation_s=5.0) as aws:
         yield aws
 
 
