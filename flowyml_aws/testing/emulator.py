@@ -450,6 +450,7 @@ class Emulator:
             registry=address,
             is_empty=self._empty,
             deviations=self._deviations.describe(),
+            node_families=self._nodes,
             has_image_user=self._engine is not None or self._runs_as_image_user(),
         )
 

@@ -145,10 +145,13 @@ def _target(queue: Queue, offered: Collection[str] | None, catalog: Catalog) -> 
 
 def _nodes_obstacle(queue: Queue) -> Obstacle | None:
     """Return the obstacle for jobs on several nodes: Batch may use any environment of the queue."""
-    for environment in queue.working:
-        if (fault := environment.nodes_fault) is not None:
-            return Obstacle(f"its compute environment {environment.name!r} is {fault}", NODES_FIX)
-    return None
+    faults = {each.name: each.nodes_fault for each in queue.working}
+    name, fault = next(((n, f) for n, f in faults.items() if f is not None), ("", None))
+    if fault is None:
+        return None
+    if set(faults.values()) == {fault}:
+        return Obstacle(f"its compute environments are {fault}", NODES_FIX)
+    return Obstacle(f"its compute environment {name!r} is {fault}", NODES_FIX)
 
 
 def _disk(queue: str, tags: Mapping[str, str]) -> Disk:

@@ -18,7 +18,9 @@ from flowyml_aws.aws.batch.requests import batch_jobs, submit_request
 from flowyml_aws.aws.batch.runnable import diagnose
 from flowyml_aws.aws.log_streams import NodeStreams, read_nodes
 from flowyml_aws.catalog.files import load_catalog
+from flowyml_aws.planning.eligibility import SelectionRequest
 from flowyml_aws.planning.needs import Needs
+from flowyml_aws.planning.no_fit import no_fit_error
 from flowyml_aws.planning.targets import Target, obstacle, offline_targets
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.exit_codes import NODE_LOST
@@ -147,6 +149,23 @@ def test_a_queue_with_another_environment_runs_only_jobs_on_one_machine(
     assert target.nodes_obstacle is not None
     assert "apply infra/" in target.nodes_obstacle.fix
     assert "flowyml-aws-nodes=true" in target.nodes_obstacle.fix
+
+
+def test_a_job_that_no_queue_can_run_on_several_nodes_is_refused_with_one_reason() -> None:
+    names = ["a", "b", "c", "d", "e"]
+    with Stubber(a_client()) as stub:
+        found = targets(
+            stub,
+            [queue(name, name) for name in names],
+            [environment(name, "m6i") for name in names],
+        )
+    error = no_fit_error(SelectionRequest(Needs(nodes=4), tuple(found), load_catalog()))
+    assert error.what.startswith("No instance type fits 4 nodes, each ")
+    assert error.why == (
+        "targets 'a', 'b', 'c', 'd' and 1 more: its compute environments are without the tag "
+        "flowyml-aws-nodes=true"
+    )
+    assert "apply infra/ with its environment for nodes" in error.fix
 
 
 def test_an_offline_plan_assumes_that_nodes_can_run() -> None:
