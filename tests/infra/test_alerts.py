@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,7 +120,7 @@ def test_of_a_job_on_several_nodes_only_the_job_itself_sends_a_message(
     from moto.events.models import events_backends
 
     pattern = events_backends[ACCOUNT][REGION].event_buses["default"].rules["job-failed"]
-    detail: dict[str, object] = {
+    detail: dict[str, Any] = {
         "jobQueue": f"arn:aws:batch:{REGION}:{ACCOUNT}:job-queue/flowyml-emulator-cpu",
         "status": "FAILED",
         "statusReason": "Essential container in task exited",
@@ -128,7 +129,7 @@ def test_of_a_job_on_several_nodes_only_the_job_itself_sends_a_message(
         detail["nodeProperties"] = {"numNodes": 2}
     else:
         detail["nodeDetails"] = {"nodeIndex": node, "isMainNode": node == 0}
-    event = {"source": "aws.batch", "detail-type": "Batch Job State Change", "detail": detail}
+    event: Any = {"source": "aws.batch", "detail-type": "Batch Job State Change", "detail": detail}
     assert pattern.event_pattern.matches_event(event) is (node is None)
 
 

@@ -190,7 +190,7 @@ class Job:
 
     @property
     def is_child(self) -> bool:
-        """Whether it is a child of an array job."""
+        """True for a child of an array job."""
         return self.parent is not None and self.group is None
 
     @property

@@ -1,6 +1,6 @@
 """Multi-node parallel jobs of AWS Batch: their definitions, submissions and nodes.
 
-The nodes of a job are equal here: one range of nodes. AWS does not document the texts of its
+The nodes of a job are equal here: one range of nodes. AWS does not document the wording of its
 refusals, the state of a node that waits for the main node, or what happens if a node is terminated
 alone: here, it ends, and the other nodes continue unless it is the main node.
 

@@ -287,7 +287,7 @@ TAGGED = an_environment(tags=NODES_TAG)
 
 
 @pytest.mark.parametrize(
-    ("environment", "changes", "code", "texts"),
+    ("environment", "changes", "code", "words"),
     [
         (an_environment(), {}, "no-nodes", ["without the tag", "private subnets"]),
         (an_environment(kind="SPOT"), {}, "no-nodes", ["is on spot capacity"]),
@@ -301,11 +301,11 @@ TAGGED = an_environment(tags=NODES_TAG)
     ],
 )
 def test_a_waiting_job_on_several_nodes_has_a_reason(
-    environment: Any, changes: dict[str, Any], code: str, texts: list[str]
+    environment: Any, changes: dict[str, Any], code: str, words: list[str]
 ) -> None:
     (finding,) = diagnose(waiting(a_queue(environment), needs=T4, **changes))
     assert finding.code == code
-    assert all(text in f"{finding.what} {finding.why} {finding.fix}" for text in texts)
+    assert all(text in f"{finding.what} {finding.why} {finding.fix}" for text in words)
 
 
 def test_the_vcpus_of_all_nodes_count_against_those_in_use() -> None:

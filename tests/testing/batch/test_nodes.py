@@ -105,15 +105,15 @@ def test_each_node_knows_its_place_and_the_address_of_the_main_node(batch: Any) 
         port = free.getsockname()[1]
     job = submit(batch, code, nodes=3, environment={"PORT": str(port)})
     assert batch.ended(job)["status"] == "SUCCEEDED"
-    told = [json.loads(batch.log(f"{job}#{node}")[0]) for node in range(3)]
-    assert [each["ID"] for each in told] == [f"{job}#0", f"{job}#1", f"{job}#2"]
-    assert [each["NODE_INDEX"] for each in told] == ["0", "1", "2"]
-    assert {(each["NUM_NODES"], each["MAIN_NODE_INDEX"], each["ATTEMPT"]) for each in told} == {
+    seen = [json.loads(batch.log(f"{job}#{node}")[0]) for node in range(3)]
+    assert [each["ID"] for each in seen] == [f"{job}#0", f"{job}#1", f"{job}#2"]
+    assert [each["NODE_INDEX"] for each in seen] == ["0", "1", "2"]
+    assert {(each["NUM_NODES"], each["MAIN_NODE_INDEX"], each["ATTEMPT"]) for each in seen} == {
         ("3", "0", "1")
     }
-    addresses = [each["FLOWYML_NODE_ADDRESS"] for each in told]
+    addresses = [each["FLOWYML_NODE_ADDRESS"] for each in seen]
     assert len(set(addresses)) == 3
-    main_addresses = [each.get("MAIN_NODE_PRIVATE_IPV4_ADDRESS") for each in told]
+    main_addresses = [each.get("MAIN_NODE_PRIVATE_IPV4_ADDRESS") for each in seen]
     assert main_addresses == [None, addresses[0], addresses[0]]
 
 
