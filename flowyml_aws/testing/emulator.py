@@ -548,7 +548,7 @@ class Emulator:
         an error of the service.
 
         Args:
-            job: Id of a Batch job, or name of a training job.
+            job: Id of a Batch job or of one of its nodes (`JOB#1`), or name of a training job.
             is_exit_reported: Whether the service learns how the container itself ended, if it exits
                 before SIGKILL: usually exit code 143. Otherwise, it only knows that the host has
                 gone. By default, the seed decides for a Batch job, and a training job's host is

@@ -96,21 +96,13 @@ class Queues:
             job: Job in RUNNABLE for which `hold_reason` is None.
             waiting: Next jobs of its queue.
         """
-        name, pool = next(
-            (name, pool)
-            for name, pool in self._usable(job)
-            if pool.max_vcpus >= job.needs.vcpus and self._fleet.has_room(name, pool, job.needs)
-        )
+        name, pool = self._with_room(job)
         needs = [job.needs, *(other.needs for other in waiting)]
         return self._fleet.place(name, pool, needs)
 
     def place_nodes(self, job: Job) -> list[Instance]:
         """Return the instances of the nodes of a job that nothing holds."""
-        name, pool = next(
-            (name, pool)
-            for name, pool in self._usable(job)
-            if pool.max_vcpus >= job.needs.vcpus * job.machines and self._has_room(job, name, pool)
-        )
+        name, pool = self._with_room(job)
         return self._fleet.place_nodes(name, pool, job.needs, job.machines)
 
     def release(self, job: Job, instance: Instance) -> None:
@@ -130,6 +122,15 @@ class Queues:
             if _runs_nodes(environment)
         )
         return next((f"{name}: {reason}" for name, reason in reasons if reason is not None), None)
+
+    def _with_room(self, job: Job) -> tuple[str, Pool]:
+        """Return the first environment that has room for a job that nothing holds."""
+        vcpus = job.needs.vcpus * job.machines
+        return next(
+            (name, pool)
+            for name, pool in self._usable(job)
+            if pool.max_vcpus >= vcpus and self._has_room(job, name, pool)
+        )
 
     def _has_room(self, job: Job, environment: str, pool: Pool) -> bool:
         if job.nodes is None:
