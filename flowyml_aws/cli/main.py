@@ -83,6 +83,13 @@ def emulate(
             help="Run jobs in containers of the images that they name, which `image push` pushes.",
         ),
     ] = False,
+    nodes: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FAMILY",
+            help="Add a queue for jobs on several nodes, such as cpu. May be repeated.",
+        ),
+    ] = None,
     empty: Annotated[
         bool,
         typer.Option("--empty", help="Start without the resources of infra/, to try infra/."),
@@ -136,6 +143,7 @@ def emulate(
         port=port,
         containers=containers,
         job_images=job_images,
+        nodes=nodes or (),
         empty=empty,
         quotas=quota_level(quotas),
         failed_start_rate=failed_starts,

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 MOST_NODES = 1000
-"""Most nodes of a job on AWS Batch (API reference, NodeProperties.numNodes)."""
+"""Most nodes of a job on AWS Batch by default ("Node groups" in its user guide)."""
 
 Value = TypeVar("Value")
 

@@ -26,6 +26,7 @@ from flowyml_aws.planning.targets import (
     ARCH_LABEL,
     INSTANCE_TYPE_LABEL,
     Candidate,
+    Obstacle,
     Target,
     candidates_on,
     offline_targets,
@@ -40,13 +41,16 @@ _MAX_LISTED = 4
 def no_fit_error(request: SelectionRequest) -> NoInstanceFitsError:
     """Return the error for a request that nothing fits: the limits, and the nearest options."""
     targets, hardware = open_targets(request)
-    rejected: list[tuple[str, str]] = []  # why and fix, for each target
+    rejected: dict[Obstacle, list[str]] = {}  # with the targets that it keeps the job from
     for target in request.targets:
         obstacle = obstacle_to(request, target)
         # If other targets accept the job, a target whose types do not fit is not worth listing.
         if obstacle is not None and (not targets or _first(request, hardware, target)):
-            rejected.append((f"target {target.name!r}: {obstacle.reason}", obstacle.fix))
-    reasons = rejected[:_MAX_LISTED]
+            rejected.setdefault(obstacle, []).append(target.name)
+    reasons = [
+        (f"{_targets_text(names)}: {obstacle.reason}", obstacle.fix)
+        for obstacle, names in list(rejected.items())[:_MAX_LISTED]
+    ]
     eligible = [c for target in targets for c in pool(hardware, target, request.catalog)]
     if eligible:
         reasons.append(_too_large(request.needs, hardware, eligible))
@@ -62,11 +66,18 @@ def no_fit_error(request: SelectionRequest) -> NoInstanceFitsError:
             fix = f"lift that limit, or do without {unavailable.name}"
             reasons.append((f"target {target.name!r}: {why}", fix))
     why = "; ".join(dict.fromkeys(why for why, _ in reasons))
-    if len(rejected) > _MAX_LISTED:
-        why += f"; {len(rejected) - _MAX_LISTED} more targets do not accept the job"
+    if others := sum(map(len, list(rejected.values())[_MAX_LISTED:])):
+        why += f"; {others} more targets do not accept the job"
     fixes = [fix for _, fix in reasons] + list(_types_to_add(request, hardware, targets))
     fix = "; or ".join(dict.fromkeys(fixes))
     return NoInstanceFitsError(what=f"No instance type fits {request.needs}", why=why, fix=fix)
+
+
+def _targets_text(names: Sequence[str]) -> str:
+    """Return the names of targets as the beginning of a reason."""
+    shown = ", ".join(map(repr, names[:_MAX_LISTED]))
+    more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    return f"target{'s' * (len(names) > 1)} {shown}{more}"
 
 
 def _first(request: SelectionRequest, hardware: HardwareClass, target: Target) -> Candidate | None:

@@ -98,6 +98,14 @@ class TypePool:
 
 
 @dataclass(frozen=True, slots=True)
+class Obstacle:
+    """The reason why a target does not accept a job, and the fix."""
+
+    reason: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """A target that jobs can be sent to.
 
@@ -115,6 +123,7 @@ class Target:
         disk: Disk of its instances; None if a job gets a volume of any size.
         pools: Types that the service may start, in the order in which it tries the pools; empty
             if these are `instance_types`.
+        nodes_obstacle: Obstacle for jobs on several nodes; None if they can run.
     """
 
     name: str
@@ -127,6 +136,7 @@ class Target:
     closed: Mapping[str, str] = field(default_factory=dict, hash=False)
     disk: Disk | None = None
     pools: tuple[TypePool, ...] = ()
+    nodes_obstacle: Obstacle | None = None
 
     def without(self, closed: Mapping[str, str]) -> Target:
         """Return the target without some of its types, given with the reasons."""
@@ -146,14 +156,6 @@ class Target:
     def with_closed_types(self) -> Target:
         """Return the target with only its unavailable types."""
         return replace(self, instance_types=tuple(self.closed))
-
-
-@dataclass(frozen=True, slots=True)
-class Obstacle:
-    """The reason why a target does not accept a job, and the fix."""
-
-    reason: str
-    fix: str
 
 
 PriceBasis = Literal["on-demand", "spot", "at most", "estimated", "unknown"]
@@ -245,6 +247,8 @@ def obstacle(target: Target, needs: Needs, catalog: Catalog) -> Obstacle | None:
                 f"it has {has}, but the job requires {label}={value}",
                 f"add the label {label}={value} to a target, or require a label that a target has",
             )
+    if needs.nodes > 1 and target.nodes_obstacle is not None:
+        return target.nodes_obstacle
     for taint in target.taints:
         if taint.effect != "PreferNoSchedule" and not _tolerated(taint, needs):
             return Obstacle(

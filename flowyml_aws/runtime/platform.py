@@ -32,7 +32,8 @@ class Platform:
         failure_file: File from which the platform reads the reason of a failure; None if it
             reads none.
         instance_type: Type of the machine, as the platform names it; None if unknown.
-        copy_id: Id of this copy of the job: of the Batch job, the training job or the process.
+        copy_id: Id of this copy of the job: of the Batch job, the training job or the process. All
+            nodes of a job have the same one.
         claimed_attempt: Number of the attempt that a copy claims; None for its own. A Batch job
             keeps its id in all its attempts, so the first one decides for them.
         moves_on: Causes of a failure after which the job continues on another machine.
@@ -61,7 +62,7 @@ class Platform:
             return cls(
                 attempt,
                 instance_type=instance_type(environment),
-                copy_id=batch_job,
+                copy_id=batch_job.partition("#")[0],  # a node has the id `JOB#NODE`
                 claimed_attempt=None if number else before + 1,
                 moves_on=moves_on,
                 repetitions=repetitions,

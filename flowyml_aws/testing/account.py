@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -23,6 +23,8 @@ from moto.ssm.models import ssm_backends
 
 from flowyml_aws.catalog.account_families import FAMILIES
 from flowyml_aws.catalog.disk import RESERVED_GIB
+from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.testing.account_policies import (
     ROLES,
     account_policy,
@@ -46,6 +48,7 @@ __all__ = [
     "create_account",
     "create_empty_account",
     "forget_account",
+    "node_queues",
     "write_settings",
 ]
 
@@ -70,6 +73,9 @@ NAMES = {
 QUEUES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     f"{PREFIX}-{family.name}": family.sizes for family in FAMILIES
 }
+_NODES_TAG = {"flowyml-aws-nodes": "true"}
+_NODE_SUBNETS = "172.31.{}.0/20"  # in the default VPC, after the default subnets
+_FIRST_NODE_SUBNET, _SUBNET_SIZE = 112, 16
 # In the compute environments of the CPU queue. The taint keeps jobs away.
 DRIVER_QUEUE = f"{PREFIX}-driver"
 _DRIVER_TAGS = {"flowyml-aws:taint:driver": "NoSchedule"}
@@ -129,10 +135,33 @@ class Account:
     batch: str
 
 
-def create_account() -> Account:
+def node_queues(families: Collection[str]) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Return the queues for jobs on several nodes: that of each family with `-nodes` at its end.
+
+    Args:
+        families: Names of families of the account, such as `cpu`.
+
+    Raises:
+        SettingsError: A family does not exist.
+    """
+    names = [family.name for family in FAMILIES]
+    for name in families:
+        if name not in names:
+            raise SettingsError(
+                what=f"Unknown family {name!r} for jobs on several nodes",
+                why=f"the families of the account are {', '.join(names)}",
+                fix=did_you_mean(name, names, "name one of them"),
+            )
+    return {f"{PREFIX}-{name}-nodes": QUEUES[f"{PREFIX}-{name}"] for name in families}
+
+
+def create_account(node_families: Collection[str] = ()) -> Account:
     """Create the account in moto, after clearing the state of earlier accounts.
 
     It calls moto's backends directly, because HTTP requests would take seconds.
+
+    Args:
+        node_families: Families that have a queue for jobs on several nodes, too.
     """
     batch_role = _create_account()
     s3 = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
@@ -170,6 +199,13 @@ def create_account() -> Account:
         _create_queue(batch, queue, environments)
         if queue == f"{PREFIX}-cpu":
             _create_queue(batch, DRIVER_QUEUE, environments, priority=10, tags=_DRIVER_TAGS)
+    if node_families:
+        private = {**resources, "subnets": _private_subnets(subnets[0])}
+        for queue, groups in node_queues(node_families).items():
+            environments = _create_environments(
+                batch, queue, account.batch, groups, private, _NODES_TAG
+            )
+            _create_queue(batch, queue, environments)
     return account
 
 
@@ -185,16 +221,19 @@ def create_empty_account() -> str:
         return _create_account()
 
 
-def client_settings(account: Account, image: str | None) -> dict[str, str | Sequence[str]]:
+def client_settings(
+    account: Account, image: str | None, node_families: Collection[str] = ()
+) -> dict[str, str | Sequence[str]]:
     """Return the settings of clients, as infra/ writes them for a real account.
 
     Args:
         account: Roles of the account.
         image: Image for all jobs; None if each project has its own.
+        node_families: Families that have a queue for jobs on several nodes, too.
     """
     return {
         "store": f"s3://{BUCKET}/flowyml",
-        "queues": list(QUEUES),
+        "queues": [*QUEUES, *node_queues(node_families)],
         **({} if image is None else {"image": image}),
         "repository": REPOSITORY,
         "job_role": account.job,
@@ -280,6 +319,22 @@ def _network() -> tuple[list[str], str]:
     return [subnet.id for subnet in ec2.get_default_subnets().values()], str(group.id)
 
 
+def _private_subnets(public_subnet: str) -> list[str]:
+    """Create a private subnet in each zone, whose way out is a NAT gateway."""
+    ec2 = ec2_backends[DEFAULT_ACCOUNT_ID][REGION]
+    vpc_id = ec2.get_subnet(public_subnet).vpc_id
+    gateway = ec2.create_nat_gateway(public_subnet, allocation_id="")
+    table = ec2.create_route_table(vpc_id)
+    ec2.create_route(table.id, "0.0.0.0/0", nat_gateway_id=gateway.id)
+    subnets = []
+    for number, zone in enumerate(ec2.get_default_subnets()):
+        block = _NODE_SUBNETS.format(_FIRST_NODE_SUBNET + _SUBNET_SIZE * number)
+        subnet = ec2.create_subnet(vpc_id, block, availability_zone=zone)
+        ec2.associate_route_table(table.id, subnet_id=subnet.id)
+        subnets.append(str(subnet.id))
+    return subnets
+
+
 def _launch_template() -> str:
     """Create the launch template of all environments, and return its id."""
     disk = {"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": VOLUME_GIB, "VolumeType": "gp3"}}
@@ -298,6 +353,7 @@ def _create_environments(
     service_role: str,
     groups: Sequence[Sequence[str]],
     resources: Mapping[str, object],
+    tags: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Create an environment for each group of instance types of a queue, and return their ARNs."""
     return [
@@ -307,6 +363,7 @@ def _create_environments(
             state="ENABLED",
             compute_resources={**resources, "instanceTypes": list(types)},
             service_role=service_role,
+            tags=dict(tags or {}),
         ).arn
         for number, types in enumerate(groups, 1)
     ]

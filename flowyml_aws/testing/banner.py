@@ -29,6 +29,7 @@ def describe(
     lenient: Sequence[str],
     *,
     has_image_user: bool,
+    node_families: Sequence[str],
     registry: str,
     is_empty: bool,
     deviations: Sequence[str],
@@ -42,6 +43,7 @@ def describe(
         disks: Whether the disks of jobs are limited, as a sentence.
         lenient: Switches that allow behavior that AWS does not have, each with its effect.
         has_image_user: Whether jobs run as the user of an image.
+        node_families: Families that have a queue for jobs on several nodes.
         registry: Address of the registry.
         is_empty: Whether the account has no resources at the start.
         deviations: Planted deviations from AWS, each with its effect.
@@ -55,6 +57,8 @@ def describe(
     else:
         jobs = f"containers of {image or 'the images that they name'}, with {engine}"
     account = "like one from infra/, with the credentials of its user role"
+    if node_families:
+        account += f"; queues for jobs on several nodes for {', '.join(node_families)}"
     if is_empty:
         account = "empty, with the credentials of an administrator: set it up with infra/"
     return [

@@ -38,6 +38,7 @@ from flowyml_aws.testing.account import (
     create_account,
     create_empty_account,
     forget_account,
+    node_queues,
     write_settings,
 )
 from flowyml_aws.testing.api import Api
@@ -121,6 +122,8 @@ class Emulator:
             the account's setting `image` names it. None to run jobs as processes.
         job_images: Whether jobs run in containers of the images that they name, as on AWS, also
             without `containers`. Images of the account are pulled from its registry.
+        nodes: Families, such as `cpu`, that also have a queue for jobs on several nodes, as infra/
+            creates them if it is asked to: in private subnets, with a name that ends with `-nodes`.
         empty: Whether the account starts without the resources of infra/, to try infra/ itself.
             `environment` then has the credentials of the administrator.
         image_user: User id of the image of jobs that run as processes, for images with a USER
@@ -145,8 +148,8 @@ class Emulator:
 
     Raises:
         MissingEngineError: Jobs run in containers, but neither Docker nor podman works here.
-        SettingsError: A time or a deviation is invalid, or a module of `warm_imports` is not
-            installed.
+        SettingsError: A time, a family or a deviation is invalid, or a module of `warm_imports` is
+            not installed.
 
     Attributes:
         endpoint_url: URL of all services.
@@ -184,6 +187,7 @@ class Emulator:
         port: int = 0,
         containers: str | None = None,
         job_images: bool = False,
+        nodes: Collection[str] = (),
         empty: bool = False,
         image_user: int | None = None,
         keep_requests: bool = False,
@@ -223,7 +227,15 @@ class Emulator:
                 why="they change the resources of infra/, which `empty` omits",
                 fix="pass deviations without `empty`",
             )
+        if empty and nodes:
+            raise SettingsError(
+                what="An empty account has no queues for jobs on several nodes",
+                why="`nodes` adds them to the resources of infra/, which `empty` omits",
+                fix="pass nodes without `empty`, or create them with infra/",
+            )
         self._capacity = capacity
+        node_queues(nodes)
+        self._nodes = tuple(nodes)
         self._time_scale = time_scale
         self._stop_grace_s = stop_grace_s
         self._training_stop_grace_s = training_stop_grace_s
@@ -284,7 +296,7 @@ class Emulator:
     def _start(self, undo: ExitStack) -> None:
         undo.callback(self._forget)
         undo.enter_context(without_moto())
-        account = None if self._empty else create_account()
+        account = None if self._empty else create_account(self._nodes)
         batch_role = create_empty_account() if account is None else account.batch
         deviations = self._deviations
         if "no-cache-read" in deviations:
@@ -316,7 +328,7 @@ class Emulator:
             settings = {} if image is None else {"image": image}
             keys = self._administrator_keys()
         else:
-            settings = client_settings(account, image)
+            settings = client_settings(account, image, self._nodes)
             write_settings(settings)
             keys = principals.assume(account.user, "emulator").environment
         self.environment = {
@@ -438,6 +450,7 @@ class Emulator:
             registry=address,
             is_empty=self._empty,
             deviations=self._deviations.describe(),
+            node_families=self._nodes,
             has_image_user=self._engine is not None or self._runs_as_image_user(),
         )
 
@@ -535,7 +548,7 @@ class Emulator:
         an error of the service.
 
         Args:
-            job: Id of a Batch job, or name of a training job.
+            job: Id of a Batch job or of one of its nodes (`JOB#1`), or name of a training job.
             is_exit_reported: Whether the service learns how the container itself ended, if it exits
                 before SIGKILL: usually exit code 143. Otherwise, it only knows that the host has
                 gone. By default, the seed decides for a Batch job, and a training job's host is

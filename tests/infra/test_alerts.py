@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,8 @@ from tests.support.rigs import BackendRig, eventually, raised_emulator
 from tests.testing.conftest import BatchClient, TrainingClient
 
 pytestmark = pytest.mark.contract
+
+ACCOUNT, REGION = "123456789012", "us-east-1"
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +111,26 @@ def test_an_array_sends_a_message_about_each_child_that_failed_for_good(
     code = f"import os; raise SystemExit({codes}[int(os.environ['AWS_BATCH_JOB_ARRAY_INDEX'])])"
     batch.ended(batch.submit(code, arrayProperties={"size": len(codes)}))
     assert [alert["alert"] for alert in inbox.read()] == ["A Batch job failed"]
+
+
+@pytest.mark.parametrize("node", [None, 0, 1])
+def test_of_a_job_on_several_nodes_only_the_job_itself_sends_a_message(
+    node: int | None, aws: Emulator, inbox: Inbox
+) -> None:
+    from moto.events.models import events_backends
+
+    pattern = events_backends[ACCOUNT][REGION].event_buses["default"].rules["job-failed"]
+    detail: dict[str, Any] = {
+        "jobQueue": f"arn:aws:batch:{REGION}:{ACCOUNT}:job-queue/flowyml-emulator-cpu",
+        "status": "FAILED",
+        "statusReason": "Essential container in task exited",
+    }
+    if node is None:
+        detail["nodeProperties"] = {"numNodes": 2}
+    else:
+        detail["nodeDetails"] = {"nodeIndex": node, "isMainNode": node == 0}
+    event: Any = {"source": "aws.batch", "detail-type": "Batch Job State Change", "detail": detail}
+    assert pattern.event_pattern.matches_event(event) is (node is None)
 
 
 def test_a_job_that_is_withdrawn_from_its_queue_sends_none(aws: Emulator, inbox: Inbox) -> None:

@@ -205,11 +205,16 @@ def test_an_error_names_the_excluded_target_that_would_fit_the_job():
 
 
 def test_an_error_does_not_list_hundreds_of_excluded_targets():
-    targets = [queue(f"q{n}", "m5.large", taints=(Taint("t"),)) for n in range(100)]
-    error = no_fit_error(make_needs(), targets)
-    assert "target 'q3'" in error.why
-    assert "target 'q4'" not in error.why
-    assert "96 more targets" in error.why
+    same = [queue(f"q{n}", "m5.large", taints=(Taint("t"),)) for n in range(100)]
+    why = no_fit_error(make_needs(), same).why
+    assert (
+        why == "targets 'q0', 'q1', 'q2', 'q3' and 96 more: its taint t:NoSchedule is not tolerated"
+    )
+    different = [queue(f"q{n}", "m5.large", taints=(Taint(f"t{n}"),)) for n in range(100)]
+    why = no_fit_error(make_needs(), different).why
+    assert "target 'q3': its taint t3:NoSchedule" in why
+    assert "'q4'" not in why
+    assert "96 more targets" in why
 
 
 def test_without_targets_the_error_reports_it():

@@ -6,14 +6,19 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.aws.batch.batch_job import BatchJob
 from flowyml_aws.aws.batch.calls import never_repeat_submissions
 from flowyml_aws.aws.batch.children import JobPoller
 from flowyml_aws.aws.batch.copies import JobCopies
-from flowyml_aws.aws.batch.definition import JobImage, ensure_definition, shared_memory_mib
+from flowyml_aws.aws.batch.definition import (
+    JobImage,
+    ensure_definition,
+    ensure_multinode,
+    shared_memory_mib,
+)
 from flowyml_aws.aws.batch.diagnosis import Queued, RunnableDiagnosis, summary
 from flowyml_aws.aws.batch.fronts import QueueFronts
 from flowyml_aws.aws.batch.jobs import (
@@ -28,11 +33,12 @@ from flowyml_aws.aws.batch.jobs import (
     status_of,
     terminate_job,
 )
+from flowyml_aws.aws.batch.nodes import node_id, streams_of_nodes, with_main_nodes
 from flowyml_aws.aws.batch.requests import batch_jobs
 from flowyml_aws.aws.batch.run_jobs import RunJobs
 from flowyml_aws.aws.batch.submission import LeaseLostError, Submissions
 from flowyml_aws.aws.batch.submitter import BatchSubmitter
-from flowyml_aws.aws.log_streams import read_streams
+from flowyml_aws.aws.log_streams import read_nodes, read_streams
 from flowyml_aws.aws.unended import not_ended
 from flowyml_aws.core.clock import sleep, uptime_s
 from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, SettingsError
@@ -48,6 +54,8 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
 
 __all__ = ["BatchBackend"]
+
+_Ensure = Callable[[Any, JobImage, int, Mapping[str, str]], str]
 
 _VISIBLE_AFTER_S = 60.0  # by then, DescribeJobs knows a submitted job
 # "at least 7 days": https://docs.aws.amazon.com/batch/latest/userguide/job_states.html
@@ -229,7 +237,12 @@ class BatchBackend:
         return self._diagnosis.check({job: queued[job] for job in first.values()})
 
     def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
-        """Return lines of the newest attempt, and of attempts that begin after the first call."""
+        """Return lines of the newest attempt, and of attempts that begin after the first call.
+
+        Lines of a job on several nodes are labelled with the node, except those of the main node.
+        """
+        if (nodes := self._planned[job].needs.nodes) > 1:
+            return self._logs_of_nodes(job, nodes, cursor)
         with self._finding_logs:  # one call finds the logs of many jobs
             log = self._find_log(job)
         if not log.streams:
@@ -298,11 +311,15 @@ class BatchBackend:
         arrays: dict[str, int] = {}
         for job_id, job in jobs.items():
             if (array_id := self._run.array_of(job, job_id)) is None:
-                alone.append(job_id)
+                alone += self._described_ids(job, job_id)
             else:
                 arrays[array_id] = len(self._run.places[job].batch_job.children)
-        details = poller.poll(alone, arrays)
+        details = with_main_nodes(poller.poll(alone, arrays))
         return (detail for detail in details if detail["jobId"] in jobs)
+
+    def _described_ids(self, job: str, job_id: str) -> list[str]:
+        """Return the ids that describe a job: its own one, and that of its main node."""
+        return [job_id] if self._planned[job].needs.nodes == 1 else [job_id, node_id(job_id)]
 
     def _definitions(self, jobs: Sequence[BatchJob]) -> dict[str, str]:
         """Return the names of the job definitions of jobs, by job name."""
@@ -314,8 +331,8 @@ class BatchBackend:
             )
         kinds = {job.name: _definition_of(job) for job in jobs}
         definitions = {
-            (size, secrets): ensure_definition(self._batch, self._image, size, dict(secrets))
-            for size, secrets in set(kinds.values())
+            (size, secrets, ensure): ensure(self._batch, self._image, size, dict(secrets))
+            for size, secrets, ensure in set(kinds.values())
         }
         return {name: definitions[kind] for name, kind in kinds.items()}
 
@@ -394,10 +411,20 @@ class BatchBackend:
         holder = self._copies.holder(job) if is_second_copy(detail) else None
         if holder is None or holder == detail["jobId"]:
             return detail
-        for other in describe_jobs(self._batch, [holder]):
+        ids = self._described_ids(job, holder)
+        for other in with_main_nodes(describe_jobs(self._batch, ids)):
             self._ids[self._run.places[job].name] = holder
             return other
         return detail
+
+    def _logs_of_nodes(
+        self, job: str, nodes: int, cursor: str | None
+    ) -> tuple[list[LogLine], str | None]:
+        self._submissions.load()
+        if (job_id := self._run.known().get(job)) is None:
+            return [], cursor
+        streams = streams_of_nodes(self._batch, job_id, nodes)
+        return read_nodes(self._logs, job, streams, cursor)
 
     def _find_log(self, job: str) -> JobLog:
         # `statuses` has already described the active jobs, up to 100 in one call.
@@ -422,6 +449,10 @@ class BatchBackend:
             self._job_logs[names[detail["jobId"]]] = log_of(detail)
 
 
-def _definition_of(job: BatchJob) -> tuple[int, tuple[tuple[str, str], ...]]:
-    """Return what the job definition of a job depends on: shared memory and secrets."""
-    return shared_memory_mib(job.needs.memory_mib), tuple(sorted(job.secrets.items()))
+def _definition_of(job: BatchJob) -> tuple[int, tuple[tuple[str, str], ...], _Ensure]:
+    """Return what the job definition of a job depends on: shared memory, secrets, and its type."""
+    return (
+        shared_memory_mib(job.needs.memory_mib),
+        tuple(sorted(job.secrets.items())),
+        ensure_definition if job.needs.nodes == 1 else ensure_multinode,
+    )

@@ -11,10 +11,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from flowyml_aws.aws.batch.nodes import ALL_NODES, MAIN_NODE
 from flowyml_aws.aws.errors import refused
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ __all__ = [
     "DEFINITION_TAGS",
     "JobImage",
     "ensure_definition",
+    "ensure_multinode",
     "ensure_on_fargate",
     "shared_memory_mib",
 ]
@@ -75,7 +77,32 @@ def ensure_definition(
     Raises:
         AwsRefusedError: AWS denied a call.
     """
-    return _ensure(client, "EC2", _on_ec2(image, shared_mib, secrets or {}))
+    properties = _on_ec2(image, shared_mib, secrets or {})
+    return _ensure(client, properties, _on_one_machine("EC2", properties))
+
+
+def ensure_multinode(
+    client: BatchClient, image: JobImage, shared_mib: int, secrets: Mapping[str, str] | None = None
+) -> str:
+    """Return the name of an active definition for jobs on any number of equal nodes.
+
+    The arguments are those of `ensure_definition`.
+
+    Raises:
+        AwsRefusedError: AWS denied a call.
+    """
+    container = _on_ec2(image, shared_mib, secrets or {})
+    properties = {
+        "numNodes": 2,  # required, but overridden by every submission
+        "mainNode": MAIN_NODE,
+        "nodeRangeProperties": [{"targetNodes": ALL_NODES, "container": container}],
+    }
+    members = {
+        "type": "multinode",
+        "platformCapabilities": ["EC2"],
+        "nodeProperties": properties,
+    }
+    return _ensure(client, properties, members)
 
 
 def ensure_on_fargate(client: BatchClient, image: JobImage) -> str:
@@ -84,12 +111,26 @@ def ensure_on_fargate(client: BatchClient, image: JobImage) -> str:
     Raises:
         AwsRefusedError: AWS denied a call.
     """
-    return _ensure(client, "FARGATE", _on_fargate(image))
+    properties = _on_fargate(image)
+    return _ensure(client, properties, _on_one_machine("FARGATE", properties))
 
 
-def _ensure(
-    client: BatchClient, platform: Literal["EC2", "FARGATE"], properties: dict[str, Any]
-) -> str:
+def _on_one_machine(platform: str, properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "container",
+        "platformCapabilities": [platform],
+        "containerProperties": properties,
+    }
+
+
+def _ensure(client: BatchClient, properties: dict[str, Any], members: dict[str, Any]) -> str:
+    """Return the name of an active definition; register it if it does not exist.
+
+    Args:
+        client: Batch client.
+        properties: Content of the definition, whose hash is its name.
+        members: Members of RegisterJobDefinition with this content.
+    """
     content = json.dumps(properties, sort_keys=True)
     name = f"flowyml-aws-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
     try:
@@ -97,13 +138,7 @@ def _ensure(
             jobDefinitionName=name, status="ACTIVE", maxResults=1
         )
         if not existing["jobDefinitions"]:
-            client.register_job_definition(
-                jobDefinitionName=name,
-                type="container",
-                platformCapabilities=[platform],
-                containerProperties=properties,  # type: ignore[arg-type]  # built as JSON
-                tags=DEFINITION_TAGS,
-            )
+            client.register_job_definition(jobDefinitionName=name, tags=DEFINITION_TAGS, **members)
     except (ClientError, BotoCoreError) as error:
         raise refused(error, f"register job definition {name}") from error
     return name

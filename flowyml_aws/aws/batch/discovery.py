@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from flowyml_aws.aws.batch.queue_findings import NODES_FIX
 from flowyml_aws.aws.batch.queues import Environment, Queue, names_of, no_such_queue, read_queues
 from flowyml_aws.aws.errors import refused
 from flowyml_aws.catalog.disk import RESERVED_GIB, Disk
 from flowyml_aws.catalog.families import available_types, expand_families
 from flowyml_aws.catalog.types import Catalog
 from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, SettingsError
-from flowyml_aws.planning.targets import Taint, Target, TypePool, read_taint
+from flowyml_aws.planning.targets import Obstacle, Taint, Target, TypePool, read_taint
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
@@ -138,7 +139,19 @@ def _target(queue: Queue, offered: Collection[str] | None, catalog: Catalog) -> 
         closed=closed,
         disk=_disk(queue.name, tags),
         pools=tuple(pools),
+        nodes_obstacle=_nodes_obstacle(queue),
     )
+
+
+def _nodes_obstacle(queue: Queue) -> Obstacle | None:
+    """Return the obstacle for jobs on several nodes: Batch may use any environment of the queue."""
+    faults = {each.name: each.nodes_fault for each in queue.working}
+    name, fault = next(((n, f) for n, f in faults.items() if f is not None), ("", None))
+    if fault is None:
+        return None
+    if set(faults.values()) == {fault}:
+        return Obstacle(f"its compute environments are {fault}", NODES_FIX)
+    return Obstacle(f"its compute environment {name!r} is {fault}", NODES_FIX)
 
 
 def _disk(queue: str, tags: Mapping[str, str]) -> Disk:

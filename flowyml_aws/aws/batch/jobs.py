@@ -12,7 +12,14 @@ from flowyml_aws.aws.batch.retry import MAX_ATTEMPTS
 from flowyml_aws.aws.errors import refused
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.runtime.causes import Cause
-from flowyml_aws.runtime.exit_codes import BAD_INPUT, INTERRUPTED, MOVES, SECOND_COPY, STORE_OUTAGE
+from flowyml_aws.runtime.exit_codes import (
+    BAD_INPUT,
+    INTERRUPTED,
+    MOVES,
+    NODE_LOST,
+    SECOND_COPY,
+    STORE_OUTAGE,
+)
 from flowyml_aws.submission.backend import JobState, JobStatus
 from flowyml_aws.submission.losses import EndedAttempt
 from flowyml_aws.submission.times import JobTimes
@@ -296,10 +303,13 @@ def _cause_of_failure(detail: JobDetailTypeDef) -> Cause | None:
 
 
 def _has_lost_host(attempt: AttemptDetailTypeDef) -> bool:
-    """Return whether an attempt ended with its host: ECS may report first how the runner ended."""
+    """Return whether an attempt ended with a host: its own one, or that of another node.
+
+    ECS may report first how the runner ended.
+    """
     if attempt.get("statusReason", "").startswith(_HOST_LOST):
         return True
-    return attempt.get("container", {}).get("exitCode") == INTERRUPTED
+    return attempt.get("container", {}).get("exitCode") in (INTERRUPTED, NODE_LOST)
 
 
 def is_second_copy(detail: JobDetailTypeDef) -> bool:

@@ -7,8 +7,8 @@ service quotas in its user guide.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from flowyml_aws.aws.batch.definition import DEFINITION_TAGS
 from flowyml_aws.aws.tags import tag_faults
@@ -43,7 +43,7 @@ def _faults(request: SubmitJobRequestTypeDef) -> Iterator[Fault]:
     # Batch accepts a job whose tags exceed the limit only together with its definition's tags, and
     # then moves it to FAILED.
     yield from tag_faults({**DEFINITION_TAGS, **request["tags"]})
-    overrides = len(json.dumps(request["containerOverrides"], separators=(",", ":")))
+    overrides = len(json.dumps(_overrides(request), separators=(",", ":")))
     if overrides > _MAX_OVERRIDES_CHARS:
         yield (
             "its command, requirements and environment variables can have at most "
@@ -57,3 +57,11 @@ def _faults(request: SubmitJobRequestTypeDef) -> Iterator[Fault]:
             f"its submission can have at most {_MAX_REQUEST_BYTES:,} bytes, not {size:,}",
             "shorten the values of env= and of the setting `tags`",
         )
+
+
+def _overrides(request: SubmitJobRequestTypeDef) -> Mapping[str, Any]:
+    """Return the overrides of the job's container, or of that of each of its nodes."""
+    if "nodeOverrides" not in request:
+        return request["containerOverrides"]
+    (nodes,) = request["nodeOverrides"]["nodePropertyOverrides"]
+    return nodes["containerOverrides"]

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from flowyml_aws.aws.batch.queues import Environment, Queue
+from flowyml_aws.aws.batch.queues import NODES_TAG, Environment, Queue
 from flowyml_aws.aws.ec2.quotas import Quota
 from flowyml_aws.aws.quota_requests import quota_request
 from flowyml_aws.core.findings import Finding, Level
 
 __all__ = [
+    "NODES_FIX",
     "batch_reason",
     "environment_fault",
     "families_named",
     "no_environment",
     "no_gpu_image",
+    "no_nodes",
     "queue_fault",
     "quota_too_low",
 ]
+
+NODES_FIX = (
+    "use a queue on demand whose nodes have a way out: apply infra/ with its environment for "
+    f"nodes, or set the tag {NODES_TAG}=true of an own compute environment with private subnets "
+    "and a NAT gateway or VPC endpoints (AWS gives nodes no public address)"
+)
+"""Fix for a queue that can't run jobs on several nodes."""
 
 _TROUBLESHOOTING = "https://docs.aws.amazon.com/batch/latest/userguide/troubleshooting.html"
 # Marker in Batch's status reason; code, level and fix of the finding.
@@ -135,6 +144,17 @@ def families_named(environment: Environment) -> Finding | None:
     )
 
 
+def no_nodes(environment: Environment) -> Finding:
+    """Return the finding that a compute environment runs no jobs on several nodes."""
+    return Finding(
+        "no-nodes",
+        "error",
+        f"Compute environment {environment.name!r} is {environment.nodes_fault}",
+        "jobs on several nodes need capacity on demand and private subnets with a way out",
+        NODES_FIX,
+    )
+
+
 def no_gpu_image(environment: Environment) -> Finding | None:
     """Return the finding that the image of a GPU compute environment has no driver, or None."""
     if not environment.images or any("NVIDIA" in image for image in environment.images):
@@ -148,13 +168,21 @@ def no_gpu_image(environment: Environment) -> Finding | None:
     )
 
 
-def quota_too_low(quota: Quota, limit: int, name: str, vcpus: int, region: str) -> Finding:
-    """Return the finding that a quota does not allow a single instance of a type."""
+def quota_too_low(quota: Quota, limit: int, machines: str, vcpus: int, region: str) -> Finding:
+    """Return the finding that a quota does not allow the machines of a single job.
+
+    Args:
+        quota: The quota.
+        limit: Its value in vCPUs.
+        machines: Instance type, with the number of instances if there are several.
+        vcpus: vCPUs of the machines.
+        region: AWS region of the account.
+    """
     return Finding(
         "quota-too-low",
         "error",
         f"The account's quota {quota.name!r} is {limit} vCPUs",
-        f"{name} has {vcpus} vCPUs, so EC2 can't start it",
+        f"{machines} has {vcpus} vCPUs, so EC2 can't start it",
         f"request at least {vcpus}: {quota_request('ec2', quota.code, vcpus, region)}",
     )
 

@@ -15,7 +15,13 @@ from flowyml_aws.core.errors import SettingsError
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
 
-__all__ = ["Environment", "Queue", "names_of", "no_such_queue", "read_queues"]
+__all__ = ["NODES_TAG", "Environment", "Queue", "names_of", "no_such_queue", "read_queues"]
+
+NODES_TAG = "flowyml-aws-nodes"
+"""Tag, with the value `true`, of compute environments whose private subnets have a way out.
+
+Batch connects nodes by `awsvpc` interfaces, which get no public address.
+"""
 
 _BROKEN = ("INVALID", "DELETING", "DELETED")
 
@@ -50,6 +56,17 @@ class Environment:
         if fault := _fault(self.state, self.status, self.status_reason):
             return fault
         return None if self.kind in ("EC2", "SPOT") else "not on EC2"
+
+    @property
+    def nodes_fault(self) -> str | None:
+        """Reason that no job on several nodes can run in a working one; None if such jobs can.
+
+        Sources: "Compute environment considerations for multi-node parallel jobs" in the user guide
+        of AWS Batch, and https://github.com/aws/aws-parallelcluster/issues/2098 for spot.
+        """
+        if self.kind == "SPOT":
+            return "on spot capacity"
+        return None if self.tags.get(NODES_TAG) == "true" else f"without the tag {NODES_TAG}=true"
 
     @property
     def capacity(self) -> Literal["on-demand", "spot"]:

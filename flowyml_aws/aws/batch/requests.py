@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flowyml_aws.aws.batch.batch_job import BatchJob
+from flowyml_aws.aws.batch.nodes import ALL_NODES
 from flowyml_aws.aws.batch.parents import Parents, job_name
 from flowyml_aws.aws.batch.retry import MAX_ATTEMPTS, RETRY_RULES
 from flowyml_aws.aws.tags import run_tags
@@ -22,6 +23,7 @@ from flowyml_aws.submission.record import RunRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_batch.type_defs import (
+        ContainerOverridesTypeDef,
         ResourceRequirementTypeDef,
         SubmitJobRequestTypeDef,
     )
@@ -129,15 +131,22 @@ def submit_request(
             {"jobId": job_id, "type": "N_TO_N"} if name in job.same_index else {"jobId": job_id}
             for name, job_id in parents.items()
         ],
-        "containerOverrides": {
-            "command": job.command,
-            "resourceRequirements": _requirements(job.needs),
-            "environment": [{"name": n, "value": value} for n, value in job.environment.items()],
-        },
         "retryStrategy": {"attempts": MAX_ATTEMPTS, "evaluateOnExit": RETRY_RULES},
         "propagateTags": True,
         "tags": {**(tags or {}), **run_tags(record, job.planned)},
     }
+    overrides: ContainerOverridesTypeDef = {
+        "command": job.command,
+        "resourceRequirements": _requirements(job.needs),
+        "environment": [{"name": n, "value": value} for n, value in job.environment.items()],
+    }
+    if job.needs.nodes > 1:
+        request["nodeOverrides"] = {
+            "numNodes": job.needs.nodes,
+            "nodePropertyOverrides": [{"targetNodes": ALL_NODES, "containerOverrides": overrides}],
+        }
+    else:
+        request["containerOverrides"] = overrides
     if job.children and not job.is_join:
         request["arrayProperties"] = {"size": len(job.children)}
     if job.timeout_s is not None:

@@ -10,6 +10,8 @@ retried (AWS Batch API reference, EvaluateOnExit). So the rules name what must n
 | the same, but ECS reports first that the runner exited with 143 | `Essential container in task \
 exited` | rule 1: retried |
 | the runner exited with 144, because its store did not answer | the same | rule 1: retried |
+| the main node exited with 145, because another node ended or did not start | the same | rule 1: \
+retried |
 | ECS does not know how the container ended; its result may exist | `Essential container in task \
 exited`; `CannotInspectContainerError: …` | rule 2: retried |
 | the container ended with another code, or used too much memory | `Essential container in task \
@@ -21,8 +23,11 @@ exited` | rule 3: not retried |
 
 An attempt that ended by TerminateJob or its timeout is never retried, whatever the rules say.
 
-The pattern of an exit code may end with an asterisk, so that one rule retries 143 and 144. It also
-matches 14, 140 to 142 and 145 to 149, with which the runner never ends, and a process that is the
+Of a multi-node job, only the exit of the main node counts ("Multi-node parallel jobs" in the user
+guide of AWS Batch).
+
+The pattern of an exit code may end with an asterisk, so that one rule retries 143 to 145. It also
+matches 14, 140 to 142 and 146 to 149, with which the runner never ends, and a process that is the
 first one of its container can't be ended by those signals from inside of it.
 
 A rule that matches exit code `*` is avoided: AWS does not document whether it matches an attempt
@@ -48,7 +53,7 @@ MAX_ATTEMPTS = 10
 """Most attempts that Batch allows: only lost hosts and starts that failed by chance use them up."""
 
 RETRY_RULES: Sequence[EvaluateOnExitTypeDef] = (
-    {"onExitCode": f"{str(INTERRUPTED)[:2]}*", "action": "RETRY"},  # also STORE_OUTAGE
+    {"onExitCode": f"{str(INTERRUPTED)[:2]}*", "action": "RETRY"},  # STORE_OUTAGE, NODE_LOST
     {"onReason": "CannotInspectContainerError*", "action": "RETRY"},
     {"onStatusReason": "Essential container in task exited*", "action": "EXIT"},
     {"onReason": "CannotPullContainerError: Check if image exists*", "action": "EXIT"},

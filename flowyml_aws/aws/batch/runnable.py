@@ -14,6 +14,7 @@ from flowyml_aws.aws.batch.queue_findings import (
     environment_fault,
     no_environment,
     no_gpu_image,
+    no_nodes,
     queue_fault,
     quota_too_low,
 )
@@ -106,6 +107,11 @@ def _permanent_problems(job: WaitingJob) -> Iterator[Finding]:
             yield no_environment(queue)
         return
     yield from (environment_fault(queue, member) for member in queue.environments if member.fault)
+    if job.needs.nodes > 1:
+        impossible = [each for each in queue.working if each.nodes_fault is not None]
+        yield from map(no_nodes, impossible)
+        if impossible:
+            return
     matches = [_TypeMatch.make(environment, job) for environment in queue.working]
     if any(match.has_unknown_types for match in matches):
         return  # types that the catalog does not know may fit
@@ -126,12 +132,14 @@ class _TypeMatch:
         known: All of its types that the catalog knows.
         fitting: Types that fit the job, smallest first.
         has_unknown_types: Whether it names types that the catalog does not know.
+        nodes: Number of nodes of the job.
     """
 
     environment: Environment
     known: tuple[Candidate, ...]
     fitting: tuple[Candidate, ...]
     has_unknown_types: bool
+    nodes: int = 1
 
     @classmethod
     def make(cls, environment: Environment, job: WaitingJob) -> _TypeMatch:
@@ -142,12 +150,18 @@ class _TypeMatch:
         known = candidates_on(target, job.catalog)
         fitting = sorted(fits(job.needs, known), key=lambda c: (c.gives.vcpus, c.name))
         unknown = any(job.catalog.get(name) is None for name in types) or not named
-        return cls(environment, known, tuple(fitting), unknown)
+        return cls(environment, known, tuple(fitting), unknown, job.needs.nodes)
 
     @property
     def min_vcpus(self) -> int:
-        """Number of vCPUs of the smallest type that fits."""
-        return self.fitting[0].gives.vcpus
+        """Number of vCPUs of the smallest type that fits, on all nodes of the job."""
+        return self.nodes * self.fitting[0].gives.vcpus
+
+    @property
+    def machines(self) -> str:
+        """Smallest type that fits, with the number of nodes if there are several."""
+        name = self.fitting[0].name
+        return name if self.nodes == 1 else f"{self.nodes} x {name}"
 
     @property
     def quota(self) -> Quota | None:
@@ -177,14 +191,13 @@ def _no_type(job: WaitingJob, matches: Sequence[_TypeMatch]) -> Iterator[Finding
 
 def _max_vcpus_too_low(match: _TypeMatch) -> Finding:
     name, max_vcpus = match.environment.name, match.environment.max_vcpus
-    smallest = match.fitting[0]
     return Finding(
         "max-vcpus-too-low",
         "error",
         f"Compute environment {name!r} is limited to {max_vcpus} vCPUs",
-        f"the smallest type that fits, {smallest.name}, has {smallest.gives.vcpus}",
+        f"the smallest type that fits, {match.machines}, has {match.min_vcpus}",
         f"aws batch update-compute-environment --compute-environment {name} "
-        f"--compute-resources maxvCpus={smallest.gives.vcpus}",
+        f"--compute-resources maxvCpus={match.min_vcpus}",
     )
 
 
@@ -195,8 +208,7 @@ def _quotas_too_low(job: WaitingJob, matches: Sequence[_TypeMatch]) -> Iterator[
         limit = None if quota is None else job.limits.get(quota.code)
         if quota is None or limit is None or match.min_vcpus <= limit:
             return  # this environment can start it, or may
-        name = match.fitting[0].name
-        finding = quota_too_low(quota, limit, name, match.min_vcpus, job.region)
+        finding = quota_too_low(quota, limit, match.machines, match.min_vcpus, job.region)
         findings.setdefault(quota.code, finding)  # the smallest increase that helps
     yield from findings.values()
 
@@ -227,7 +239,7 @@ def _temporary_problems(job: WaitingJob) -> Iterator[Finding]:
                 "warning",
                 f"Compute environment {environment.name!r} uses {environment.desired_vcpus} of its "
                 f"{environment.max_vcpus} vCPUs",
-                f"the smallest type that fits, {match.fitting[0].name}, has "
+                f"the smallest type that fits, {match.machines}, has "
                 f"{match.min_vcpus}: the job waits for others to end",
                 "wait, end other jobs, or raise maxvCpus of the compute environment",
             )
@@ -268,7 +280,7 @@ def _quotas_in_use(job: WaitingJob, matches: Sequence[_TypeMatch]) -> Iterator[F
             "warning",
             f"{used.get(quota.code, 0)} of the {limit} vCPUs of the account's quota "
             f"{quota.name!r} are in use",
-            f"the smallest type that fits, {match.fitting[0].name}, has "
+            f"the smallest type that fits, {match.machines}, has "
             f"{match.min_vcpus}: EC2 starts none until other instances end",
             "wait, or request a higher quota: "
             + quota_request("ec2", quota.code, limit + match.min_vcpus, job.region),

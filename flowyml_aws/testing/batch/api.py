@@ -13,7 +13,7 @@ roles. Its code is not patched; only the p3 family is added to its list while an
 - moto is not thread-safe. `server` passes on one request at a time, so a conditional put is atomic
   and a listing never overlaps a put.
 
-Not emulated: multi-node jobs, Fargate, EKS, fair-share scheduling. Images and memory
+Not emulated: nodes of a job that differ, Fargate, EKS, fair-share scheduling. Images and memory
 limits are not emulated either when jobs run as processes.
 """
 
@@ -32,6 +32,12 @@ from flowyml_aws.testing.batch.account import BatchAccount
 from flowyml_aws.testing.batch.arrays import add_children, check_dependencies
 from flowyml_aws.testing.batch.jobs import Job
 from flowyml_aws.testing.batch.listing import list_jobs
+from flowyml_aws.testing.batch.nodes import (
+    Addresses,
+    add_nodes,
+    check_node_properties,
+    main_container,
+)
 from flowyml_aws.testing.batch.queues import Queues, snapshot
 from flowyml_aws.testing.batch.scheduler import Scheduler
 from flowyml_aws.testing.batch.validation import (
@@ -64,6 +70,7 @@ class BatchApi:
         self._clock = clock
         self._queues = queues
         self._account = account
+        self._addresses = Addresses()
         self.handlers: Mapping[str, Handler] = {
             **account.handlers,
             "SubmitJob": self._submit_job,
@@ -90,8 +97,7 @@ class BatchApi:
         if self._account.status(queue.name) == "CREATING":
             raise ClientException(f"Job Queue {queue.arn} is not VALID")
         definition = _definition(backend, request.get("jobDefinition", ""))
-        if definition.type != "container" or definition.container_properties is None:
-            raise ClientException("flowyml_aws.testing emulates single-container jobs only")
+        properties, overrides = self._container(definition, request, queue)
         check_dependencies(request, self._scheduler.jobs)
         timeout = request.get("timeout") or definition.timeout or {}
         job_id = str(uuid.uuid4())
@@ -104,8 +110,8 @@ class BatchApi:
             priority=int(queue.priority),
             definition_arn=definition.arn,
             definition_name=definition.name,
-            properties=copy.deepcopy(definition.container_properties),
-            overrides=request.get("containerOverrides") or {},
+            properties=properties,
+            overrides=overrides,
             parameters={**definition.parameters, **(request.get("parameters") or {})},
             depends_on=request.get("dependsOn") or (),
             retry_strategy=request.get("retryStrategy") or definition.retry_strategy or {},
@@ -120,10 +126,36 @@ class BatchApi:
         if job.propagates_tags and has_too_many_tags(job.tags, definition_tags):
             self._scheduler.fail(job, TOO_MANY_TAGS)
         else:
-            if (array := request.get("arrayProperties") or {}).get("size"):
+            if definition.node_properties:
+                add_nodes(job, definition.node_properties, request, self._addresses)
+            elif (array := request.get("arrayProperties") or {}).get("size"):
                 add_children(job, array["size"])
             self._scheduler.submit(job)
         return {"jobArn": job.arn, "jobId": job_id, "jobName": job.name}
+
+    def _container(
+        self, definition: JobDefinition, request: Mapping[str, Any], queue: JobQueue
+    ) -> tuple[dict[str, Any], Mapping[str, Any]]:
+        """Return the container of a job or of its nodes, and its overrides.
+
+        Raises:
+            ClientException: AWS would reject the request, or nodes would have no way out.
+        """
+        if definition.node_properties:
+            if (reason := self._queues.lack_of_way_out(queue)) is not None:
+                raise ClientException(
+                    "flowyml_aws.testing refuses this job, whose calls would time out on AWS: the "
+                    f"nodes have no way out of compute environment {reason}"
+                )
+            return main_container(definition.node_properties, request)
+        if definition.type != "container" or definition.container_properties is None:
+            raise ClientException("flowyml_aws.testing emulates jobs of containers only")
+        if request.get("nodeOverrides"):
+            raise ClientException("nodeOverrides require a job definition of type multinode")
+        return (
+            copy.deepcopy(definition.container_properties),
+            request.get("containerOverrides") or {},
+        )
 
     def _describe_jobs(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
         ids: Sequence[str] = request.get("jobs") or ()
@@ -133,16 +165,19 @@ class BatchApi:
         return {"jobs": [job.detail() for job in jobs if job is not None]}
 
     def _list_jobs(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
-        if request.get("multiNodeJobId"):
-            raise ClientException("flowyml_aws.testing emulates no multi-node jobs")
-        if array_id := request.get("arrayJobId"):
-            if request.get("jobQueue"):
-                raise ClientException("Only one of jobQueue and arrayJobId can be given")
-            array = self._job(array_id)
-            if array is None or not array.children:
-                raise ClientException(f"Job {array_id} is not an array job")
+        sources = ("jobQueue", "arrayJobId", "multiNodeJobId")
+        if sum(bool(request.get(source)) for source in sources) > 1:
+            raise ClientException(f"Only one of {', '.join(sources)} can be given")
+        if parent_id := request.get("arrayJobId") or request.get("multiNodeJobId"):
+            parent = self._job(parent_id)
+            kind = "an array job" if request.get("arrayJobId") else "a multi-node job"
+            parts = None
+            if parent is not None:
+                parts = parent.array if request.get("arrayJobId") else parent.nodes
+            if parent is None or parts is None:
+                raise ClientException(f"Job {parent_id} is not {kind}")
             # A filter does not apply to children (AWS Batch API reference, ListJobs).
-            return list_jobs(self._scheduler.listed(array.arn), {**request, "filters": ()})
+            return list_jobs(self._scheduler.listed(parent.arn), {**request, "filters": ()})
         queue = _queue(batch_backends[DEFAULT_ACCOUNT_ID][region], request.get("jobQueue") or "")
         return list_jobs(self._scheduler.listed(queue.arn), request)
 
@@ -198,6 +233,7 @@ def _definition(backend: BatchBackend, identifier: str) -> JobDefinition:
 
 def _registration(request: Mapping[str, Any], region: str) -> dict[str, Any]:
     check_job_definition(request)
+    check_node_properties(request)
     # moto copies missing members from the previous revision.
     return {"parameters": {}, "retryStrategy": {"attempts": 1}, **request}
 

@@ -83,9 +83,16 @@ class Fleet:
             return True
         return any(self._has_quota(offer) for offer in self._allowed(environment, pool, needs))
 
-    def refused_by_quota(self, environment: str, pool: Pool, needs: Capacity) -> Offer | None:
+    def has_room_for_nodes(self, environment: str, pool: Pool, needs: Capacity, nodes: int) -> bool:
+        """Return True if the nodes of a job fit on instances of their own."""
+        return bool(self._node_types(environment, pool, needs, nodes))
+
+    def refused_by_quota(
+        self, environment: str, pool: Pool, needs: Capacity, machines: int = 1
+    ) -> Offer | None:
         """Return the smallest type that only EC2's quota keeps from being started, or None."""
-        refused = [o for o in self._allowed(environment, pool, needs) if not self._has_quota(o)]
+        allowed = self._allowed(environment, pool, needs, machines)
+        refused = [offer for offer in allowed if not self._has_quota(offer, machines)]
         return min(refused, key=lambda o: (o.capacity.vcpus, o.instance_type), default=None)
 
     def place(self, environment: str, pool: Pool, waiting: Sequence[Capacity]) -> Instance:
@@ -96,11 +103,30 @@ class Fleet:
             instance = min(shared, key=lambda i: (i.free.vcpus, i.free.memory_mib))
         else:
             instance = self._start(environment, pool, waiting)
-        if instance._end is not None:
-            instance._end.cancel()
-        instance.free -= needs
-        instance.jobs += 1
-        return instance
+        return _taken(instance, needs)
+
+    def place_nodes(
+        self, environment: str, pool: Pool, needs: Capacity, nodes: int
+    ) -> list[Instance]:
+        """Return an instance for each node of a job: of one type, and shared with no other job.
+
+        Args:
+            environment: Name of the compute environment.
+            pool: Its pool.
+            needs: Capacity that each node needs.
+            nodes: Number of nodes for which `has_room_for_nodes` is True.
+        """
+        types = self._node_types(environment, pool, needs, nodes)
+        busy = _vcpus(i for i in self._of(environment) if i.jobs)
+        offer = choose_type(replace(pool, offers=types), [needs], busy, self._random)
+        assert offer is not None  # the caller has asked has_room_for_nodes
+        name = self._deviations.instance_type(offer.instance_type)
+        idle = [i for i in self._of(environment) if not i.jobs and i.instance_type == name]
+        taken = [_taken(instance, instance.free) for instance in idle[:nodes]]
+        while len(taken) < nodes:
+            instance = self._start_type(environment, pool, offer)
+            taken.append(_taken(instance, instance.free))
+        return taken
 
     def release(self, instance: Instance, needs: Capacity) -> None:
         """Return the capacity of a job that has ended. An instance without jobs ends later."""
@@ -116,17 +142,31 @@ class Fleet:
     def _of(self, environment: str) -> list[Instance]:
         return [i for i in self._instances.values() if i.environment == environment]
 
-    def _allowed(self, environment: str, pool: Pool, needs: Capacity) -> list[Offer]:
+    def _allowed(
+        self, environment: str, pool: Pool, needs: Capacity, machines: int = 1
+    ) -> list[Offer]:
         """Return the types for a job within the limit of the environment. Idle ones may end."""
         used = _vcpus(i for i in self._of(environment) if i.jobs)
-        return [o for o in pool.offers if o.capacity.covers(needs) and pool.allows(o, used)]
+        return [
+            offer
+            for offer in pool.offers
+            if offer.capacity.covers(needs)
+            and pool.allows(offer, used + (machines - 1) * offer.capacity.vcpus)
+        ]
 
-    def _has_quota(self, offer: Offer) -> bool:
-        """Return True if EC2's quota allows one more instance. Idle ones may end."""
+    def _node_types(
+        self, environment: str, pool: Pool, needs: Capacity, nodes: int
+    ) -> tuple[Offer, ...]:
+        """Return the types of which as many instances can be started as a job has nodes."""
+        allowed = self._allowed(environment, pool, needs, nodes)
+        return tuple(offer for offer in allowed if self._has_quota(offer, nodes))
+
+    def _has_quota(self, offer: Offer, machines: int = 1) -> bool:
+        """Return True if EC2's quota allows more instances. Idle ones may end."""
         if offer.quota is None:
             return True
         used = _vcpus(i for i in self._counted(offer.quota) if i.jobs)
-        return used + offer.capacity.vcpus <= self._quotas.vcpus(offer.quota)
+        return used + machines * offer.capacity.vcpus <= self._quotas.vcpus(offer.quota)
 
     def _counted(self, quota: str) -> list[Instance]:
         return [i for i in self._instances.values() if i.offer.quota == quota]
@@ -137,6 +177,9 @@ class Fleet:
         used = _vcpus(i for i in self._of(environment) if i.jobs)
         offer = choose_type(available, waiting, used, self._random)
         assert offer is not None  # the caller has asked has_room
+        return self._start_type(environment, pool, offer)
+
+    def _start_type(self, environment: str, pool: Pool, offer: Offer) -> Instance:
         self._end_idle(environment, pool, offer)
         instance = Instance(
             instance_id=f"i-{self._random.getrandbits(68):017x}",
@@ -160,6 +203,15 @@ class Fleet:
         for idle in [i for i in self._counted(offer.quota) if not i.jobs]:
             if _vcpus(self._counted(offer.quota)) > most:
                 self.remove(idle)
+
+
+def _taken(instance: Instance, needs: Capacity) -> Instance:
+    """Give a part of an instance to a job."""
+    if instance._end is not None:
+        instance._end.cancel()
+    instance.free -= needs
+    instance.jobs += 1
+    return instance
 
 
 def _vcpus(instances: Iterable[Instance]) -> int:

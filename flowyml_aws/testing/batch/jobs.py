@@ -14,7 +14,7 @@ from flowyml_aws.testing.capacity import Capacity, needs, resource_requirements
 from flowyml_aws.testing.clock import Timer
 from flowyml_aws.testing.machines.machine import Task
 
-__all__ = ["Attempt", "Children", "Job", "Status"]
+__all__ = ["Attempt", "Children", "Job", "Nodes", "Status"]
 
 _DEFAULT_LOG_GROUP = "/aws/batch/job"
 
@@ -109,6 +109,30 @@ class Children:
         )
 
 
+class Nodes:
+    """The nodes of a multi-node job.
+
+    Args:
+        jobs: The nodes, in the order of their indexes.
+        main: Index of the main node.
+        properties: Node properties of the job definition, with the number of nodes of the job.
+
+    Attributes:
+        reserved: Instances of the nodes that have not started yet, by index.
+    """
+
+    def __init__(self, jobs: Sequence[Job], main: int, properties: Mapping[str, Any]) -> None:
+        self.jobs = jobs
+        self.main = jobs[main]
+        self.properties = properties
+        self.reserved: dict[int, Instance] = {}
+
+    @property
+    def others(self) -> Sequence[Job]:
+        """All nodes but the main node."""
+        return [node for node in self.jobs if node is not self.main]
+
+
 @dataclass(slots=True, eq=False)
 class Job:
     """A submitted job.
@@ -122,8 +146,10 @@ class Job:
         attempts: Ended attempts, in the form of DescribeJobs.
         attempt: Latest attempt, running or ended.
         array: Children of an array job, by their states; None for other jobs.
-        parent: Array job of a child; None for other jobs.
-        index: Position of a child in its array.
+        nodes: Nodes of a multi-node job; None for other jobs.
+        parent: Array job of a child, or multi-node job of a node; None for other jobs.
+        index: Position of a child in its array, or of a node in its job.
+        address: Address of a node; empty for other jobs.
     """
 
     arn: str
@@ -152,8 +178,30 @@ class Job:
     attempts: list[dict[str, Any]] = field(default_factory=list)
     outcome: Outcome | None = None
     array: Children | None = None
+    nodes: Nodes | None = None
     parent: Job | None = None
     index: int = 0
+    address: str = ""
+
+    @property
+    def group(self) -> Nodes | None:
+        """Nodes of the job of which this is a node; None for other jobs."""
+        return None if self.parent is None else self.parent.nodes
+
+    @property
+    def is_child(self) -> bool:
+        """True for a child of an array job."""
+        return self.parent is not None and self.group is None
+
+    @property
+    def machines(self) -> int:
+        """Number of instances that it needs at once."""
+        return 1 if self.nodes is None else len(self.nodes.jobs)
+
+    @property
+    def attempts_made(self) -> int:
+        """Number of attempts that have ended; of a node, those of its job."""
+        return len(self.attempts if self.group is None else self.group.main.attempts)
 
     @property
     def children(self) -> Sequence[Job]:
@@ -209,6 +257,8 @@ class Job:
     def summary(self) -> dict[str, Any]:
         """Return the job in the form of ListJobs."""
         container = {"exitCode": self._exit_code, "reason": self._reason}
+        if self.nodes is not None:
+            container = {}  # only its nodes have one
         return _present(
             jobArn=self.arn,
             jobId=self.job_id,
@@ -221,16 +271,33 @@ class Job:
             container=_present(**container) or None,
             jobDefinition=self.definition_arn,
             arrayProperties=self._array_properties(),
+            nodeProperties=self._node_properties(),
         )
 
     def _array_properties(self) -> dict[str, Any] | None:
         if self.array is not None:
             return self.array.properties()
-        return None if self.parent is None else {"index": self.index}
+        return {"index": self.index} if self.is_child else None
+
+    def _node_properties(self) -> dict[str, Any] | None:
+        if self.nodes is not None:
+            return {"numNodes": len(self.nodes.jobs)}
+        if self.group is None:
+            return None
+        return {"numNodes": len(self.group.jobs), **self._place_among(self.group)}
+
+    def _place_among(self, group: Nodes) -> dict[str, Any]:
+        return {"nodeIndex": self.index, "isMainNode": self is group.main}
 
     def detail(self) -> dict[str, Any]:
         """Return the job in the form of DescribeJobs."""
-        return self.summary() | _present(
+        shown = self.summary()
+        if self.nodes is not None:
+            shown["nodeProperties"] = self.nodes.properties
+        elif self.group is not None:
+            del shown["nodeProperties"]
+            shown["nodeDetails"] = self._place_among(self.group)
+        return shown | _present(
             jobQueue=self.queue_arn,
             attempts=list(self.attempts),
             retryStrategy={"attempts": 1, "evaluateOnExit": [], **self.retry_strategy},
@@ -242,7 +309,7 @@ class Job:
             propagateTags=self.propagates_tags,
             isCancelled=self.is_cancelled,
             isTerminated=self.is_terminated,
-            container=self._container(),
+            container=self._container() if self.nodes is None else None,
         )
 
     def _container(self) -> dict[str, Any]:
@@ -255,7 +322,7 @@ class Job:
             {"name": name, "value": value} for name, value in self.environment.items()
         ]
         merged["resourceRequirements"] = self.requirements
-        placed = _attempt_container(self.attempt) if self.attempt else {}
+        placed = self._attempt_container(self.attempt) if self.attempt else {}
         return merged | placed | _present(exitCode=self._exit_code, reason=self._reason)
 
     @property
@@ -271,7 +338,7 @@ class Job:
         self.outcome, self.status_reason = outcome, outcome.status_reason
         self.attempts.append(
             _present(
-                container=_attempt_container(attempt)
+                container=(self._attempt_container(attempt) if self.nodes is None else {})
                 | _present(exitCode=outcome.exit_code, reason=outcome.reason),
                 startedAt=attempt.started_ms,
                 stoppedAt=stopped_ms,
@@ -279,15 +346,14 @@ class Job:
             )
         )
 
-
-def _attempt_container(attempt: Attempt) -> dict[str, Any]:
-    arn = attempt.task_arn.replace(":task/", ":container-instance/").rpartition("/")[0]
-    return _present(
-        containerInstanceArn=f"{arn}/{attempt.instance.instance_id.removeprefix('i-')}",
-        taskArn=attempt.task_arn,
-        logStreamName=attempt.task.log_stream if attempt.started_ms else None,
-        networkInterfaces=[],
-    )
+    def _attempt_container(self, attempt: Attempt) -> dict[str, Any]:
+        arn = attempt.task_arn.replace(":task/", ":container-instance/").rpartition("/")[0]
+        return _present(
+            containerInstanceArn=f"{arn}/{attempt.instance.instance_id.removeprefix('i-')}",
+            taskArn=attempt.task_arn,
+            logStreamName=attempt.task.log_stream if attempt.started_ms else None,
+            networkInterfaces=[{"privateIpv4Address": self.address}] if self.address else [],
+        )
 
 
 def _present(**members: Any) -> dict[str, Any]:

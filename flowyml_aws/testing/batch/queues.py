@@ -9,7 +9,7 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from moto.batch.models import BatchBackend, batch_backends
+from moto.batch.models import BatchBackend, ComputeEnvironment, JobQueue, batch_backends
 from moto.core.exceptions import ServiceException
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
@@ -18,6 +18,7 @@ from flowyml_aws.testing.batch.fleet import Fleet, Instance
 from flowyml_aws.testing.batch.instance_choice import Pool
 from flowyml_aws.testing.batch.jobs import Job, Status
 from flowyml_aws.testing.batch.pools import pool_of
+from flowyml_aws.testing.batch.subnets import lack_of_way_out
 from flowyml_aws.testing.batch.validation import ClientException
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.consistency import Transitions
@@ -73,11 +74,13 @@ class Queues:
             return self.withheld[job.queue_name]
         usable = self._usable(job)
         fitting = [(name, pool) for name, pool in usable if _fits(pool, job.needs)]
-        large = [(name, pool) for name, pool in fitting if pool.max_vcpus >= job.needs.vcpus]
-        if any(self._fleet.has_room(name, pool, job.needs) for name, pool in large):
+        vcpus = job.needs.vcpus * job.machines
+        large = [(name, pool) for name, pool in fitting if pool.max_vcpus >= vcpus]
+        if any(self._has_room(job, name, pool) for name, pool in large):
             return None
         for name, pool in large:
-            if (offer := self._fleet.refused_by_quota(name, pool, job.needs)) is not None:
+            offer = self._fleet.refused_by_quota(name, pool, job.needs, job.machines)
+            if offer is not None:
                 return _NO_INSTANCE.format(offer.instance_type)
         if not usable or large:
             return ""
@@ -93,24 +96,53 @@ class Queues:
             job: Job in RUNNABLE for which `hold_reason` is None.
             waiting: Next jobs of its queue.
         """
-        name, pool = next(
-            (name, pool)
-            for name, pool in self._usable(job)
-            if pool.max_vcpus >= job.needs.vcpus and self._fleet.has_room(name, pool, job.needs)
-        )
+        name, pool = self._with_room(job)
         needs = [job.needs, *(other.needs for other in waiting)]
         return self._fleet.place(name, pool, needs)
 
+    def place_nodes(self, job: Job) -> list[Instance]:
+        """Return the instances of the nodes of a job that nothing holds."""
+        name, pool = self._with_room(job)
+        return self._fleet.place_nodes(name, pool, job.needs, job.machines)
+
     def release(self, job: Job, instance: Instance) -> None:
-        """Return the capacity of a job that has ended to its instance."""
-        self._fleet.release(instance, job.needs)
+        """Return the capacity of a job that has ended to its instance; of a node, all of it."""
+        used = job.needs if job.group is None else instance.offer.capacity
+        self._fleet.release(instance, used)
 
     def lose(self, instance: Instance) -> None:
         """Remove an instance that is lost: no other job starts on it."""
         self._fleet.remove(instance)
 
+    def lack_of_way_out(self, queue: JobQueue) -> str | None:
+        """Return why nodes on a queue can't reach AWS, or None if they can."""
+        reasons = (
+            (environment.name, lack_of_way_out(environment.compute_resources or {}, REGION))
+            for environment in queue.environments
+            if _runs_nodes(environment)
+        )
+        return next((f"{name}: {reason}" for name, reason in reasons if reason is not None), None)
+
+    def _with_room(self, job: Job) -> tuple[str, Pool]:
+        """Return the first environment that has room for a job that nothing holds."""
+        vcpus = job.needs.vcpus * job.machines
+        return next(
+            (name, pool)
+            for name, pool in self._usable(job)
+            if pool.max_vcpus >= vcpus and self._has_room(job, name, pool)
+        )
+
+    def _has_room(self, job: Job, environment: str, pool: Pool) -> bool:
+        if job.nodes is None:
+            return self._fleet.has_room(environment, pool, job.needs)
+        return self._fleet.has_room_for_nodes(environment, pool, job.needs, job.machines)
+
     def _usable(self, job: Job) -> list[tuple[str, Pool]]:
-        """Return the environments that can start instances for a job's queue, in order."""
+        """Return the environments that can start instances for a job's queue, in order.
+
+        Nodes start in managed environments on demand only: elsewhere, their job stays RUNNABLE
+        without a reason, as users report for spot (aws-parallelcluster issue 2098).
+        """
         backend = _backend(REGION)
         queue = backend.get_job_queue(job.queue_arn)
         assert queue is not None  # a queue with jobs can't be deleted
@@ -120,6 +152,7 @@ class Queues:
             e
             for e in queue.environments
             if e.state == "ENABLED" and self._status(e.name) in ("VALID", "UPDATING")
+            if job.nodes is None or _runs_nodes(e)
         ]
         pools = [(e.name, pool_of(e, REGION, local_data_root)) for e in enabled]
         return [(name, pool) for name, pool in pools if pool is not None]
@@ -208,6 +241,12 @@ def snapshot(queue_arn: str, jobs: Iterable[Job], now_ms: int) -> dict[str, Any]
 
 def _backend(region: str) -> BatchBackend:
     return batch_backends[DEFAULT_ACCOUNT_ID][region]
+
+
+def _runs_nodes(environment: ComputeEnvironment) -> bool:
+    """Return whether multi-node jobs are supported: "Compute environment considerations"."""
+    resources = environment.compute_resources or {}
+    return environment.env_type == "MANAGED" and resources.get("type") == "EC2"
 
 
 def _fits(pool: Pool, needs: Capacity) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -13,8 +13,9 @@ from typing import Any
 
 from flowyml_aws.testing.batch.arrays import INDEX_VARIABLE, parent_ids
 from flowyml_aws.testing.batch.fleet import Instance
-from flowyml_aws.testing.batch.jobs import Attempt, Job, Status
+from flowyml_aws.testing.batch.jobs import Attempt, Job, Nodes, Status
 from flowyml_aws.testing.batch.metadata_api import METADATA_VARIABLE
+from flowyml_aws.testing.batch.nodes import node_environment
 from flowyml_aws.testing.batch.queues import Queues
 from flowyml_aws.testing.batch.retry import Outcome, is_retried
 from flowyml_aws.testing.batch.task_agent import TASK_VARIABLE, TaskAgent
@@ -33,6 +34,7 @@ _EXITED = "Essential container in task exited"
 _ECS_REASON = re.compile(r"\w+Error: |ECS was unable")
 _MAX_NEXT = 100  # waiting jobs that decide about the size of an instance
 _CHILD_FAILED = "Array Child Job failed"  # from memory: the documentation has no text
+_SEPARATOR = re.compile("[:#]")  # which names of containers can't contain
 _OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 
 
@@ -101,14 +103,15 @@ class Scheduler:
 
     @property
     def jobs(self) -> Mapping[str, Job]:
-        """All jobs by id, in submission order; array jobs before their children."""
+        """All jobs by id, in submission order; jobs before their children and nodes."""
         return self._jobs
 
     def submit(self, job: Job) -> None:
-        """Add a job, with its children if it is an array job."""
+        """Add a job, with its children if it is an array job, and its nodes if it has some."""
         with self._changed:
-            self._jobs[job.job_id] = job
-            self.note(job)
+            for each in (job, *_nodes_of(job)):
+                self._jobs[each.job_id] = each
+                self.note(each)
             for each in job.children or (job,):
                 self._jobs[each.job_id] = self._waiting[each.job_id] = each
                 self.note(each)
@@ -142,17 +145,20 @@ class Scheduler:
                     self._finish(each, Status.FAILED, reason)
                 elif not each.status.is_final:
                     each.is_terminated = True
-                    self._stop_attempt(each, Outcome(reason, is_final=True))
+                    for part in _nodes_of(each) or (each,):
+                        if part.job_id in self._running:
+                            self._stop_attempt(part, Outcome(reason, is_final=True))
 
     def lose_host(self, job: Job, *, is_exit_reported: bool) -> None:
         """Remove the instance that a job runs on, with all its jobs, as a spot reclaim does.
 
         Args:
-            job: Job in STARTING or RUNNING.
+            job: Job or node in STARTING or RUNNING; of a multi-node job, its main node is lost.
             is_exit_reported: Whether ECS still reports the end of a container that exits within
                 the grace period; otherwise, only the end of the host is known.
         """
         with self._changed:
+            job = _main(job)
             if job.job_id not in self._running or job.attempt is None:
                 raise ValueError(f"Job {job.job_id} has no host to lose: it is {job.status.value}")
             instance = job.attempt.instance
@@ -165,18 +171,19 @@ class Scheduler:
                     self._stop_attempt(other, Outcome(reason))
 
     def exceed_memory(self, job: Job) -> None:
-        """Kill the container of a running job because of its memory.
+        """Kill the container of a running job, or of its main node, because of its memory.
 
         Raises:
             ValueError: The job has no container.
         """
         with self._changed:
+            job = _main(job)
             if job.attempt is None or job.attempt.task.running is None:
                 raise ValueError(f"Job {job.job_id} has no container: it is {job.status.value}")
             self._machine.exceed_memory(job.attempt.task)
 
     def processes(self) -> dict[str, int]:
-        """Return the running process ids, by job id."""
+        """Return the running process ids, by the id of the job or the node."""
         with self._changed:
             return {
                 job.job_id: job.attempt.task.running.pid
@@ -190,14 +197,14 @@ class Scheduler:
         if job.parent is not None:
             self._update(job.parent, job)
 
-    def listed(self, queue_or_array: str) -> list[dict[str, Any]]:
+    def listed(self, queue_or_job: str) -> list[dict[str, Any]]:
         """Return the jobs as ListJobs shows them, in submission order.
 
         Args:
-            queue_or_array: ARN of a queue, whose lists leave out the children of array jobs, or of
-                an array job.
+            queue_or_job: ARN of a queue, whose lists leave out children and nodes, or of the job to
+                which they belong.
         """
-        return [summary for key, summary in self._listing.entries() if key == queue_or_array]
+        return [summary for key, summary in self._listing.entries() if key == queue_or_job]
 
     def wake(self) -> None:
         """Check again which jobs can start."""
@@ -254,17 +261,38 @@ class Scheduler:
                 self.note(job)
                 blocked.add(job.queue_arn)
                 continue
-            if self._free is not None and not self._free.covers(job.needs):
+            needs = _times(job.needs, job.machines)
+            if self._free is not None and not self._free.covers(needs):
                 blocked.add(job.queue_arn)
+                continue
+            if any(node.job_id in self._running for node in _nodes_of(job)):
+                blocked.add(job.queue_arn)  # nodes of the last attempt are being stopped
+                continue
+            if self._free is not None:
+                self._free -= needs
+            if job.nodes is not None:
+                self._start_nodes(job, self._queues.place_nodes(job))
                 continue
             following = islice(runnable, number + 1, number + 1 + _MAX_NEXT)
             in_queue = [other for other in following if other.queue_arn == job.queue_arn]
             self._start_attempt(job, self._queues.place(job, in_queue))
 
+    def _start_nodes(self, job: Job, instances: Sequence[Instance]) -> None:
+        """Start the main node of a job, which then starts the others (`_record_start`)."""
+        assert job.nodes is not None
+        job.nodes.reserved = dict(enumerate(instances))
+        main = job.nodes.main
+        for node in job.nodes.others:
+            node.status, node.status_reason, node.outcome = Status.SUBMITTED, None, None
+            self.note(node)
+        self._start_attempt(main, job.nodes.reserved.pop(main.index))
+        job.status, job.status_reason, job.outcome = Status.STARTING, None, None
+        job.attempt = main.attempt
+        self.note(job)
+        del self._waiting[job.job_id]
+
     def _start_attempt(self, job: Job, instance: Instance) -> None:
-        if self._free is not None:
-            self._free -= job.needs
-        number = len(job.attempts) + 1
+        number = job.attempts_made + 1
         failure = self._start_failure(number)
         task_id = uuid.uuid4().hex
         attempt = Attempt(
@@ -274,7 +302,7 @@ class Scheduler:
             ),
             instance=instance,
             task=Task(
-                name=f"{job.job_id}-{number}",
+                name=_SEPARATOR.sub("-", f"{job.job_id}-{number}"),
                 log_group=job.log_group,
                 log_stream=f"{job.log_stream_prefix}/default/{task_id}",
                 prepare=lambda folder: self._container(job, attempt, folder, failure),
@@ -286,7 +314,8 @@ class Scheduler:
         job.status, job.status_reason, job.outcome = Status.STARTING, None, None
         job.attempt = attempt
         self.note(job)
-        self._running[job.job_id] = self._waiting.pop(job.job_id)
+        self._running[job.job_id] = job
+        self._waiting.pop(job.job_id, None)
         self._machine.start(attempt.task)
 
     def _container(
@@ -319,7 +348,8 @@ class Scheduler:
             **secrets,
             "AWS_BATCH_JOB_ID": job.job_id,
             "AWS_BATCH_JOB_ATTEMPT": str(attempt.number),
-            **({} if job.parent is None else {INDEX_VARIABLE: str(job.index)}),
+            **node_environment(job),
+            **({INDEX_VARIABLE: str(job.index)} if job.is_child else {}),
             "AWS_BATCH_JQ_NAME": job.queue_name,
             "AWS_BATCH_CE_NAME": attempt.instance.environment,
         }
@@ -340,8 +370,12 @@ class Scheduler:
 
     def _record_start(self, job: Job, attempt: Attempt) -> None:
         attempt.started_ms = self._clock.now_ms()
-        job.status = Status.RUNNING
-        self.note(job)
+        for each in _decided_by(job):
+            each.status = Status.RUNNING
+            self.note(each)
+        if job.group is not None and job is job.group.main:
+            for node in job.group.others:
+                self._start_attempt(node, job.group.reserved.pop(node.index))
         if job.timeout_s is not None:
             attempt.timeout = self._clock.after(
                 job.timeout_s, lambda: self._stop_attempt(job, _TIMED_OUT)
@@ -381,16 +415,33 @@ class Scheduler:
         self._queues.release(job, attempt.instance)
         if self._free is not None:
             self._free += job.needs
-        job.record(attempt, outcome, self._clock.now_ms())
-        if is_success:
-            self._finish(job, Status.SUCCEEDED, outcome.status_reason)
-        elif self._is_retried(job, attempt, outcome):
-            job.status = Status.RUNNABLE
-            self.note(job)
-            self._waiting[job.job_id] = job
-            self._wake()
+        for each in _decided_by(job):
+            each.record(attempt, outcome, self._clock.now_ms())
+        status = Status.SUCCEEDED if is_success else Status.FAILED
+        if job.group is not None:
+            self._finish(job, status, outcome.status_reason)
+            if job is not job.group.main:
+                return  # Batch does nothing if another node than the main node ends
+            self._stop_others(job.group)
+        whole = _decided_by(job)[-1]
+        if is_success or not self._is_retried(whole, attempt, outcome):
+            self._finish(whole, status, outcome.status_reason)
         else:
-            self._finish(job, Status.FAILED, outcome.status_reason)
+            whole.status = Status.RUNNABLE
+            self.note(whole)
+            self._waiting[whole.job_id] = whole
+            self._wake()
+
+    def _stop_others(self, nodes: Nodes) -> None:
+        """Stop the other nodes of a job whose main node has ended. Their exit codes decide."""
+        for node in nodes.others:
+            if node.job_id in self._running and node.attempt is not None:
+                self._machine.end(node.attempt.task, self._stop_grace_s)
+        for index, instance in nodes.reserved.items():
+            self._queues.release(nodes.jobs[index], instance)
+            if self._free is not None:
+                self._free += nodes.jobs[index].needs
+        nodes.reserved = {}
 
     def _update(self, array: Job, child: Job) -> None:
         """Update the state of an array job from the state of a child."""
@@ -408,12 +459,36 @@ class Scheduler:
         job.status, job.status_reason = status, reason or None
         job.stopped_ms = self._clock.now_ms()
         self.note(job)
+        for node in _nodes_of(job):
+            if not node.status.is_final and node.job_id not in self._running:
+                node.status, node.status_reason = Status.FAILED, reason or None
+                self.note(node)
         self._on_end(job)
         self._wake()
 
 
+def _nodes_of(job: Job) -> Sequence[Job]:
+    """Return the nodes of a multi-node job; none of any other job."""
+    return () if job.nodes is None else job.nodes.jobs
+
+
+def _main(job: Job) -> Job:
+    """Return the main node of a multi-node job; any other job as it is."""
+    return job if job.nodes is None else job.nodes.main
+
+
+def _decided_by(job: Job) -> Sequence[Job]:
+    """Return the jobs whose state a container decides: of a main node, also that of its job."""
+    is_main = job.group is not None and job is job.group.main
+    return (job, job.parent) if is_main and job.parent is not None else (job,)
+
+
+def _times(needs: Capacity, machines: int) -> Capacity:
+    return Capacity(needs.vcpus * machines, needs.memory_mib * machines, needs.gpus * machines)
+
+
 def _list_of(job: Job) -> str:
-    """Return the ARN of the queue or of the array job whose list shows a job."""
+    """Return the ARN of the queue, or of the job with children or nodes, whose list shows a job."""
     return job.queue_arn if job.parent is None else job.parent.arn
 
 

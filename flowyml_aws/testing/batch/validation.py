@@ -13,7 +13,9 @@ from flowyml_aws.testing.refusal import Refusal
 __all__ = [
     "TOO_MANY_TAGS",
     "ClientException",
+    "check_container",
     "check_job_definition",
+    "check_overrides",
     "check_reason",
     "check_submission",
     "has_too_many_tags",
@@ -55,17 +57,10 @@ def check_submission(request: Mapping[str, Any], size_bytes: int) -> None:
     _check_common(request)
     if len(request.get("dependsOn") or ()) > _MAX_DEPENDENCIES:
         raise ClientException(f"A job can depend upon a maximum of {_MAX_DEPENDENCIES} jobs")
-    overrides = request.get("containerOverrides") or {}
-    if len(json.dumps(overrides, separators=(",", ":"))) > _MAX_OVERRIDES_CHARS:
-        raise ClientException(
-            f"Container overrides length must be at most {_MAX_OVERRIDES_CHARS} characters"
-        )
-    _check_container(overrides)
+    check_overrides(request.get("containerOverrides") or {})
     size = (request.get("arrayProperties") or {}).get("size")
     if size is not None and not _MIN_ARRAY <= size <= _MAX_ARRAY:
         raise ClientException(f"The array size must be between {_MIN_ARRAY} and {_MAX_ARRAY}")
-    if request.get("nodeOverrides"):
-        raise ClientException("flowyml_aws.testing emulates no multi-node jobs")
 
 
 def has_too_many_tags(job: Mapping[str, str], definition: Mapping[str, str]) -> bool:
@@ -84,7 +79,20 @@ def check_job_definition(request: Mapping[str, Any]) -> None:
     """
     _check_name("Job definition name", request.get("jobDefinitionName"))
     _check_common(request)
-    _check_container(request.get("containerProperties") or {})
+    check_container(request.get("containerProperties") or {})
+
+
+def check_overrides(container: Mapping[str, Any]) -> None:
+    """Check the overrides of a container in a SubmitJob request.
+
+    Raises:
+        ClientException: AWS would reject them.
+    """
+    if len(json.dumps(container, separators=(",", ":"))) > _MAX_OVERRIDES_CHARS:
+        raise ClientException(
+            f"Container overrides length must be at most {_MAX_OVERRIDES_CHARS} characters"
+        )
+    check_container(container)
 
 
 def check_reason(request: Mapping[str, Any]) -> None:
@@ -143,7 +151,12 @@ def _check_retry_strategy(strategy: Mapping[str, Any]) -> None:
                 )
 
 
-def _check_container(container: Mapping[str, Any]) -> None:
+def check_container(container: Mapping[str, Any]) -> None:
+    """Check the properties of a container in a job definition.
+
+    Raises:
+        ClientException: AWS would reject them.
+    """
     names: Iterable[str] = (e.get("name", "") for e in container.get("environment") or ())
     for name in names:
         if name.startswith("AWS_BATCH"):
