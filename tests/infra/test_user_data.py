@@ -67,6 +67,7 @@ class Machine:
             "SYS": str(self.folder / "sys"),
             "DATA": str(self.folder / "lib"),
             "LOCAL": str(self.folder / "local"),
+            "ECS_CONFIG": str(self.folder / "ecs.config"),
         }
         done = subprocess.run(["bash", "-c", script()], env=environment, check=False)
         assert done.returncode == 0
@@ -89,6 +90,13 @@ def test_the_user_of_the_images_can_not_reach_the_instance_metadata(
         f"iptables --wait --insert OUTPUT --destination 169.254.169.254 {owner}",
         f"ip6tables --wait --insert OUTPUT --destination fd00:ec2::254 {owner}",
     ]
+
+
+def test_nodes_can_not_reach_the_instance_metadata(tmp_path: Path) -> None:
+    (tmp_path / "ecs.config").write_text("ECS_CLUSTER=of-batch\n")
+    Machine(tmp_path, [VOLUME]).boot()
+    lines = (tmp_path / "ecs.config").read_text().splitlines()
+    assert lines == ["ECS_CLUSTER=of-batch", "ECS_AWSVPC_BLOCK_IMDS=true"]
 
 
 def test_an_image_without_iptables_still_gets_its_disks(tmp_path: Path) -> None:
