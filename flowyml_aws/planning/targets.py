@@ -18,6 +18,7 @@ from flowyml_aws.catalog.families import not_offered
 from flowyml_aws.catalog.types import Catalog, InstanceType
 from flowyml_aws.core.spot import CAPACITY_LABEL
 from flowyml_aws.planning.needs import Amounts, Needs, Toleration
+from flowyml_aws.planning.nodes import EFA_LABEL, NodeLimit, spot_refusal
 from flowyml_aws.planning.services import (
     HostedInstance,
     service_traits,
@@ -47,6 +48,8 @@ __all__ = [
 INSTANCE_TYPE_LABEL = "node.kubernetes.io/instance-type"
 ARCH_LABEL = "kubernetes.io/arch"
 OS_LABEL = "kubernetes.io/os"
+TYPE_LABELS = (INSTANCE_TYPE_LABEL, ARCH_LABEL, EFA_LABEL)
+"""Labels that depend on the instance type, not on the target."""
 ZONE_LABEL = "topology.kubernetes.io/zone"
 REGION_LABEL = "topology.kubernetes.io/region"
 
@@ -115,6 +118,8 @@ class Target:
         disk: Disk of its instances; None if a job gets a volume of any size.
         pools: Types that the service may start, in the order in which it tries the pools; empty
             if these are `instance_types`.
+        node_limits: Limits of the number of nodes of one job, by the type's name on the target;
+            types without one have no limit.
     """
 
     name: str
@@ -127,6 +132,7 @@ class Target:
     closed: Mapping[str, str] = field(default_factory=dict, hash=False)
     disk: Disk | None = None
     pools: tuple[TypePool, ...] = ()
+    node_limits: Mapping[str, NodeLimit] = field(default_factory=dict, hash=False)
 
     def without(self, closed: Mapping[str, str]) -> Target:
         """Return the target without some of its types, given with the reasons."""
@@ -184,6 +190,11 @@ class Candidate:
     price_usd_hour: float | None
     price_basis: PriceBasis
 
+    def node_refusal(self, nodes: int) -> str | None:
+        """Return the limit that a number of nodes exceeds; None if they are possible."""
+        limit = self.target.node_limits.get(self.name)
+        return limit.reason if limit is not None and nodes > limit.nodes else None
+
     @property
     def rank(self) -> tuple[float, int, str]:
         """Sort key: price (unknown last), then newest generation, then name."""
@@ -233,8 +244,12 @@ def obstacle(target: Target, needs: Needs, catalog: Catalog) -> Obstacle | None:
     """Return the obstacle between a job and a target apart from instance types, or None."""
     if service_traits(target.kind).hosted is None:
         return Obstacle("this machine has no instance types", "plan for Batch or SageMaker instead")
+    refusal = spot_refusal(needs, target.kind)
+    needs_spot = (CAPACITY_LABEL, "spot") in needs.required
+    if refusal is not None and (target.capacity == "spot" or needs_spot):
+        return Obstacle(refusal, 'use capacity on demand: spot="never" or spot="prefer"')
     for label, value in needs.required:
-        if label in (INSTANCE_TYPE_LABEL, ARCH_LABEL):
+        if label in TYPE_LABELS:
             continue  # checked for each instance type
         if not has_label(target, label, value, catalog):
             if label == CAPACITY_LABEL and value in ("spot", "on-demand"):
