@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -13,7 +15,20 @@ from flowyml_aws.submission.backend import LogLine
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
 
-__all__ = ["read_streams"]
+__all__ = ["NodeStreams", "read_nodes", "read_streams"]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStreams:
+    """Log of one node of a job: a stream for each of its attempts so far, in order.
+
+    Attributes:
+        node: Index of the node; 0 is the main node.
+    """
+
+    node: int
+    group: str
+    streams: tuple[str, ...]
 
 
 def read_streams(
@@ -45,6 +60,43 @@ def read_streams(
         cursor = f"{number}:{token}"
         token = ""
     return lines, cursor
+
+
+def read_nodes(
+    logs: CloudWatchLogsClient, job: str, nodes: Sequence[NodeStreams], cursor: str | None
+) -> tuple[list[LogLine], str]:
+    """Return the lines of all nodes after a cursor, in the order of their times, and the next one.
+
+    Lines of all nodes but the main node begin with a label such as `[node 2] `.
+
+    Args:
+        logs: CloudWatch Logs client.
+        job: Name of the job in the plan.
+        nodes: Logs of the nodes that have started.
+        cursor: Cursor from the last call; None to begin with the newest attempt.
+
+    Raises:
+        AwsRefusedError: AWS denied a call.
+    """
+    cursors: Mapping[str, str] = json.loads(cursor) if cursor else {}
+    newest = max((len(each.streams) for each in nodes), default=1) - 1
+    lines: list[LogLine] = []
+    following = dict(cursors)
+    for each in nodes:
+        key = str(each.node)
+        # A node without a cursor has started after the last call.
+        first = 0 if cursors else min(newest, len(each.streams))
+        more, position = read_streams(
+            logs, job, each.group, each.streams, cursors.get(key), first=first
+        )
+        lines += more if each.node == 0 else [_labelled(line, each.node) for line in more]
+        following[key] = position or f"{first}:"
+    lines.sort(key=lambda line: line.time_ms or 0)  # keeps the order of each node
+    return lines, json.dumps(following)
+
+
+def _labelled(line: LogLine, node: int) -> LogLine:
+    return replace(line, message=f"[node {node}] {line.message}")
 
 
 def _read_stream(

@@ -79,12 +79,14 @@ def _first(request: SelectionRequest, hardware: HardwareClass, target: Target) -
 def _first_limited(needs: Needs, eligible: Sequence[Candidate]) -> tuple[str, str] | None:
     """Return why and fix for the first type that is large enough, but can't have all nodes."""
     for candidate in eligible:
-        refusal = candidate.node_refusal(needs.nodes)
-        if refusal is not None and not lacking(needs, candidate):
-            most = candidate.target.node_limits[candidate.name].nodes
+        limit = candidate.node_limit
+        if limit is None or candidate.node_refusal(needs.nodes) is None:
+            continue
+        if not lacking(needs, candidate):
+            most = "1 node" if limit.nodes <= 1 else f"{limit.nodes} nodes"
             return (
-                f"{candidate.name} would fit, but {refusal}",
-                f"lift that limit, or request at most {most} nodes",
+                f"{needs.nodes} x {candidate.name} would fit, but {limit.reason}",
+                f"lift that limit, or request at most {most}",
             )
     return None
 

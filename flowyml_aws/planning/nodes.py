@@ -24,7 +24,7 @@ class NodeLimit:
 
     Attributes:
         nodes: Number of instances.
-        reason: Limit, and the way to raise it, as a clause.
+        reason: Reason, with the way to raise it, as a clause.
     """
 
     nodes: int

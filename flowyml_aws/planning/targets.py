@@ -190,9 +190,20 @@ class Candidate:
     price_usd_hour: float | None
     price_basis: PriceBasis
 
+    @property
+    def node_limit(self) -> NodeLimit | None:
+        """Lowest limit of the nodes of one job; None without any."""
+        limits = [limit] if (limit := self.target.node_limits.get(self.name)) is not None else []
+        rooms = [pool.max_vcpus for pool in self.target.pools if self.name in pool.types]
+        known = [room for room in rooms if room is not None]
+        if known and len(known) == len(rooms):
+            reason = f"the target allows {max(known)} vCPUs in all"
+            limits.append(NodeLimit(max(known) // self.instance.vcpus, reason))
+        return min(limits, key=lambda limit: limit.nodes, default=None)
+
     def node_refusal(self, nodes: int) -> str | None:
-        """Return the limit that a number of nodes exceeds; None if they are possible."""
-        limit = self.target.node_limits.get(self.name)
+        """Return the limit that several nodes exceed; None if they are possible."""
+        limit = self.node_limit if nodes > 1 else None
         return limit.reason if limit is not None and nodes > limit.nodes else None
 
     @property
