@@ -253,7 +253,7 @@ def test_a_limit_of_every_type_is_the_reason_of_the_error() -> None:
     only = replace(LIMITED, instance_types=("c1.small",))
     error = no_fit_error(needs(2, nodes=4), [only], CATALOG)
     assert error.what == "No instance type fits 4 nodes, each 2 vCPUs, 2Gi memory"
-    assert "c1.small would fit, but its quota is 2" in error.why
+    assert "4 x c1.small would fit, but its quota is 2" in error.why
     assert "request at most 2 nodes" in error.fix
 
 
@@ -295,3 +295,17 @@ def test_a_required_label_of_efa_is_not_asked_of_the_target() -> None:
     affinity = NodeAffinity(required={EFA_LABEL: "true"})
     (job,) = plan_of(a_step("train", replace(FOUR, node_affinity=affinity))).jobs
     assert job.instance_type == "c1.efa"
+
+
+def test_the_vcpus_of_all_environments_limit_the_nodes() -> None:
+    queue = replace(QUEUE, pools=(TypePool(ALL, max_vcpus=8), TypePool(("c1.efa",), max_vcpus=16)))
+    selection = select(needs(2, nodes=4), [queue], CATALOG)
+    assert selection.instance_type == "c1.small"
+    reasons = {r.instance_type: r.reason for r in selection.rejections()}
+    assert reasons == {
+        "c1.large": "the target allows 8 vCPUs in all",
+        "c2.huge": "the target allows 8 vCPUs in all",
+    }
+    error = no_fit_error(needs(4, nodes=5), [queue], CATALOG)
+    assert "5 x c1.efa would fit, but the target allows 16 vCPUs in all" in error.why
+    assert "request at most 4 nodes" in error.fix
