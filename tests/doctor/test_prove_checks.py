@@ -124,7 +124,7 @@ def test_a_part_with_nodes_plans_two_of_them() -> None:
     (part,) = parts_of(None, ["sagemaker-nodes"], has_nodes=True)
     (request,) = make_steps(part.stages[0], part.capacity, part.gpu, part.nodes)
     assert request.nodes == 2
-    with pytest.raises(SettingsError, match="those with -nodes need --nodes"):
+    with pytest.raises(SettingsError, match="fix: add --nodes"):
         parts_of(None, ["sagemaker-nodes"])
 
 

@@ -1,11 +1,12 @@
-"""Meeting of the nodes of a job at its main node. Runs in the job: standard library only."""
+"""Meeting of the nodes of a job at its main node. Runs in the job."""
 
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Mapping
 from typing import TypedDict
+
+from flowyml_aws.core import clock
 
 __all__ = ["Meeting", "meet_nodes"]
 
@@ -52,13 +53,13 @@ def meet_nodes(environment: Mapping[str, str], limit_s: float) -> Meeting:
 
 
 def _call(place: tuple[str, int], rank: str, limit_s: float) -> None:
-    end = time.monotonic() + limit_s
+    end = clock.monotonic() + limit_s
     while True:
         try:
             with socket.create_connection(place, timeout=limit_s) as connection:
                 connection.sendall(f"{rank}\n".encode())
                 return
         except OSError:
-            if time.monotonic() > end:
+            if clock.monotonic() > end:
                 raise
-            time.sleep(_PAUSE_S)  # the main node has not started to listen
+            clock.sleep(_PAUSE_S)  # the main node has not started to listen

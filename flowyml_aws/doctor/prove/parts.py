@@ -134,16 +134,16 @@ def parts_of(gpu: str | None, only: Collection[str], *, has_nodes: bool = False)
             for part in services
         )
     names = [part.name for part in parts]
+    missing = {
+        **({"gpu": "add --gpu TYPE"} if gpu is None else {}),
+        **({} if has_nodes else {"nodes": "add --nodes"}),
+    }
     for name in only:
         if name not in names:
             raise SettingsError(
                 what=f"Unknown part {name!r} of the proof",
                 why=f"the parts are {', '.join(names)}",
-                fix=did_you_mean(
-                    name,
-                    names,
-                    "name one of them; parts with -gpu need "
-                    "--gpu TYPE, those with -nodes need --nodes",
-                ),
+                fix=missing.get(name.rpartition("-")[2])
+                or did_you_mean(name, names, "name one of them"),
             )
     return [part for part in parts if not only or part.name in only]
