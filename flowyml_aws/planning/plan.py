@@ -164,6 +164,11 @@ class PlannedJob(Document):
         return self.offers[0].machines if self.offers else None
 
     @property
+    def highest_instance_type(self) -> str | None:
+        """Most expensive type that the service may start, or None on this machine."""
+        return self.highest.instance_type if self.highest else self.instance_type
+
+    @property
     def highest_machines(self) -> str | None:
         """Most expensive type that the service may start, in the form of `machines`."""
         return self.highest.machines if self.highest else self.machines
