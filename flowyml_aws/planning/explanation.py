@@ -134,7 +134,7 @@ def _node_notes(needs: Needs, best: Candidate) -> Iterator[str]:
         if refusal is not None:
             yield f"{refusal}: capacity on demand is used"
     if preferred.get(EFA_LABEL) == "true" and not best.instance.efa:
-        yield f"no type with EFA fits: {best.name} has none"
+        yield f"{best.name} has no EFA, although it is preferred"
 
 
 def _placed_by_batch(target: Target) -> bool:

@@ -229,7 +229,7 @@ def test_a_missing_efa_is_noted_if_it_is_preferred_and_refused_if_it_is_required
     queue = Target("cpu", "batch", ("c1.small",))
     label = ((EFA_LABEL, "true"),)
     preferring = select(needs(2, nodes=2, preferred=label), [queue], CATALOG)
-    assert "no type with EFA fits: c1.small has none" in preferring.notes
+    assert "c1.small has no EFA, although it is preferred" in preferring.notes
     error = no_fit_error(needs(2, nodes=2, required=label), [queue], CATALOG)
     assert "c1.small: it has no EFA" in error.why
 
