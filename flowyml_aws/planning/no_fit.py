@@ -67,7 +67,9 @@ def no_fit_error(request: SelectionRequest) -> NoInstanceFitsError:
     why = "; ".join(dict.fromkeys(why for why, _ in reasons))
     if len(rejected) > _MAX_LISTED:
         why += f"; {len(rejected) - _MAX_LISTED} more targets do not accept the job"
-    fixes = [fix for _, fix in reasons] + list(_types_to_add(request, hardware, targets))
+    fixes = [fix for _, fix in reasons]
+    if limited is None:  # otherwise, a target has a type that fits
+        fixes += _types_to_add(request, hardware, targets)
     fix = "; or ".join(dict.fromkeys(fixes))
     return NoInstanceFitsError(what=f"No instance type fits {request.needs}", why=why, fix=fix)
 

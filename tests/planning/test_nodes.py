@@ -254,7 +254,7 @@ def test_a_limit_of_every_type_is_the_reason_of_the_error() -> None:
     error = no_fit_error(needs(2, nodes=4), [only], CATALOG)
     assert error.what == "No instance type fits 4 nodes, each 2 vCPUs, 2Gi memory"
     assert "4 x c1.small would fit, but its quota is 2" in error.why
-    assert "request at most 2 nodes" in error.fix
+    assert error.fix == "lift that limit, or request at most 2 nodes"
 
 
 def test_a_limit_keeps_a_type_out_of_the_near_misses() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import boto3
@@ -11,6 +13,8 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 from botocore.validate import validate_parameters
 
+from flowyml_aws.aws.names import training_name
+from flowyml_aws.aws.sagemaker.backend import SageMakerBackend
 from flowyml_aws.aws.sagemaker.holds import TrainingHolds
 from flowyml_aws.aws.sagemaker.jobs import bill_of, final_status, launches_without_result
 from flowyml_aws.aws.sagemaker.limits import training_request_errors
@@ -18,6 +22,7 @@ from flowyml_aws.aws.sagemaker.options import TrainingOptions
 from flowyml_aws.aws.sagemaker.quotas import TypesWithoutQuota
 from flowyml_aws.aws.sagemaker.requests import training_request
 from flowyml_aws.aws.sagemaker.streams import streams_by_node
+from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import InstanceOffer, PlannedJob
 from flowyml_aws.runtime.exit_codes import NODE_LOST
@@ -154,3 +159,41 @@ def test_each_node_has_the_streams_of_its_host_from_every_start() -> None:
         (1, ("t/algo-2-5",)),
         (9, ("t/algo-10-5",)),
     ]
+
+
+class ScriptedAws:
+    """Clients of SageMaker and CloudWatch Logs with one training job on two hosts."""
+
+    def __init__(self, job: str, lines: dict[str, list[tuple[int, str]]]) -> None:
+        self.meta = SimpleNamespace(region_name="us-east-1")
+        self.exceptions = SimpleNamespace(ResourceNotFoundException=KeyError)
+        summary = {"TrainingJobName": job, "TrainingJobStatus": "InProgress"}
+        self._pages = {
+            "list_training_jobs": {"TrainingJobSummaries": [summary]},
+            "describe_log_streams": {
+                "logStreams": [{"logStreamName": f"{job}/{host}-7"} for host in lines]
+            },
+        }
+        self._lines = {f"{job}/{host}-7": events for host, events in lines.items()}
+
+    def get_paginator(self, operation: str) -> Any:
+        return SimpleNamespace(paginate=lambda **_: iter([self._pages[operation]]))
+
+    def get_log_events(self, *, logStreamName: str, nextToken: str = "0", **_: Any) -> Any:
+        new = self._lines[logStreamName][int(nextToken) :]
+        events = [{"timestamp": time_ms, "message": message} for time_ms, message in new]
+        return {"events": events, "nextForwardToken": str(len(self._lines[logStreamName]))}
+
+
+def test_the_lines_of_all_hosts_are_read_in_order_and_labelled(tmp_path: Path) -> None:
+    plan = a_plan(a_training_job(2, CPU), backend="sagemaker")
+    record = a_record(plan)
+    lines = {"algo-2": [(2, "two"), (4, "four")], "algo-1": [(1, "one"), (3, "three")]}
+    aws: Any = ScriptedAws(training_name(record.run_id, "train", 1), lines)
+    store = DirectoryArtifactStore(tmp_path)
+    backend = SageMakerBackend(aws, aws, store, record, plan, OPTIONS, poll_s=0.0)
+    read, cursor = backend.logs("train", None)
+    assert [line.message for line in read] == ["one", "[node 1] two", "three", "[node 1] four"]
+    lines["algo-2"].append((5, "five"))
+    read, _ = backend.logs("train", cursor)
+    assert [line.message for line in read] == ["[node 1] five"]
