@@ -167,7 +167,7 @@ class TrainingService:
             self._end_launch(job, "Interrupted" if job.is_spot else "Lost")
 
     def exceed_memory(self, name: str) -> None:
-        """Kill the (first) container of a running job because of its memory.
+        """Kill the container of a running job, or its first one, because of its memory.
 
         Raises:
             LookupError: No such job.
@@ -266,7 +266,7 @@ class TrainingService:
             prepare=lambda folder: self._prepare(job, launch, host, folder),
             on_start=lambda: self._record_start(job, launch),
             finish=lambda folder, exit_code: self._collect(job, launch, host, folder, exit_code),
-            on_end=lambda ending: self._end_of_host(job, launch, ending),
+            on_end=lambda ending: self._end_of_host(job, launch, host, ending),
         )
         host = Host(name, self._addresses.take(), task)
         return host
@@ -305,16 +305,17 @@ class TrainingService:
             if is_last and launch.end not in ("Interrupted", "Lost"):
                 job.enter("Uploading", self._clock.now())
             if exit_code:
-                self._fail_launch(launch, algorithm_failure(folder, exit_code))
+                self._fail_launch(launch, host, algorithm_failure(folder, exit_code))
         if host is launch.hosts[0]:
             upload_output(job, folder, self._lock, self._roles)
 
-    def _fail_launch(self, launch: Launch, reason: str) -> None:
+    def _fail_launch(self, launch: Launch, failed: Host, reason: str) -> None:
         """Record the failure of a host, which ends the others, unless the launch was ended."""
         if launch.end is None and launch.failure is None:
             launch.failure = reason
             for host in launch.hosts:
-                self._machine.end(host.task, self._stop_grace_s)
+                if host is not failed:
+                    self._machine.end(host.task, self._stop_grace_s)
 
     def _end(self, job: TrainingJob, secondary: str) -> None:
         if job.is_final:
@@ -337,10 +338,10 @@ class TrainingService:
         for host in launch.hosts:
             self._machine.end(host.task, self._stop_grace_s)
 
-    def _end_of_host(self, job: TrainingJob, launch: Launch, ending: Ending) -> None:
+    def _end_of_host(self, job: TrainingJob, launch: Launch, host: Host, ending: Ending) -> None:
         launch.ended += 1
         if ending.error is not None:
-            self._fail_launch(launch, start_failure(ending.error))
+            self._fail_launch(launch, host, start_failure(ending.error))
         if launch.ended == len(launch.hosts):
             self._end_of_launch(job, launch)
 
