@@ -71,6 +71,7 @@ class Specification(Document):
         accelerator_count: Number of these accelerators.
         nvme_gb: Total size of the local disks, in GB (10**9 bytes).
         network_gbps: Peak bandwidth in Gbit/s, or None if EC2 gives a word ("Moderate").
+        efa: Whether it supports the Elastic Fabric Adapter; False also in older files.
         burstable: Whether a vCPU is only a share of a CPU (`t3`, `m7i-flex`).
         offered: Whether the region offers the type; False if only other regions do.
     """
@@ -84,6 +85,7 @@ class Specification(Document):
     accelerator_count: int = 0
     nvme_gb: int = 0
     network_gbps: float | None = None
+    efa: bool = False
     burstable: bool = False
     bare_metal: bool = False
     offered: bool = True

@@ -233,6 +233,7 @@ def _instance(file: _File, row: Specification, facts: _Facts) -> InstanceType:
         accelerator=row.accelerator,
         nvme_gb=row.nvme_gb,
         network_gbps=row.network_gbps,
+        efa=row.efa,
         burstable=row.burstable,
         bare_metal=row.bare_metal,
         price_usd_hour=facts.prices.on_demand.get(row.name),

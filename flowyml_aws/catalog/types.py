@@ -37,6 +37,7 @@ class InstanceType:
         accelerator: Accelerator that is not a GPU (`trainium2`, `inferentia2`), or None.
         nvme_gb: Total size of the local disks, in GB (10**9 bytes).
         network_gbps: Peak bandwidth in Gbit/s, or None if EC2 gives a word ("Moderate").
+        efa: Whether it supports the Elastic Fabric Adapter, a faster network between nodes.
         burstable: Whether a vCPU is only a share of a CPU (`t3`, `m7i-flex`).
         price_usd_hour: On-demand price, or None if unknown.
         spot_usd_hour: Spot price, as the mean of the region's zones, or None if unknown.
@@ -62,6 +63,7 @@ class InstanceType:
     accelerator: str | None = None
     nvme_gb: int = 0
     network_gbps: float | None = None
+    efa: bool = False
     burstable: bool = False
     bare_metal: bool = False
     price_usd_hour: float | None = None

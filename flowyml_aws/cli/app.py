@@ -139,7 +139,7 @@ Refresh = Annotated[
 ]
 MaxPrice = Annotated[
     float | None,
-    typer.Option("--max-price-usd-hour", min=0, help="Maximum price per instance-hour (USD)."),
+    typer.Option("--max-price-usd-hour", min=0, help="Maximum price of a job per hour (USD)."),
 ]
 CheckpointSteps = Annotated[
     bool,

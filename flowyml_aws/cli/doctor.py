@@ -50,6 +50,10 @@ def doctor(
         str | None,
         typer.Option(metavar="TYPE", help="With --prove: also one GPU job on each service."),
     ] = None,
+    nodes: Annotated[
+        bool,
+        typer.Option("--nodes", help="With --prove: also a job on two nodes on each service."),
+    ] = False,
     max_cost: Annotated[
         float,
         typer.Option(metavar="USD", min=0, help="With --prove: refuse if it may cost more."),
@@ -80,6 +84,7 @@ def doctor(
     """Check this machine and the AWS account, and suggest fixes; exits with 1 on an error."""
     of_prove = {
         "--gpu": gpu is not None,
+        "--nodes": nodes,
         "--max-cost": max_cost != MAX_COST_USD,
         "--yes": yes,
         "--only": bool(only),
@@ -91,7 +96,7 @@ def doctor(
     _require_prove(prove, run, [name for name, is_passed in of_prove.items() if is_passed])
     if prove:
         options = ProofOptions(gpu=gpu, topic=topic, alert_limit_s=alert_limit, asks_billing=billed)
-        command = ProveCommand(options, only or (), max_cost, yes, report)
+        command = ProveCommand(options, only or (), max_cost, yes, report, has_nodes=nodes)
         sys.exit(prove_account(command, as_json))
     driver = None if run is None else find_run(run)
     reports = list(_print_reports(_reports(driver), as_json))

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from typing import Any
 
 from flowyml_aws.client.run import StoredOutput
+from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.planning.selection import Selection
 from flowyml_aws.planning.targets import Candidate
@@ -111,6 +112,7 @@ def _job_facts(view: JobView, status: RunStatus) -> dict[str, Any]:
         "reason": view.reason,
         "changed_values": view.result.changed if view.result is not None else {},
         "instance_type": view.instance_type,
+        "nodes": view.job.needs.nodes,
         "planned_instance_type": view.job.instance_type,
         "cost_usd": view.cost_usd,
         "lost": status.lost.get(view.job.name, LostAttempts()).model_dump(mode="json"),
@@ -135,34 +137,37 @@ def output_facts(output: StoredOutput) -> dict[str, Any]:
     return {"asset": output.asset, "step": output.step, **json.loads(output.ref.to_json())}
 
 
-def candidate_facts(candidate: Candidate) -> dict[str, Any]:
-    """Return an instance type as a target offers it."""
+def candidate_facts(needs: Needs, candidate: Candidate) -> dict[str, Any]:
+    """Return an instance type as a target offers it, with the price of all nodes."""
     instance = candidate.instance
     return {
         "instance_type": candidate.name,
-        "price_usd_hour": candidate.price_usd_hour,
+        "price_usd_hour": needs.price_of_nodes(candidate.price_usd_hour),
         "price_basis": candidate.price_basis,
         "target": candidate.target.name,
         **candidate.gives._asdict(),
         "gpu_model": instance.gpu_model,
         "nvme_gb": instance.nvme_gb,
         "arch": instance.arch,
+        "efa": instance.efa,
         "retired_after": instance.retired_after,
     }
 
 
 def selection_facts(selection: Selection) -> dict[str, Any]:
     """Return the candidates for a job, the near misses, and the rejected types with reasons."""
+    needs = selection.request.needs
     return {
-        "needs": str(selection.request.needs),
-        "candidates": [candidate_facts(candidate) for candidate in selection.candidates()],
+        "needs": str(needs),
+        "nodes": needs.nodes,
+        "candidates": [candidate_facts(needs, candidate) for candidate in selection.candidates()],
         "notes": list(selection.notes),
         "near_misses": [
             {
                 "lacks": miss.lacks,
                 "gives": miss.gives,
                 "saved": miss.saved,
-                **candidate_facts(miss.candidate),
+                **candidate_facts(needs, miss.candidate),
             }
             for miss in selection.near_misses()
         ],

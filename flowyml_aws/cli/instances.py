@@ -33,6 +33,9 @@ def instances(
         list[str] | None,
         typer.Option(metavar="LABEL=VALUE", help="Required node label; repeatable."),
     ] = None,
+    nodes: Annotated[
+        int | None, typer.Option(help="Number of machines; prices are those of all of them.")
+    ] = None,
     backend: Annotated[str, typer.Option("--backend", "-b", help="batch or sagemaker.")] = "batch",
     spot: Annotated[bool, typer.Option("--spot", help="Use spot capacity and prices.")] = False,
     most: Annotated[int, typer.Option(min=1, help="Maximum rows of the table.")] = 20,
@@ -45,20 +48,22 @@ def instances(
         storage=storage,
         gpu=_gpu(gpu, gpu_memory),
         node_affinity=_affinity(label or []),
+        nodes=nodes,
     )
     if problems := resources.problems():
         raise _merged(problems)
     try:
-        selection, notes = rank(needs_of(resources), backend, spot)
+        needs = needs_of(resources)
+        selection, notes = rank(needs, backend, spot)
     except NoInstanceFitsError:
         if as_json:
             print_json([])
         raise
     candidates = selection.candidates()
     if as_json:
-        print_json([candidate_facts(candidate) for candidate in candidates])
+        print_json([candidate_facts(needs, candidate) for candidate in candidates])
         return
-    Terminal().print(candidates_table(candidates[:most]))
+    Terminal().print(candidates_table(needs, candidates[:most]))
     if len(candidates) > most:
         print(f"and {len(candidates) - most} more: show all with --most {len(candidates)}")
     console = Terminal(stderr=True)

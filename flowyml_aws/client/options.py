@@ -56,8 +56,8 @@ class RunOptions:
             them.
         env: Environment variables of all jobs. They override those of the pipeline and of the
             setting `env`; those of a step override them. They must not contain secrets.
-        max_price_usd_hour: Maximum price of every instance type that a job may start on, in USD
-            per hour. None for the setting of this name, or no limit.
+        max_price_usd_hour: Maximum price of a job on every instance type that it may start on, of
+            all its nodes together, in USD per hour. None for the setting of this name, or no limit.
         max_cost_usd: Maximum cost of the run in its expected time, on the most expensive types
             that may be started, in USD. It is enforced while the run continues, too. None for the
             setting of this name, or no limit.

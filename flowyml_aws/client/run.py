@@ -331,7 +331,7 @@ class Run(ShownAsSheets):
         Args:
             resources: New resources for the job of a step, by step: a `ResourceRequirements` or a
                 dict. What they do not contain remains.
-            max_price_usd_hour: Maximum price of every instance type that a job may start on.
+            max_price_usd_hour: Same as in `RunOptions`.
             max_cost_usd: Maximum cost of the new run.
             detach: Whether the new run continues without this process.
 

@@ -63,6 +63,8 @@ def _bill_lines(status: RunStatus) -> Iterator[str]:
             yield f"{row.title}: {counted(len(bills), 'job')} are billed for {seconds} s"
         for bill in bills if len(bills) == 1 else ():
             on = f" on {bill.instance_type}" if bill.instance_type else ""
+            nodes = row.first.needs.nodes
+            on += f" ({nodes} nodes together)" if nodes > 1 else ""
             saved = f", {bill.saved:.0%} saved by spot capacity" if bill.is_spot else ""
             yield f"job {row.title} is billed for {bill.billed_s} s{on}{saved}"
 

@@ -302,7 +302,29 @@ class Step:
         else:
             invalid = requirements.problems() if requirements else []
             problems += [self._located(problem) for problem in invalid]
+            problems += [] if invalid else self._node_problems()
         return problems
+
+    def _node_problems(self) -> list[FlowymlError]:
+        """Return the mistakes of arguments that depend on the number of nodes."""
+        if self.nodes == 1 and self.distributed in LAUNCHERS:
+            return [
+                InvalidStepError(
+                    what=f"Step {self.name!r}: distributed={self.distributed!r} on one node",
+                    why="it starts the function on several nodes, and the step has one",
+                    fix="add the number of nodes to its resources, such as "
+                    "ResourceRequirements(nodes=4), or omit `distributed`",
+                )
+            ]
+        if self.nodes > 1 and self.mapping is not None:
+            return [
+                InvalidStepError(
+                    what=f"Step {self.name!r}: a map of a step with {self.nodes} nodes",
+                    why="each item of a map runs on one machine",
+                    fix="omit `nodes` to run the items on machines of their own, or omit the map",
+                )
+            ]
+        return []
 
     def _located(self, error: FlowymlError) -> FlowymlError:
         return type(error)(f"Step {self.name!r}: {error.what}", error.why, error.fix)

@@ -14,6 +14,7 @@ from operator import le
 
 from flowyml_aws.catalog.types import Catalog, InstanceType
 from flowyml_aws.planning.needs import Needs
+from flowyml_aws.planning.nodes import EFA_LABEL
 from flowyml_aws.planning.startable import is_large_enough
 from flowyml_aws.planning.targets import (
     ARCH_LABEL,
@@ -30,6 +31,7 @@ __all__ = [
     "HardwareClass",
     "SelectionRequest",
     "fits",
+    "has_efa_value",
     "last_resort",
     "mismatch",
     "obstacle_to",
@@ -59,12 +61,14 @@ class HardwareClass:
         arches: EC2 names of the architectures that the job accepts.
         instance_type: EC2 name of the only type that the job accepts, or None for any type.
         spare_gpus: Whether a job without GPUs may use a machine with GPUs.
+        efa: Required value of the label `EFA_LABEL`, `true` or `false`; None for either.
     """
 
     gpu_model: str | None
     arches: frozenset[str]
     instance_type: str | None
     spare_gpus: bool = False
+    efa: str | None = None
 
 
 def open_targets(request: SelectionRequest) -> tuple[list[Target], HardwareClass]:
@@ -93,9 +97,13 @@ def pool(hardware: HardwareClass, target: Target, catalog: Catalog) -> tuple[Can
 
 
 def fits(needs: Needs, candidates: Sequence[Candidate]) -> Iterator[Candidate]:
-    """Return the candidates that are large enough, in the same order."""
+    """Return the candidates that are large enough and can have all nodes, in the same order."""
     required = needs.amounts
-    return (c for c in candidates if all(map(le, required, c.gives)))
+    return (
+        c
+        for c in candidates
+        if all(map(le, required, c.gives)) and c.node_refusal(needs.nodes) is None
+    )
 
 
 def mismatch(hardware: HardwareClass, instance: InstanceType) -> str | None:
@@ -104,6 +112,8 @@ def mismatch(hardware: HardwareClass, instance: InstanceType) -> str | None:
         return f"the job requires {INSTANCE_TYPE_LABEL}={hardware.instance_type}"
     if instance.arch not in hardware.arches:
         return f"it is {instance.arch}, and the job needs {' or '.join(sorted(hardware.arches))}"
+    if hardware.efa is not None and not has_efa_value(instance, hardware.efa):
+        return f"it has {'EFA' if instance.efa else 'no EFA'}"
     if hardware.gpu_model is not None:
         if instance.gpu_model != hardware.gpu_model:
             return f"it has {instance.gpu_model or 'no GPU'}, not {hardware.gpu_model}"
@@ -117,6 +127,11 @@ def mismatch(hardware: HardwareClass, instance: InstanceType) -> str | None:
         label = f"with the label {INSTANCE_TYPE_LABEL}"
         return f"it has {instance.accelerator}: only for jobs that require the type {label}"
     return None
+
+
+def has_efa_value(instance: InstanceType, value: str) -> bool:
+    """Return whether a type has this value of the label `EFA_LABEL`."""
+    return value == ("true" if instance.efa else "false")
 
 
 def last_resort(hardware: HardwareClass, instance: InstanceType) -> str | None:
@@ -141,7 +156,12 @@ def _hardware_class(needs: Needs, catalog: Catalog) -> HardwareClass:
         arches = {"x86_64", "arm64"}
     else:
         arches = {"x86_64", preferred.get(ARCH_LABEL, "x86_64")}
-    return HardwareClass(needs.gpu_model, frozenset(EC2_ARCHES.get(a, a) for a in arches), name)
+    return HardwareClass(
+        gpu_model=needs.gpu_model,
+        arches=frozenset(EC2_ARCHES.get(a, a) for a in arches),
+        instance_type=name,
+        efa=required.get(EFA_LABEL),
+    )
 
 
 def _other_gpus(request: SelectionRequest, target: Target) -> Obstacle | None:

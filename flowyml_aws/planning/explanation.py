@@ -16,7 +16,10 @@ from flowyml_aws.planning.eligibility import (
     open_targets,
     pool,
 )
+from flowyml_aws.planning.needs import Needs
+from flowyml_aws.planning.nodes import EFA_LABEL, spot_refusal
 from flowyml_aws.planning.targets import (
+    CAPACITY_LABEL,
     INSTANCE_TYPE_LABEL,
     Candidate,
     Target,
@@ -58,6 +61,7 @@ def notes_on(request: SelectionRequest, hardware: HardwareClass, best: Candidate
             f"if the region no longer offers it, {current or 'no other type'} fits instead"
         )
     yield from _cheaper_unavailable_type(request, hardware, best)
+    yield from _node_notes(request.needs, best)
     if (reason := last_resort(hardware, instance)) is not None:
         yield f"only {best.name} fits, and {reason}"
     yield from _PRICE_NOTES.get(best.price_basis, "").format(best.name).splitlines()
@@ -90,6 +94,8 @@ def rejections(request: SelectionRequest, best: Candidate) -> Iterator[Rejection
             elif lacks := lacking(request.needs, candidate):
                 amounts = amounts_text(candidate.gives, lacks, hardware.gpu_model)
                 yield Rejection(target.name, candidate.name, f"it provides {amounts}", lacks)
+            elif (refusal := candidate.node_refusal(request.needs.nodes)) is not None:
+                yield Rejection(target.name, candidate.name, refusal)
             elif not is_last_resort and (reason := last_resort(hardware, instance)) is not None:
                 yield Rejection(target.name, candidate.name, f"{reason}, and other types fit")
         for name, reason in target.closed.items():
@@ -106,11 +112,29 @@ def _cheaper_unavailable_type(
     request: SelectionRequest, hardware: HardwareClass, best: Candidate
 ) -> Iterator[str]:
     """Yield a note if a cheaper type of the target would fit but is unavailable."""
+    for candidate in pool(hardware, best.target, request.catalog):
+        if candidate.rank >= best.rank:
+            break
+        refusal = candidate.node_refusal(request.needs.nodes)
+        if refusal is not None and not lacking(request.needs, candidate):
+            yield f"{candidate.name} would fit{price_text(request.needs, candidate)}, but {refusal}"
+            break
     unavailable = pool(hardware, best.target.with_closed_types(), request.catalog)
     first = next(fits(request.needs, unavailable), None)
     if first is not None and first.rank < best.rank:
         reason = best.target.closed[first.name]
-        yield f"{first.name} would fit{price_text(first.price_usd_hour)}, but {reason}"
+        yield f"{first.name} would fit{price_text(request.needs, first)}, but {reason}"
+
+
+def _node_notes(needs: Needs, best: Candidate) -> Iterator[str]:
+    """Yield notes on labels that jobs of several nodes prefer without getting them."""
+    preferred = dict(needs.preferred)
+    if preferred.get(CAPACITY_LABEL) == "spot" and best.target.capacity != "spot":
+        refusal = spot_refusal(needs, best.target.kind)
+        if refusal is not None:
+            yield f"{refusal}: capacity on demand is used"
+    if preferred.get(EFA_LABEL) == "true" and not best.instance.efa:
+        yield f"{best.name} has no EFA, although it is preferred"
 
 
 def _placed_by_batch(target: Target) -> bool:

@@ -19,7 +19,8 @@ class Limits:
     """Limits on the cost of a run; None for no limit.
 
     Attributes:
-        price_usd_hour: Maximum price of any instance type that a job may start on.
+        price_usd_hour: Maximum price of a job on any instance type that it may start on, of all
+            its nodes together.
         cost_usd: Maximum cost of the whole run: its expected time at the highest prices.
     """
 
@@ -63,13 +64,13 @@ def _price_violations(plan: ExecutionPlan, limit: float | None) -> Iterator[Flow
         if price is not None and price <= limit:
             continue
         price_text = "has no known price" if price is None else f"costs {usd(price)} an hour"
-        what = f"Job {job.name!r}: {job.highest_instance_type} {price_text}"
+        what = f"Job {job.name!r}: {job.highest_machines} {price_text}"
         why = f"max_price_usd_hour is {limit:g}"
         if job.price_usd_hour is not None and job.price_usd_hour <= limit:
             yield PlanOverBudgetError(
                 what=what,
                 why=f"{why}, and queue {job.target!r} may start this type instead of "
-                f"{job.instance_type}, which costs {usd(job.price_usd_hour)}",
+                f"{job.machines}, which costs {usd(job.price_usd_hour)}",
                 fix="list fewer sizes in the queue's compute environments (`sizes` of its family "
                 "in infra/), or raise the limit",
             )

@@ -20,6 +20,7 @@ from flowyml_aws.planning.cost import with_costs
 from flowyml_aws.planning.durations import Durations, idle_gpu_note, items_of
 from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.needs import Needs, needs_of
+from flowyml_aws.planning.nodes import idle_node_notes
 from flowyml_aws.planning.offers import SelectedOffers, Selector
 from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
@@ -89,7 +90,7 @@ def make_plan(
     jobs: list[PlannedJob] = []
     shared = SharedValues()
     problems: list[FlowymlError] = []
-    startable: dict[str, dict[str, InstanceOffer]] = {}
+    startable: dict[str, dict[tuple[str, int], InstanceOffer]] = {}
     for each, backend in zip(resolved, backends, strict=True):
         group = each.group
         name = names[group.group_name]
@@ -128,7 +129,7 @@ def make_plan(
         jobs.append(shared.shared_by(job))
         if selection is not None:
             startable.setdefault(selection.target.name, {}).update(
-                (offer.instance_type, offer) for offer in selected.startable
+                ((offer.instance_type, offer.nodes), offer) for offer in selected.startable
             )
     if problems:
         raise InvalidPipelineError(pipeline, problems)
@@ -290,6 +291,8 @@ def _notes(
         idle = idle_gpu_note(group, durations, selected.selection.instance_type)
         if idle is not None:
             yield idle
+        offer = selected.offers[0]
+        yield from idle_node_notes(group, offer.nodes, offer.price_usd_hour)
     yield from selected.notes
 
 

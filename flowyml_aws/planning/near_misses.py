@@ -37,7 +37,8 @@ class NearMiss:
     def __str__(self) -> str:
         requested, model = self.needs.amounts, self.needs.gpu_model
         reduced = requested._replace(**{self.lacks: self.gives})
-        price = self.candidate.price_usd_hour or 0.0  # known: the saving is calculated from it
+        # The price is known: the saving is calculated from it.
+        price = self.needs.price_of_nodes(self.candidate.price_usd_hour) or 0.0
         return (
             f"{amounts_text(reduced, (self.lacks,), model)} instead of "
             f"{amounts_text(requested, (self.lacks,), model)} would fit {self.candidate.name} "
@@ -58,6 +59,8 @@ def near_misses(request: SelectionRequest, best: Candidate) -> Iterator[NearMiss
             continue
         lacks = lacking(needs, candidate)
         if len(lacks) != 1 or last_resort(hardware, candidate.instance):
+            continue
+        if candidate.node_refusal(needs.nodes) is not None:
             continue
         (name,) = lacks
         gives = _requestable(name, getattr(candidate.gives, name))

@@ -115,6 +115,10 @@ class Needs:
             self.vcpus, self.memory_mib, self.storage_gib, self.gpu_count, self.gpu_memory_gb
         )
 
+    def price_of_nodes(self, usd_hour: float | None) -> float | None:
+        """Return the price of all nodes, from that of one machine; None if it is unknown."""
+        return None if usd_hour is None else usd_hour * self.nodes
+
     def __str__(self) -> str:
         parts = [
             f"{self.vcpus} vCPU{'s' * (self.vcpus > 1)}",

@@ -52,7 +52,10 @@ def no_fit_error(request: SelectionRequest) -> NoInstanceFitsError:
         for obstacle, names in list(rejected.items())[:_MAX_LISTED]
     ]
     eligible = [c for target in targets for c in pool(hardware, target, request.catalog)]
-    if eligible:
+    limited = _first_limited(request.needs, eligible)
+    if limited is not None:
+        reasons.append(limited)
+    elif eligible:
         reasons.append(_too_large(request.needs, hardware, eligible))
     elif targets:
         reasons.append(_no_such_type(request, hardware, targets))
@@ -68,7 +71,9 @@ def no_fit_error(request: SelectionRequest) -> NoInstanceFitsError:
     why = "; ".join(dict.fromkeys(why for why, _ in reasons))
     if others := sum(map(len, list(rejected.values())[_MAX_LISTED:])):
         why += f"; {others} more targets do not accept the job"
-    fixes = [fix for _, fix in reasons] + list(_types_to_add(request, hardware, targets))
+    fixes = [fix for _, fix in reasons]
+    if limited is None:  # otherwise, a target has a type that fits
+        fixes += _types_to_add(request, hardware, targets)
     fix = "; or ".join(dict.fromkeys(fixes))
     return NoInstanceFitsError(what=f"No instance type fits {request.needs}", why=why, fix=fix)
 
@@ -82,6 +87,21 @@ def _targets_text(names: Sequence[str]) -> str:
 
 def _first(request: SelectionRequest, hardware: HardwareClass, target: Target) -> Candidate | None:
     return next(fits(request.needs, pool(hardware, target, request.catalog)), None)
+
+
+def _first_limited(needs: Needs, eligible: Sequence[Candidate]) -> tuple[str, str] | None:
+    """Return why and fix for the first type that is large enough, but can't have all nodes."""
+    for candidate in eligible:
+        limit = candidate.node_limit
+        if limit is None or candidate.node_refusal(needs.nodes) is None:
+            continue
+        if not lacking(needs, candidate):
+            most = "1 node" if limit.nodes <= 1 else f"{limit.nodes} nodes"
+            return (
+                f"{needs.nodes} x {candidate.name} would fit, but {limit.reason}",
+                f"lift that limit, or request at most {most}",
+            )
+    return None
 
 
 def _lacks_disk(
@@ -123,10 +143,10 @@ def _types_to_add(
         if fitting and fitting[0].name in closed and not _is_over_default_limit(fitting[0]):
             continue  # a target has it already
         if fitting and service_traits(service).runs_on_queues:
-            yield _queue_to_add(fitting)
+            yield _queue_to_add(request.needs, fitting)
         elif fitting:
             best = fitting[0]
-            price = price_text(best.price_usd_hour)
+            price = price_text(request.needs, best)
             yield f"add {best.name} to a target of the settings: it fits{price}"
 
 
@@ -136,19 +156,19 @@ def _is_over_default_limit(candidate: Candidate) -> bool:
     return family is not None and candidate.instance.vcpus > family.max_vcpus
 
 
-def _queue_to_add(fitting: Sequence[Candidate]) -> str:
+def _queue_to_add(needs: Needs, fitting: Sequence[Candidate]) -> str:
     for candidate in fitting:
         if (family := account_family(candidate.instance)) is not None:
             terraform, cdk = family.lines_for(candidate.instance)
             return (
                 f"set up the family {family.name} in the account with infra/, in `families`: "
                 f"`{terraform}` (Terraform) or `{cdk}` (CDK): "
-                f"{candidate.name} fits{price_text(candidate.price_usd_hour)}"
+                f"{candidate.name} fits{price_text(needs, candidate)}"
             )
     best = fitting[0]
     return (
         f"add {best.name} to the `sizes` of a family in the account (infra/): "
-        f"it fits{price_text(best.price_usd_hour)}"
+        f"it fits{price_text(needs, best)}"
     )
 
 
@@ -177,7 +197,7 @@ def _too_large(
             indexes = [Amounts._fields.index(name) for name in lack]
             best = max(candidates, key=lambda c: [c.gives[index] for index in indexes])
             amounts = amounts_text(_rounded(best.gives), lack, hardware.gpu_model)
-            nearest.append(f"{amounts} ({best.name}{price_text(best.price_usd_hour)})")
+            nearest.append(f"{amounts} ({best.name}{price_text(needs, best)})")
     why = "; ".join(reasons) or "each of these amounts is available, but no type has all of them"
     return why, f"request at most {', or '.join(nearest[:_MAX_LISTED])}, or split the work"
 

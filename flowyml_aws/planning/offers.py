@@ -95,15 +95,18 @@ class Selector:
         needs = selection.request.needs
         return SelectedOffers(
             selection=selection,
-            offers=tuple(map(_offer, (selection.best, *selection.fallbacks))),
-            startable=tuple(map(_offer, startable_types(needs, selection.best, self._catalog))),
+            offers=tuple(_offer(c, needs) for c in (selection.best, *selection.fallbacks)),
+            startable=tuple(
+                _offer(c, needs) for c in startable_types(needs, selection.best, self._catalog)
+            ),
             notes=notes,
         )
 
 
-def _offer(candidate: Candidate) -> InstanceOffer:
+def _offer(candidate: Candidate, needs: Needs) -> InstanceOffer:
     return InstanceOffer(
         instance_type=candidate.name,
-        price_usd_hour=candidate.price_usd_hour,
+        price_usd_hour=needs.price_of_nodes(candidate.price_usd_hour),
         price_basis=candidate.price_basis,
+        nodes=needs.nodes,
     )

@@ -31,11 +31,22 @@ __all__ = [
 
 
 class InstanceOffer(Document):
-    """An instance type that fits a job, and its price for the target's capacity."""
+    """An instance type that fits a job, and its price for the target's capacity.
+
+    Attributes:
+        price_usd_hour: Price of all nodes of the job together; None if it is unknown.
+        nodes: Number of instances of this type.
+    """
 
     instance_type: str
     price_usd_hour: float | None
     price_basis: PriceBasis = "on-demand"
+    nodes: int = 1
+
+    @property
+    def machines(self) -> str:
+        """Instance type, with the number of nodes if there are several: `4 x g4dn.xlarge`."""
+        return self.instance_type if self.nodes == 1 else f"{self.nodes} x {self.instance_type}"
 
 
 class Alternative(Document):
@@ -144,8 +155,13 @@ class PlannedJob(Document):
 
     @property
     def price_usd_hour(self) -> float | None:
-        """Price of the selected instance type, or None if unknown or on this machine."""
+        """Price of all nodes on the selected type, or None if unknown or on this machine."""
         return self.offers[0].price_usd_hour if self.offers else None
+
+    @property
+    def machines(self) -> str | None:
+        """Selected instance type with the number of nodes, or None on this machine."""
+        return self.offers[0].machines if self.offers else None
 
     @property
     def highest_instance_type(self) -> str | None:
@@ -153,8 +169,13 @@ class PlannedJob(Document):
         return self.highest.instance_type if self.highest else self.instance_type
 
     @property
+    def highest_machines(self) -> str | None:
+        """Most expensive type that the service may start, in the form of `machines`."""
+        return self.highest.machines if self.highest else self.machines
+
+    @property
     def highest_price_usd_hour(self) -> float | None:
-        """Highest possible price, or None if unknown or on this machine."""
+        """Highest possible price of all nodes, or None if unknown or on this machine."""
         return self.highest.price_usd_hour if self.highest else self.price_usd_hour
 
 
@@ -313,15 +334,16 @@ class ExecutionPlan(Document, ShownAsSheets):
 
     def offer_of(self, job: PlannedJob, instance_type: str) -> InstanceOffer:
         """Return the type that a job runs on, with its price if the plan knows it."""
+        nodes = job.needs.nodes
         for offer in (*job.offers, *self.startable.get(job.target, ())):
-            if offer.instance_type == instance_type:
+            if (offer.instance_type, offer.nodes) == (instance_type, nodes):
                 return offer
         return InstanceOffer(
-            instance_type=instance_type, price_usd_hour=None, price_basis="unknown"
+            instance_type=instance_type, price_usd_hour=None, price_basis="unknown", nodes=nodes
         )
 
     def price_of(self, job: PlannedJob, instance_type: str | None) -> float | None:
-        """Return the price per hour of a type that a job runs on; None if it is unknown.
+        """Return the price per hour of all nodes of a job on a type; None if it is unknown.
 
         Args:
             job: The job.
@@ -345,7 +367,7 @@ class ExecutionPlan(Document, ShownAsSheets):
                 row.title,
                 " → ".join(row.steps),
                 str(row.first.needs),
-                row.first.instance_type or "",
+                row.first.machines or "",
                 "" if row.first.price_usd_hour is None else usd(row.first.price_usd_hour),
                 row.first.target,
                 job_names_text(dict.fromkeys(p for job in row.jobs for p in job.after), of_job),

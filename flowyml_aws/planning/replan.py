@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.core.errors import FlowymlError, InvalidResourcesError
 from flowyml_aws.core.resources import ResourceRequirements
 from flowyml_aws.planning.needs import Needs, needs_of
 from flowyml_aws.planning.offers import SelectedOffers, Selector
@@ -30,7 +30,14 @@ def change_needs(needs: Needs, resources: ResourceRequirements) -> Needs:
     Raises:
         InvalidQuantityError: A quantity can't be parsed.
         UnknownGpuError: No GPU has this name.
+        InvalidResourcesError: The number of nodes would change, which the run's jobs contain.
     """
+    if resources.nodes not in (None, needs.nodes):
+        raise InvalidResourcesError(
+            what=f"The number of nodes can't be changed from {needs.nodes} to {resources.nodes}",
+            why="the code and the specs of the run's jobs were stored with it",
+            fix="change `nodes` of the step, and start a new run: it reuses what has succeeded",
+        )
     new = needs_of(resources)
     changes: dict[str, Any] = {
         field: getattr(new, field)
@@ -67,8 +74,8 @@ def replan(plan: ExecutionPlan, name: str, needs: Needs, selector: Selector) -> 
             "notes": (*jobs[name].notes, *selected.notes),
         }
     )
-    known = {offer.instance_type: offer for offer in plan.startable.get(job.target, ())}
-    known.update((offer.instance_type, offer) for offer in selected.startable)
+    offers = (*plan.startable.get(job.target, ()), *selected.startable)
+    known = {(offer.instance_type, offer.nodes): offer for offer in offers}
     return plan.model_copy(
         update={
             "jobs": tuple(jobs.values()),

@@ -14,6 +14,7 @@ from flowyml_aws.planning.eligibility import (
     HardwareClass,
     SelectionRequest,
     fits,
+    has_efa_value,
     last_resort,
     open_targets,
     pool,
@@ -22,6 +23,7 @@ from flowyml_aws.planning.explanation import Rejection, notes_on, rejections
 from flowyml_aws.planning.near_misses import NearMiss, near_misses
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.no_fit import no_fit_error
+from flowyml_aws.planning.nodes import EFA_LABEL
 from flowyml_aws.planning.services import service_traits
 from flowyml_aws.planning.targets import (
     ARCH_LABEL,
@@ -98,7 +100,8 @@ def select(needs: Needs, targets: Sequence[Target], catalog: Catalog) -> Selecti
     """Return the best instance type for a job on these targets.
 
     Candidates are ranked by preferred labels, then soft taints, then whether they are a last resort
-    (bare metal, burstable), then price, then newer generation, then the order of the targets.
+    (bare metal, burstable), then price, then EFA for several nodes, then newer generation, then the
+    order of the targets.
 
     Raises:
         NoInstanceFitsError: Nothing fits. The error names the limits that exclude every type, and
@@ -152,9 +155,9 @@ def _ranked_by_target(
     """Return the hardware class, and the types that fit on each open target, best first."""
     targets, hardware = open_targets(request)
     pools = (pool(hardware, t, request.catalog) for t in targets)
-    if request.needs.preferred:
+    if request.needs.preferred or request.needs.nodes > 1:
         # The sort is stable: equal candidates keep the order of the pool.
-        pools = (tuple(sorted(p, key=lambda c: _unmet_preferences(request, c))) for p in pools)
+        pools = (tuple(sorted(p, key=lambda c: _order(request, hardware, c))) for p in pools)
     return hardware, [fits(request.needs, p) for p in pools]
 
 
@@ -164,7 +167,9 @@ def _order(
     price, generation, _ = candidate.rank
     unmet = _unmet_preferences(request, candidate)
     soft = soft_taints(candidate.target, request.needs)
-    return unmet, soft, last_resort(hardware, candidate.instance) is not None, price, generation
+    is_last_resort = last_resort(hardware, candidate.instance) is not None
+    lacks_efa = request.needs.nodes > 1 and not candidate.instance.efa
+    return unmet, soft, is_last_resort, price, lacks_efa, generation
 
 
 def _unmet_preferences(request: SelectionRequest, candidate: Candidate) -> int:
@@ -176,4 +181,6 @@ def _prefers(request: SelectionRequest, candidate: Candidate, label: str, value:
         return value in (candidate.name, candidate.instance.name)
     if label == ARCH_LABEL:
         return EC2_ARCHES.get(value, value) == candidate.instance.arch
+    if label == EFA_LABEL:
+        return has_efa_value(candidate.instance, value)
     return has_label(candidate.target, label, value, request.catalog)

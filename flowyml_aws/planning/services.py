@@ -69,6 +69,7 @@ class ServiceTraits:
         inherits_environment: Whether jobs get the environment variables of the client.
         outlives_client: Whether submitted jobs continue after their client has left.
         most_jobs_of_a_map: Number of jobs for a map while the durations of its items are unknown.
+        runs_nodes_on_spot: Whether a job of several nodes can use spot capacity.
         array_size: Largest number of jobs that one submission starts; 1 if the service has no
             arrays of jobs.
         on_departure: State of the jobs after their client has left, as a clause.
@@ -87,6 +88,7 @@ class ServiceTraits:
     inherits_environment: bool = False
     outlives_client: bool = True
     most_jobs_of_a_map: int = 100
+    runs_nodes_on_spot: bool = False
     array_size: int = 1
     on_departure: str = "submitted jobs continue"
 

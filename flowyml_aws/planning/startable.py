@@ -35,7 +35,7 @@ def _startable(
     needs: Needs, target: Target, pool: TypePool, catalog: Catalog
 ) -> Iterator[Candidate]:
     limit = math.inf if pool.max_vcpus is None else pool.max_vcpus
-    if needs.amounts.vcpus > limit:
+    if needs.vcpus * needs.nodes > limit:
         return
     types = candidates_on(replace(target, instance_types=pool.types, pools=()), catalog)
     for candidate in types:  # cheapest first
@@ -43,7 +43,7 @@ def _startable(
             continue
         if not pool.starts_cheapest:
             yield candidate
-        elif candidate.gives.vcpus <= limit:
+        elif candidate.gives.vcpus * needs.nodes <= limit:
             yield candidate
             return
 

@@ -18,6 +18,7 @@ from flowyml_aws.catalog.families import not_offered
 from flowyml_aws.catalog.types import Catalog, InstanceType
 from flowyml_aws.core.spot import CAPACITY_LABEL
 from flowyml_aws.planning.needs import Amounts, Needs, Toleration
+from flowyml_aws.planning.nodes import EFA_LABEL, NodeLimit, spot_refusal
 from flowyml_aws.planning.services import (
     HostedInstance,
     service_traits,
@@ -47,6 +48,8 @@ __all__ = [
 INSTANCE_TYPE_LABEL = "node.kubernetes.io/instance-type"
 ARCH_LABEL = "kubernetes.io/arch"
 OS_LABEL = "kubernetes.io/os"
+TYPE_LABELS = (INSTANCE_TYPE_LABEL, ARCH_LABEL, EFA_LABEL)
+"""Labels that depend on the instance type, not on the target."""
 ZONE_LABEL = "topology.kubernetes.io/zone"
 REGION_LABEL = "topology.kubernetes.io/region"
 
@@ -124,6 +127,8 @@ class Target:
         pools: Types that the service may start, in the order in which it tries the pools; empty
             if these are `instance_types`.
         nodes_obstacle: Obstacle for jobs on several nodes; None if they can run.
+        node_limits: Limits of the number of nodes of one job, by the type's name on the target;
+            types without one have no limit.
     """
 
     name: str
@@ -137,6 +142,7 @@ class Target:
     disk: Disk | None = None
     pools: tuple[TypePool, ...] = ()
     nodes_obstacle: Obstacle | None = None
+    node_limits: Mapping[str, NodeLimit] = field(default_factory=dict, hash=False)
 
     def without(self, closed: Mapping[str, str]) -> Target:
         """Return the target without some of its types, given with the reasons."""
@@ -187,6 +193,22 @@ class Candidate:
     price_basis: PriceBasis
 
     @property
+    def node_limit(self) -> NodeLimit | None:
+        """Lowest limit of the nodes of one job; None without any."""
+        limits = [limit] if (limit := self.target.node_limits.get(self.name)) is not None else []
+        rooms = [pool.max_vcpus for pool in self.target.pools if self.name in pool.types]
+        known = [room for room in rooms if room is not None]
+        if known and len(known) == len(rooms):
+            reason = f"the target allows {max(known)} vCPUs in all"
+            limits.append(NodeLimit(max(known) // self.instance.vcpus, reason))
+        return min(limits, key=lambda limit: limit.nodes, default=None)
+
+    def node_refusal(self, nodes: int) -> str | None:
+        """Return the limit that several nodes exceed; None if they are possible."""
+        limit = self.node_limit if nodes > 1 else None
+        return limit.reason if limit is not None and nodes > limit.nodes else None
+
+    @property
     def rank(self) -> tuple[float, int, str]:
         """Sort key: price (unknown last), then newest generation, then name."""
         price = math.inf if self.price_usd_hour is None else self.price_usd_hour
@@ -235,8 +257,12 @@ def obstacle(target: Target, needs: Needs, catalog: Catalog) -> Obstacle | None:
     """Return the obstacle between a job and a target apart from instance types, or None."""
     if service_traits(target.kind).hosted is None:
         return Obstacle("this machine has no instance types", "plan for Batch or SageMaker instead")
+    refusal = spot_refusal(needs, target.kind)
+    needs_spot = (CAPACITY_LABEL, "spot") in needs.required
+    if refusal is not None and (target.capacity == "spot" or needs_spot):
+        return Obstacle(refusal, 'use capacity on demand: spot="never" or spot="prefer"')
     for label, value in needs.required:
-        if label in (INSTANCE_TYPE_LABEL, ARCH_LABEL):
+        if label in TYPE_LABELS:
             continue  # checked for each instance type
         if not has_label(target, label, value, catalog):
             if label == CAPACITY_LABEL and value in ("spot", "on-demand"):

@@ -29,8 +29,9 @@ def amounts_text(amounts: Amounts, names: Sequence[str], gpu_model: str | None) 
     return " and ".join(texts[name] for name in names)
 
 
-def price_text(usd_hour: float | None) -> str:
-    """Format a price that follows a name: ` for $0.5260 an hour`; empty if unknown."""
+def price_text(needs: Needs, candidate: Candidate) -> str:
+    """Format the price of all nodes after a name: ` for $0.5260 an hour`; empty if unknown."""
+    usd_hour = needs.price_of_nodes(candidate.price_usd_hour)
     return "" if usd_hour is None else f" for ${usd_hour:.{2 if usd_hour >= 1 else 4}f} an hour"
 
 

@@ -316,6 +316,7 @@ def _job(reading: Reading, view: JobView, ends: Mapping[str, float]) -> JobEntry
         gpu_count=job.needs.gpu_count,
         instance_type=view.instance_type,
         planned_instance_type=job.instance_type,
+        nodes=job.needs.nodes,
         started_at=_start(view),
         ended_at=None if view.result is None else view.result.ended_at,
         cost_usd=view.cost_usd,

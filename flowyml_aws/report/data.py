@@ -264,6 +264,7 @@ class JobEntry(Document):
         vcpus, memory_mib, gpu_count: Amounts that it requests.
         instance_type: Instance type that it ran on, or the planned one; None on this machine.
         planned_instance_type: Instance type in the plan; None on this machine.
+        nodes: Number of nodes.
         cost_usd: Cost of the attempt with the result, without its start; None if it is unknown.
         expected_cost_usd: Cost according to the plan; None if it is unknown.
         lost: Attempts that were lost.
@@ -293,6 +294,7 @@ class JobEntry(Document):
     gpu_count: int = 0
     instance_type: str | None = None
     planned_instance_type: str | None = None
+    nodes: int = 1
     started_at: float | None = None
     ended_at: float | None = None
     cost_usd: float | None = None

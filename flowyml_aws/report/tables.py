@@ -65,6 +65,7 @@ def _row(
         "job_backend": None if job is None else job.backend,
         "job_target": None if job is None else job.target,
         "job_instance_type": None if job is None else job.instance_type,
+        "job_nodes": None if job is None else job.nodes,
         "job_vcpus": None if job is None else job.vcpus,
         "job_memory_mib": None if job is None else job.memory_mib,
         **{

@@ -67,7 +67,8 @@ class Settings:
         capacity_wait_s: Time without capacity after which jobs move to another target, in seconds.
         poll_s: Interval between two polls of AWS, in seconds.
         local_store: Folder of local runs, relative to the project.
-        max_price_usd_hour: Maximum price of every type that a job may start on, in USD per hour.
+        max_price_usd_hour: Maximum price of a job on every type that it may start on, of all its
+            nodes together, in USD per hour.
         max_cost_usd: Maximum cost of a run, in USD.
         stop_idle_gpu: Seconds without use of the GPUs of its job after which a step is stopped;
             written as `30m`. None for never.

@@ -300,8 +300,8 @@ def _of_steps(status: RunStatus) -> Iterator[tuple[Key, Value]]:
     for view in status.jobs:
         offer = view.ran_on or next(iter(view.job.offers), None)
         for report in view.steps:
-            if view.instance_type is not None and report.started_at is not None:
-                machines[report.name] = view.instance_type
+            if view.machines is not None and report.started_at is not None:
+                machines[report.name] = view.machines
             if report.state not in (StepState.SUCCEEDED, StepState.FAILED):
                 continue
             times[report.name] = report.duration_s

@@ -69,7 +69,7 @@ def share_reason(job: PlannedJob, run_id: str) -> str:
     """Return the reason of a job that used up its share of the cost limit."""
     return (
         f"that is the time that its share of max_cost_usd, {usd(job.share_usd or 0)}, buys on "
-        f"{job.highest_instance_type}; continue with "
+        f"{job.highest_machines}; continue with "
         f"`flowyml-aws resume {run_id} --max-cost-usd USD`"
     )
 

@@ -54,7 +54,7 @@ class NextMachine:
         """Reason of the move, without a full stop."""
         if self.cause is Cause.DEPENDENCY:
             return "a job before it was killed after it had stored its result"
-        machine = f"{self.job.instance_type} ({self.job.target})"
+        machine = f"{self.job.machines} ({self.job.target})"
         if self.cause is not Cause.CAPACITY:
             return f"{self.cause.value} on {machine}"
         if self.status.losses:

@@ -119,7 +119,7 @@ def machine_after(job: PlannedJob, place: Alternative) -> str:
     """
     offer = place.offers[0]
     capacity = "spot" if place.capacity == "spot" else "on demand"
-    parts = [f"{offer.instance_type}{hourly_price(offer.price_usd_hour)}"]
+    parts = [f"{offer.machines}{hourly_price(offer.price_usd_hour)}"]
     if place.needs.memory_mib != job.needs.memory_mib and offer.instance_type == job.instance_type:
         parts.append(f"{mib_text(place.needs.memory_mib)} memory")
     if place.needs.storage_gib != job.needs.storage_gib:

@@ -129,8 +129,8 @@ class Bill(Document):
 
     Attributes:
         instance_type: Instance type of the last attempt, or None if it was not reported.
-        billed_s: Seconds that are billed at the on-demand price.
-        ran_s: Seconds that the job ran.
+        billed_s: Seconds that are billed at the on-demand price, of all instances together.
+        ran_s: Seconds that the job ran, of all instances together.
     """
 
     instance_type: str | None

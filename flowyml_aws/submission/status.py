@@ -73,11 +73,16 @@ class JobView:
         return self.job.instance_type if self.ran_on is None else self.ran_on.instance_type
 
     @property
+    def machines(self) -> str | None:
+        """Instance type that the job ran on, or the planned one, with the number of nodes."""
+        return self.job.machines if self.ran_on is None else self.ran_on.machines
+
+    @property
     def location(self) -> str:
-        """Instance type and target."""
-        if self.instance_type is None:
+        """Machines and target."""
+        if self.machines is None:
             return self.job.target
-        return f"{self.instance_type} ({self.job.target})"
+        return f"{self.machines} ({self.job.target})"
 
     @property
     def cost_usd(self) -> float | None:
@@ -294,8 +299,8 @@ def machine_notes(status: RunStatus) -> list[str]:
         if planned is None or ran_on is None or ran_on.instance_type == planned.instance_type:
             continue
         text = (
-            f"ran on {ran_on.instance_type}{hourly_price(ran_on.price_usd_hour)} "
-            f"instead of {planned.instance_type}{hourly_price(planned.price_usd_hour)}"
+            f"ran on {ran_on.machines}{hourly_price(ran_on.price_usd_hour)} "
+            f"instead of {planned.machines}{hourly_price(planned.price_usd_hour)}"
         )
         subjects.setdefault((text, *(view.job.mapped or (view.job.name,))), []).append(
             view.job.name

@@ -620,7 +620,10 @@ class Emulator:
             return {name: job.request for name, job in training.jobs.items()}
 
     def job_processes(self) -> dict[str, int]:
-        """Return the running process ids, by Batch job id or training job name."""
+        """Return the running process ids, by Batch job id or training job name.
+
+        Those of the further hosts of a training job are by `JOB/algo-2`, `JOB/algo-3`, …
+        """
         scheduler, training = self._running_services()
         with self._lock:
             return {**scheduler.processes(), **training.processes()}

@@ -13,11 +13,16 @@ from rich.text import Text
 
 from flowyml_aws.core.amounts import counted, usd
 from flowyml_aws.planning.explanation import Rejection
+from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.selection import Selection
 from flowyml_aws.planning.targets import Candidate, PriceBasis
 
 __all__ = ["candidates_table", "explanation", "price_text"]
 
+_SEVERAL_NODES = (
+    "prices are those of all {} nodes; of types with equal prices, those with EFA come first; all "
+    "nodes start together, so the job waits until there is capacity for all of them"
+)
 _BASIS_MARKS: dict[PriceBasis, str] = {"at most": "≤ ", "estimated": "~ "}
 
 
@@ -28,8 +33,11 @@ def price_text(usd_hour: float | None, basis: PriceBasis) -> str:
     return f"{_BASIS_MARKS.get(basis, '')}{usd(usd_hour)}"
 
 
-def candidates_table(candidates: Sequence[Candidate]) -> RenderableType:
-    """Return a table of candidates with the amounts available to a job, in the given order."""
+def candidates_table(needs: Needs, candidates: Sequence[Candidate]) -> RenderableType:
+    """Return a table of candidates with the amounts available to a job, in the given order.
+
+    Prices are those of all nodes; amounts are those of each.
+    """
     table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
     several = len({candidate.target.name for candidate in candidates}) > 1
     for title, is_number in (
@@ -39,6 +47,7 @@ def candidates_table(candidates: Sequence[Candidate]) -> RenderableType:
         ("memory", True),
         ("GPUs", False),
         ("disk", True),
+        *([("EFA", False)] if needs.nodes > 1 else []),
         *([("target", False)] if several else []),
     ):
         table.add_column(title, justify="right" if is_number else "left", no_wrap=True)
@@ -47,11 +56,12 @@ def candidates_table(candidates: Sequence[Candidate]) -> RenderableType:
         gpus = f"{gives.gpu_count} × {instance.gpu_model} {gives.gpu_memory_gb} GB"
         table.add_row(
             Text(candidate.name, style="bold"),
-            price_text(candidate.price_usd_hour, candidate.price_basis),
+            price_text(needs.price_of_nodes(candidate.price_usd_hour), candidate.price_basis),
             str(gives.vcpus),
             _memory(gives.memory_mib),
             gpus if instance.gpu_model else "",
             _disk(candidate),
+            *(["yes" if instance.efa else "no"] if needs.nodes > 1 else []),
             *([candidate.target.name] if several else []),
         )
     return table
@@ -59,13 +69,14 @@ def candidates_table(candidates: Sequence[Candidate]) -> RenderableType:
 
 def explanation(selection: Selection) -> RenderableType:
     """Explain a selection: types that fit, near misses, and rejected types with the reason."""
-    candidates = selection.candidates()
+    candidates, needs = selection.candidates(), selection.request.needs
     rejections = selection.rejections()
     parts: list[RenderableType] = [
-        Text(f"needs {selection.request.needs}"),
+        Text(f"needs {needs}"),
+        *([Text(_SEVERAL_NODES.format(needs.nodes))] if needs.nodes > 1 else []),
         Text(),
         Text(f"{counted(len(candidates), 'type')} that fit, best first:"),
-        Padding(candidates_table(candidates), (0, 0, 0, 2), expand=False),
+        Padding(candidates_table(needs, candidates), (0, 0, 0, 2), expand=False),
     ]
     notes = (*selection.notes, *map(str, selection.near_misses()))
     parts += [Text(f"note: {note}", style="yellow") for note in notes]

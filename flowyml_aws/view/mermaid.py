@@ -48,7 +48,7 @@ def machine_text(job: PlannedJob) -> str:
     if not job.offers:
         return ""
     offer = job.offers[0]
-    return f"{offer.instance_type}, {price_text(offer.price_usd_hour, offer.price_basis)} an hour"
+    return f"{offer.machines}, {price_text(offer.price_usd_hour, offer.price_basis)} an hour"
 
 
 def _external_inputs(plan: ExecutionPlan) -> list[str]:

@@ -73,7 +73,7 @@ class PlainLines:
 
     def _print_job(self, view: JobView) -> None:
         waits = view.state is JobState.WAITING
-        machine = f" on {view.instance_type}" if view.instance_type and not waits else ""
+        machine = f" on {view.machines}" if view.machines and not waits else ""
         attempt = f" (attempt {view.attempt})" if view.attempt > 1 else ""
         reason = f": {view.reason}" if view.reason else ""
         state = f"{state_text(view, view.job.after)}{attempt}{machine}{reason}"

@@ -62,7 +62,7 @@ def plan_table(plan: ExecutionPlan) -> RenderableType:
         table.add_row(
             Text(row.title, style="bold"),
             _needs(job.needs),
-            job.instance_type or "",
+            job.machines or "",
             _price_of_row(row),
             job.target,
         )
@@ -91,7 +91,7 @@ def price_range(job: PlannedJob) -> str:
     planned, highest = job.offers[0], job.highest
     if highest is None or highest == planned:
         return f"{_price(planned)}/h"
-    return f"{_price(planned)}/h, at most {_price(highest)}/h ({highest.instance_type})"
+    return f"{_price(planned)}/h, at most {_price(highest)}/h ({highest.machines})"
 
 
 def reused_line(plan: ExecutionPlan) -> Text:
@@ -182,7 +182,7 @@ def _details(
     if job.highest is not None and job.highest != job.offers[0]:
         yield _line("price", price_range(job))
     if job.offers[1:]:
-        fallbacks = (f"{offer.instance_type} {_price(offer)}" for offer in job.offers[1:])
+        fallbacks = (f"{offer.machines} {_price(offer)}" for offer in job.offers[1:])
         yield _line("alternatives", ", ".join(fallbacks))
     for cause, position in job.moves.items():
         place = plan.alternatives[position]
@@ -268,7 +268,8 @@ def _line(label: str, text: str) -> Text:
 def _needs(needs: Needs) -> str:
     gpu = f", {needs.gpu_count} × {needs.gpu_model}" if needs.gpu_model else ""
     disk = f", {needs.storage_gib} GiB disk" if needs.storage_gib else ""
-    return f"{needs.vcpus} vCPU, {needs.memory_mib / 1024:g} GiB{gpu}{disk}"
+    nodes = f"{needs.nodes} nodes, each " if needs.nodes > 1 else ""
+    return f"{nodes}{needs.vcpus} vCPU, {needs.memory_mib / 1024:g} GiB{gpu}{disk}"
 
 
 def _price(offer: InstanceOffer) -> str:

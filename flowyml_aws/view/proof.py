@@ -30,7 +30,7 @@ def proof_plan_table(plan: ProofPlan) -> RenderableType:
             continue
         (job,) = each.plan.jobs
         price = "?" if each.highest_usd is None else usd(each.highest_usd)
-        table.add_row(each.part.name, str(len(each.part.stages)), job.instance_type, price)
+        table.add_row(each.part.name, str(len(each.part.stages)), job.machines, price)
     highest = Text(f"highest price of these jobs: {usd(plan.highest_usd)}", "bold")
     highest.append(
         ", if each runs on the most expensive type and as long as it may; EC2 also bills an "

@@ -221,6 +221,17 @@ def test_burstable_types_and_bare_metal_are_marked():
     assert not instance("m5.large").burstable
 
 
+# Amazon EC2 User Guide, "Elastic Fabric Adapter", "Supported instance types".
+@pytest.mark.parametrize(
+    ("name", "efa"),
+    [("p4d.24xlarge", True), ("g4dn.8xlarge", True), ("g4dn.4xlarge", False), ("m5.large", False)],
+)
+def test_types_with_efa_are_marked(name, efa):
+    known = load_catalog().get(name)
+    assert known is not None
+    assert known.efa == efa
+
+
 def test_estimated_figures_are_distinguished_from_measured_ones():
     assert instance("p5.4xlarge").usable_memory_estimated
     assert not instance("p4d.24xlarge").usable_memory_estimated

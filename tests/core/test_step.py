@@ -196,3 +196,33 @@ def test_a_step_survives_pickling_and_copying() -> None:
             ("answer",),
             answer.__doc__,
         )
+
+
+def problems_of(made: Step) -> list[str]:
+    return [problem.what for problem in made.problems()]
+
+
+def test_a_launcher_of_several_nodes_needs_several_nodes() -> None:
+    alone = step(name="train", distributed="torchrun")(double)
+    assert problems_of(alone) == ["Step 'train': distributed='torchrun' on one node"]
+    assert "ResourceRequirements(nodes=4)" in alone.problems()[0].fix
+    four = step(distributed="torchrun", resources={"nodes": 4})(double)
+    assert problems_of(four) == []
+
+
+def test_a_map_of_a_step_with_several_nodes_is_a_mistake() -> None:
+    mapped = step(name="train", resources={"nodes": 4})(double).map("x")
+    assert problems_of(mapped) == ["Step 'train': a map of a step with 4 nodes"]
+    assert problems_of(step(resources={"nodes": 1})(double).map("x")) == []
+
+
+def test_an_unknown_launcher_is_a_mistake_of_its_own() -> None:
+    (problem,) = step(name="train", distributed="mpi")(double).problems()  # type: ignore[call-overload]
+    assert problem.what == "Step 'train': Invalid argument distributed='mpi'"
+    assert '"torchrun", "ray", "dask"' in problem.why
+
+
+@pytest.mark.parametrize("nodes", [0, 1001, 2.5, "4", True])
+def test_an_invalid_number_of_nodes_is_the_only_mistake(nodes: object) -> None:
+    made = step(name="train", resources={"nodes": nodes}, distributed="ray")(double)
+    assert problems_of(made) == [f"Step 'train': Invalid number of nodes {nodes!r}"]

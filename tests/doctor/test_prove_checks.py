@@ -14,11 +14,14 @@ from flowyml_aws.aws.checks.alert_probe import alert_statement
 from flowyml_aws.catalog.account_families import FAMILIES
 from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.cli.proving import MAX_COST_USD
+from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.doctor.prove.checks import Answer, PartObservation, StageObservation, check_part
 from flowyml_aws.doctor.prove.facts import MachineFacts, machine_facts, refused_folders
+from flowyml_aws.doctor.prove.meeting import Meeting
 from flowyml_aws.doctor.prove.offers import PIPELINE
 from flowyml_aws.doctor.prove.parts import parts_of
 from flowyml_aws.doctor.prove.report import Row, redacted
+from flowyml_aws.doctor.prove.steps import make_steps
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.planning.services import service_traits
@@ -77,7 +80,8 @@ THIRD = replace(stage(FIRST), children=({"job": "p:0", "index": "0"}, {"job": "p
 
 
 def observed(part: str, **changes: object) -> PartObservation:
-    (found,) = parts_of("t4" if part.endswith("-gpu") else None, [part])
+    gpu, has_nodes = "t4" if part.endswith("-gpu") else None, part.endswith("-nodes")
+    (found,) = parts_of(gpu, [part], has_nodes=has_nodes)
     right = PartObservation(
         found,
         (stage(FIRST, FACTS), stage(SECOND), THIRD)[: len(found.stages)],
@@ -95,6 +99,33 @@ def verdicts(observation: PartObservation) -> Mapping[str, str]:
 
 def test_a_part_that_behaves_as_planned_agrees_in_each_check() -> None:
     assert set(verdicts(observed("batch")).values()) == {"agreed"}
+
+
+MET: Meeting = {"count": 2, "addresses": {"0": "10.0.0.1", "1": "10.0.0.2"}}
+
+
+@pytest.mark.parametrize(
+    ("met", "verdict"),
+    [
+        (MET, "agreed"),
+        ({"count": 2, "addresses": {"0": "10.0.0.1", "2": "10.0.0.2"}}, "deviated"),
+        ({"count": 3, "addresses": MET["addresses"]}, "deviated"),
+        (None, "not checked"),
+    ],
+)
+def test_the_nodes_of_a_job_agree_if_all_of_them_have_met(
+    met: Meeting | None, verdict: str
+) -> None:
+    met_nodes = replace(stage(FIRST), meeting=met)
+    assert verdicts(observed("batch-nodes", stages=(met_nodes,)))["nodes"] == verdict
+
+
+def test_a_part_with_nodes_plans_two_of_them() -> None:
+    (part,) = parts_of(None, ["sagemaker-nodes"], has_nodes=True)
+    (request,) = make_steps(part.stages[0], part.capacity, part.gpu, part.nodes)
+    assert request.nodes == 2
+    with pytest.raises(SettingsError, match="fix: add --nodes"):
+        parts_of(None, ["sagemaker-nodes"])
 
 
 def with_facts(**changes: object) -> tuple[StageObservation, ...]:
@@ -252,7 +283,7 @@ def test_the_page_names_every_check_and_every_part() -> None:
     page = (Path(__file__).parents[2] / "docs/first-hour.md").read_text("utf-8")
     documented = dict(re.findall(r"^\| ([a-z ]+) \| .* \| ([a-z, -]+) \|$", page, flags=re.M))
     assert documented.pop("check") == "parts"
-    parts = parts_of("t4", ())
+    parts = parts_of("t4", (), has_nodes=True)
     everywhere = ", ".join(part.name for part in parts)
     assert {check: documented[check].replace("all", everywhere) for check in documented} == {
         check: ", ".join(part.name for part in parts if check in part.checks)

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import (
     Estimate,
@@ -17,11 +18,13 @@ from flowyml_aws.planning.plan import (
     ReusedStep,
     Variant,
 )
+from flowyml_aws.planning.selection import select
+from flowyml_aws.planning.targets import offline_targets
 from flowyml_aws.runtime.result import GpuIdle, StepFailure, StepReport, StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import Bill, CostLimit
 from flowyml_aws.submission.status import JobView, RunStatus
-from flowyml_aws.view import failure_texts, plan_table, status_table
+from flowyml_aws.view import explanation, failure_texts, plan_table, status_table
 from flowyml_aws.view.plain_lines import PlainLines
 from flowyml_aws.view.run import bills
 from flowyml_aws.view.terminal import Terminal
@@ -89,6 +92,24 @@ def test_a_plan_shows_machine_price_order_assets_and_notes_of_each_job() -> None
         "all jobs at once: $0.526 per hour (us-east-1, prices from 2026-07-20)",
     ):
         assert fact in output
+
+
+def test_a_plan_shows_the_nodes_of_a_job_with_the_price_of_all() -> None:
+    offer = InstanceOffer(instance_type="g4dn.xlarge", price_usd_hour=2.104, nodes=4)
+    job = JOB.model_copy(update={"needs": replace(JOB.needs, nodes=4), "offers": (offer,)})
+    text = rendered(plan_table(PLAN.model_copy(update={"jobs": (job,)})))
+    assert "4 nodes, each 4 vCPU, 12 GiB, 1 × t4  4 x g4dn.xlarge    $2.104" in text
+
+
+def test_types_for_several_nodes_have_the_price_of_all_and_whether_they_have_efa() -> None:
+    catalog = load_catalog()
+    needs = Needs(vcpus=4, gpu_model="t4", gpu_count=1, nodes=2)
+    selection = select(needs, offline_targets(catalog), catalog)
+    text = rendered(explanation(selection))
+    assert "prices are those of all 2 nodes" in text
+    rows = {line.split()[0]: line.split() for line in text.splitlines() if line.strip()}
+    assert (rows["g4dn.xlarge"][1], rows["g4dn.xlarge"][-1]) == ("$1.052", "no")
+    assert rows["g4dn.8xlarge"][-1] == "yes"
 
 
 def test_a_plan_on_this_machine_has_no_prices() -> None:

@@ -147,6 +147,7 @@ def _specification(
         accelerator_count=count,
         nvme_gb=_nvme_gb(info),
         network_gbps=_gbps(network),
+        efa=info["NetworkInfo"].get("EfaSupported", False),
         burstable=flex or info.get("BurstablePerformanceSupported", False),
         bare_metal=info.get("BareMetal", False),
         offered=offered,

@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.aws.errors import error_code, refused
-from flowyml_aws.aws.log_streams import read_streams
+from flowyml_aws.aws.log_streams import read_nodes, read_streams
 from flowyml_aws.aws.names import training_name
 from flowyml_aws.aws.sagemaker.holds import TrainingHolds
 from flowyml_aws.aws.sagemaker.jobs import (
@@ -40,6 +40,7 @@ from flowyml_aws.aws.sagemaker.limits import training_request_errors
 from flowyml_aws.aws.sagemaker.location import TrainingLocation, read_location
 from flowyml_aws.aws.sagemaker.options import TrainingOptions
 from flowyml_aws.aws.sagemaker.requests import training_request
+from flowyml_aws.aws.sagemaker.streams import streams_by_node
 from flowyml_aws.aws.unended import end_each, not_ended
 from flowyml_aws.core.clock import sleep, uptime_s
 from flowyml_aws.core.concurrency import SERVICE_CALLS, map_concurrently, map_to_completion
@@ -89,6 +90,7 @@ class SageMakerBackend:
         self._poll_s = poll_s
         self._end_driver = end_driver
         self._clock = clock
+        self._nodes = {job.name: job.needs.nodes for job in plan.jobs}
         self._names: dict[str, list[str]] = {}  # of a job's attempts since it moved last
         self._job_attempts: dict[str, tuple[str, int]] = {}  # by training job name
         self._is_location_stored = False
@@ -179,7 +181,8 @@ class SageMakerBackend:
     def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
         """Return lines of the latest attempt, and of attempts that start after the first call.
 
-        A job that spot capacity interrupts has one stream for each start.
+        A job that spot capacity interrupts has one stream for each start, and a job of several
+        nodes one for each node, whose lines begin with a label.
         """
         with self._finding_jobs:
             if not self._active and not self._ended:
@@ -192,6 +195,8 @@ class SageMakerBackend:
             streams += self._streams_of(name, job)
         if first == len(streams):
             return [], cursor
+        if self._nodes[job] > 1:
+            return read_nodes(self._logs, job, streams_by_node(_LOG_GROUP, streams), cursor)
         return read_streams(self._logs, job, _LOG_GROUP, streams, cursor, first)
 
     def cancel(self, jobs: Sequence[PlannedJob]) -> Sequence[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from botocore.exceptions import ClientError
 
 from flowyml_aws.aws.sagemaker.quotas import ExceededQuota, no_quota
+from flowyml_aws.planning.nodes import NodeLimit
 from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.submission.backend import JobState, JobStatus
 
@@ -46,7 +47,7 @@ class TrainingHolds:
         self._poll_s = poll_s
         self._clock = clock
         self._waits: dict[tuple[str, ...], _Wait] = {}  # by the quotas of a job
-        self._closed: dict[tuple[str, str], str] = {}  # by type and capacity
+        self._limits: dict[tuple[str, str], NodeLimit] = {}  # by type and capacity
         self._reasons: dict[str, str] = {}  # of jobs that wait, by name in the plan
         self._failed: dict[str, str] = {}
         self._notes: dict[str, str] = {}
@@ -55,10 +56,14 @@ class TrainingHolds:
         """Return a job with only the types that have a quota; None if it can't start at all."""
         if job.name in self._failed:
             return None
-        closed = [o for o in job.offers if (o.instance_type, job.capacity) in self._closed]
+        closed, reasons = [], []
+        for offer in job.offers:
+            limit = self._limits.get((offer.instance_type, job.capacity))
+            if limit is not None and limit.nodes < offer.nodes:
+                closed.append(offer)
+                reasons.append(limit.reason)
         if not closed:
             return job
-        reasons = [self._closed[offer.instance_type, job.capacity] for offer in closed]
         if len(closed) == len(job.offers):
             self._failed[job.name] = "; ".join(reasons)
             return None
@@ -87,9 +92,10 @@ class TrainingHolds:
             self._waits[_quotas(job)] = _Wait(self._clock(), ended_count, reason)
             self._reasons[job.name] = reason
             return False
-        reason = no_quota(exceeded.name, exceeded.limit, self._region)
+        reason = no_quota(exceeded.name, exceeded.limit, self._region, requested=exceeded.requested)
         if exceeded.instance_type in {offer.instance_type for offer in job.offers}:
-            self._closed[exceeded.instance_type, job.capacity] = reason
+            limit = NodeLimit(exceeded.limit, reason)
+            self._limits[exceeded.instance_type, job.capacity] = limit
             return True
         self._failed[job.name] = reason
         return False
@@ -123,5 +129,5 @@ class TrainingHolds:
 
 
 def _quotas(job: PlannedJob) -> tuple[str, ...]:
-    """Return the capacity and instance types of a job. Jobs with the same ones share quotas."""
-    return (job.capacity, *(offer.instance_type for offer in job.offers))
+    """Return the capacity and machines of a job. Jobs with the same ones share quotas."""
+    return (job.capacity, *(offer.machines for offer in job.offers))

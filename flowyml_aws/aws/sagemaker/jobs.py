@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from flowyml_aws.aws.errors import error_code, refused
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.runtime.causes import Cause
-from flowyml_aws.runtime.exit_codes import BAD_INPUT, INTERRUPTED, MOVES, STORE_OUTAGE
+from flowyml_aws.runtime.exit_codes import BAD_INPUT, INTERRUPTED, MOVES, NODE_LOST, STORE_OUTAGE
 from flowyml_aws.submission.backend import JobState, JobStatus
 from flowyml_aws.submission.losses import EndedAttempt
 from flowyml_aws.submission.record import Bill
@@ -74,9 +74,12 @@ _REASONS = {
 }
 _END_STATES = ("Completed", "Failed", "Stopped", "Deleting")
 # Failures of the service, not of the job: another attempt may succeed. SageMaker reports a stop as
-# `Stopped`, so a runner that received SIGTERM was not stopped by a user: its host was shut down.
+# `Stopped`, so a runner that received SIGTERM was not stopped by a user: its host was shut down. A
+# main node that has lost another node has lost a host, too.
 _SERVICE_FAILURE = re.compile(
-    rf"InternalServerError|CapacityError|AlgorithmError: .*exit code: {INTERRUPTED}$", re.DOTALL
+    "InternalServerError|CapacityError|"
+    rf"AlgorithmError: .*exit code: ({INTERRUPTED}|{NODE_LOST})$",
+    re.DOTALL,
 )
 _STORE_OUTAGE = re.compile(rf"AlgorithmError: .*exit code: {STORE_OUTAGE}$", re.DOTALL)
 
@@ -311,6 +314,11 @@ def _instance_type_of(detail: DescribeTrainingJobResponseTypeDef) -> str | None:
     return resources.get("SelectedInstanceType") or resources.get("InstanceType")
 
 
+def _nodes_of(detail: DescribeTrainingJobResponseTypeDef) -> int:
+    resources = detail["ResourceConfig"]
+    return resources.get("SelectedInstanceCount") or resources.get("InstanceCount") or 1
+
+
 def _cause_of_failure(reason: str) -> Cause | None:
     """Return the cause of the failure of a job, if its exit code or SageMaker reports it."""
     match = re.search(r"exit code: (\d+)$", reason)
@@ -329,12 +337,17 @@ def _readable(reason: str) -> str:
 
 
 def bill_of(detail: DescribeTrainingJobResponseTypeDef) -> Bill | None:
-    """Return the bill of an ended training job, or None if SageMaker does not report one (yet)."""
+    """Return the bill of an ended training job, or None if SageMaker does not report one (yet).
+
+    SageMaker reports the time of one instance, and bills it for each (API reference,
+    DescribeTrainingJob, BillableTimeInSeconds).
+    """
     if "BillableTimeInSeconds" not in detail:
         return None
+    nodes = _nodes_of(detail)
     return Bill(
         instance_type=_instance_type_of(detail),
-        billed_s=detail["BillableTimeInSeconds"],
-        ran_s=detail.get("TrainingTimeInSeconds", detail["BillableTimeInSeconds"]),
+        billed_s=detail["BillableTimeInSeconds"] * nodes,
+        ran_s=detail.get("TrainingTimeInSeconds", detail["BillableTimeInSeconds"]) * nodes,
         is_spot=detail.get("EnableManagedSpotTraining", False),
     )

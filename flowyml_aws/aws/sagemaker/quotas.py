@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from flowyml_aws.aws.errors import refused
 from flowyml_aws.aws.quota_requests import quota_page, quota_request
 from flowyml_aws.core.errors import AwsRefusedError
+from flowyml_aws.planning.nodes import NodeLimit
 from flowyml_aws.planning.plan import PlannedJob
 
 if TYPE_CHECKING:
@@ -113,7 +114,9 @@ def list_quotas(client: ServiceQuotasClient) -> Iterator[TrainingQuota]:
         raise refused(error, "read the quotas of SageMaker") from error
 
 
-def no_quota(name: str, limit: int, region: str, code: str | None = None) -> str:
+def no_quota(
+    name: str, limit: int, region: str, code: str | None = None, requested: int = 1
+) -> str:
     """Return the reason why a job can't start: its quota, and how to request more.
 
     Args:
@@ -121,13 +124,17 @@ def no_quota(name: str, limit: int, region: str, code: str | None = None) -> str
         limit: Its value.
         region: AWS region of the job.
         code: Quota code, if it is known.
+        requested: Number of instances that the job requests: more than `limit`.
     """
     how = (
         quota_page("sagemaker", region=region)
         if code is None
-        else quota_request("sagemaker", code, limit + 1, region)
+        else quota_request("sagemaker", code, requested, region)
     )
-    return f"the account's quota {name!r} is {limit} instances; request at least 1 more: {how}"
+    return (
+        f"the account's quota {name!r} is {limit} instances; request at least {requested - limit} "
+        f"more: {how}"
+    )
 
 
 class TypesWithoutQuota:
@@ -140,6 +147,8 @@ class TypesWithoutQuota:
 
     Attributes:
         closed: Reason by instance type, for each capacity.
+        node_limits: Limits of types whose quota is too low for the nodes of a job, for each
+            capacity.
         notes: Notes for a plan.
     """
 
@@ -147,6 +156,7 @@ class TypesWithoutQuota:
         self, client: Callable[[], ServiceQuotasClient], region: str, keeps_instances: bool
     ) -> None:
         self.closed: Mapping[str, dict[str, str]] = {"on-demand": {}, "spot": {}}
+        self.node_limits: Mapping[str, dict[str, NodeLimit]] = {"on-demand": {}, "spot": {}}
         self.notes: list[str] = []
         self._client = client
         self._region = region
@@ -155,7 +165,7 @@ class TypesWithoutQuota:
         self._rest: Iterator[TrainingQuota] | None = None
 
     def close(self, jobs: Iterable[PlannedJob], types: Collection[str]) -> bool:
-        """Look up the quotas of jobs. If one of them is 0, close every type whose quota is 0.
+        """Look up the quotas of jobs. If one is too low, close or limit every type with such a one.
 
         If AWS denies the call, the quotas are unknown, and a note says so.
 
@@ -164,17 +174,16 @@ class TypesWithoutQuota:
             types: Every instance type that other plans could use.
 
         Returns:
-            Whether types of these jobs were closed.
+            Whether types of these jobs were closed or limited.
         """
-        names = {
-            name
-            for job in jobs
-            for offer in job.offers
-            for name in quota_names(offer.instance_type, job.capacity, self._keeps_instances)
-        }
+        nodes: dict[str, int] = {}  # by quota
+        for job in jobs:
+            for offer in job.offers:
+                for name in quota_names(offer.instance_type, job.capacity, self._keeps_instances):
+                    nodes[name] = max(nodes.get(name, 1), offer.nodes)
         try:
-            self._read(lambda: names <= self._known.keys())
-            if not any(self._is_zero(name) for name in names):
+            self._read(lambda: nodes.keys() <= self._known.keys())
+            if not any(self._is_below(name, count) for name, count in nodes.items()):
                 return False
             self._read(lambda: False)
         except AwsRefusedError as error:
@@ -183,13 +192,22 @@ class TypesWithoutQuota:
                 f"SageMaker's quotas are unknown: {error.what} (servicequotas:ListServiceQuotas)"
             )
             return False
-        for capacity, closed in self.closed.items():
+        most = max(nodes.values())
+        for capacity in self.closed:
             for instance_type in types:
                 for name in quota_names(instance_type, capacity, self._keeps_instances):
-                    if self._is_zero(name):
-                        code = self._known[name].code
-                        closed[instance_type] = no_quota(name, 0, self._region, code)
+                    if self._is_below(name, most):
+                        self._limit(instance_type, capacity, self._known[name], most)
         return True
+
+    def _limit(self, instance_type: str, capacity: str, quota: TrainingQuota, nodes: int) -> None:
+        requested = nodes if quota.limit else 1
+        reason = no_quota(quota.name, quota.limit, self._region, quota.code, requested)
+        limits = self.node_limits[capacity]
+        if quota.limit < 1:
+            self.closed[capacity][instance_type] = reason
+        elif instance_type not in limits or quota.limit <= limits[instance_type].nodes:
+            limits[instance_type] = NodeLimit(quota.limit, reason)
 
     def _read(self, is_enough: Callable[[], bool]) -> None:
         if self._rest is None:
@@ -197,5 +215,5 @@ class TypesWithoutQuota:
         while not is_enough() and (quota := next(self._rest, None)) is not None:
             self._known[quota.name] = quota
 
-    def _is_zero(self, name: str) -> bool:
-        return name in self._known and self._known[name].limit < 1
+    def _is_below(self, name: str, instances: int) -> bool:
+        return name in self._known and self._known[name].limit < instances

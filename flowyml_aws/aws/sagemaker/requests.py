@@ -105,7 +105,7 @@ def _resources(job: PlannedJob, options: TrainingOptions) -> ResourceConfigTypeD
     # AWS refuses several types on spot capacity, and a warm pool has a single type.
     is_warm = options.keep_alive_s > 0 and job.capacity != "spot"
     types: list[Any] = [offer.instance_type for offer in job.offers]  # any name in the catalog
-    resources: ResourceConfigTypeDef = {"InstanceCount": 1}
+    resources: ResourceConfigTypeDef = {"InstanceCount": job.needs.nodes}
     if len(types) == 1 or is_warm or job.capacity == "spot" or not options.has_preferences:
         resources["InstanceType"] = types[0]
     else:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from flowyml_aws.doctor.prove.facts import MachineFacts
+from flowyml_aws.doctor.prove.meeting import Meeting
 from flowyml_aws.doctor.prove.parts import Part
 from flowyml_aws.doctor.prove.report import Row, Verdict
 from flowyml_aws.doctor.prove.steps import CHILDREN
@@ -44,6 +45,7 @@ class StageObservation:
         log: Lines of its log.
         bill: Bill of the job, if the service reports one.
         children: Index and job id that each child of an array saw.
+        meeting: Nodes that the main node of a job of several nodes has met, or None.
     """
 
     plan: ExecutionPlan
@@ -52,6 +54,7 @@ class StageObservation:
     log: tuple[str, ...] = ()
     bill: Bill | None = None
     children: tuple[Mapping[str, str], ...] = ()
+    meeting: Meeting | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,7 @@ def _instance_type(o: PartObservation, row: _Rows) -> Row:
 def _price(o: PartObservation, row: _Rows) -> Row:
     if o.ran_on is None:
         return row.unchecked("", "the job did not report its instance type")
-    planned, name = o.ran_on.price_usd_hour, o.ran_on.instance_type
+    planned, name = o.ran_on.price_usd_hour, o.ran_on.machines
     if planned is None:
         return row.unchecked("", f"the plan has no price for {name}")
     expected = f"{name}: ${planned:.4f} per hour ({o.ran_on.price_basis})"
@@ -300,6 +303,19 @@ def _array(o: PartObservation, row: _Rows) -> Row:
     return row.compare(agrees, expected, observed, reason)
 
 
+def _nodes(o: PartObservation, row: _Rows) -> Row:
+    nodes = o.part.nodes
+    expected = f"{nodes} nodes reach the main node"
+    met = o.stages[0].meeting
+    if met is None:
+        return row.unchecked(expected, _no_facts(o))
+    addresses = met["addresses"]
+    observed = ", ".join(f"node {rank} at {addresses[rank]}" for rank in sorted(addresses))
+    agrees = set(addresses) == {str(rank) for rank in range(nodes)}
+    reason = "the ranks of the nodes are wrong, which programs such as torchrun rely on"
+    return row.compare(agrees and met["count"] == nodes, expected, observed, reason)
+
+
 _CHECKS: Mapping[str, Callable[[PartObservation, _Rows], Row]] = {
     "run": _run,
     "instance type": _instance_type,
@@ -314,6 +330,7 @@ _CHECKS: Mapping[str, Callable[[PartObservation, _Rows], Row]] = {
     "retry": _retry,
     "alert": _alert,
     "array": _array,
+    "nodes": _nodes,
 }
 
 

@@ -135,7 +135,7 @@ def request_of(part: Part, stage: int, token: str) -> RunRequest:
         context["asks_metadata"] = "metadata" in part.checks
     return RunRequest(
         name=PIPELINE,
-        steps=tuple(make_steps(steps, part.capacity, part.gpu)),
+        steps=tuple(make_steps(steps, part.capacity, part.gpu, part.nodes)),
         context=context,
         options=RunOptions(backend=part.backend),
     )

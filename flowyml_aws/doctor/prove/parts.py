@@ -14,6 +14,7 @@ __all__ = ["Part", "parts_of"]
 _LOOK = ("look",)
 _CACHED = ("origin", "reuse")
 _ARRAY = ("in_array",)
+_MEET = ("meet",)
 _FAIL = "fail"
 
 
@@ -28,6 +29,7 @@ class Part:
         gpu: Type of the GPU of the jobs, or None.
         stages: Names of the steps of each run; a run starts when the one before has ended.
         checks: Names of the checks, in the order of the report.
+        nodes: Number of nodes of the jobs.
         shares_instance: Whether the runs use the same instance, which is started once.
     """
 
@@ -39,6 +41,7 @@ class Part:
     stages: tuple[tuple[str, ...], ...]
     checks: tuple[str, ...]
     shares_instance: bool
+    nodes: int = 1
 
     @property
     def failing_stage(self) -> int | None:
@@ -97,31 +100,50 @@ _PARTS = (
     ),
 )
 _GPU_CHECKS = ("run", "instance type", "price", "gpu")
+_NODE_CHECKS = ("run", "instance type", "price", "nodes")
+_NODES = 2
 
 
-def parts_of(gpu: str | None, only: Collection[str]) -> Sequence[Part]:
+def parts_of(gpu: str | None, only: Collection[str], *, has_nodes: bool = False) -> Sequence[Part]:
     """Return the parts of a proof.
 
     Args:
         gpu: Type of the GPU of one more job on each service, or None.
         only: Names of the parts to keep; empty for all.
+        has_nodes: Whether there is one more job on each service, on two nodes.
 
     Raises:
         SettingsError: A name is unknown.
     """
     parts = list(_PARTS)
+    services = [part for part in _PARTS if len(part.stages) > 1]  # one job per service
     if gpu is not None:
         parts += (
             replace(part, name=f"{part.name}-gpu", gpu=gpu, stages=(_LOOK,), checks=_GPU_CHECKS)
-            for part in _PARTS
-            if len(part.stages) > 1  # one job per service
+            for part in services
+        )
+    if has_nodes:
+        parts += (
+            replace(
+                part,
+                name=f"{part.name}-nodes",
+                nodes=_NODES,
+                stages=(_MEET,),
+                checks=_NODE_CHECKS,
+            )
+            for part in services
         )
     names = [part.name for part in parts]
+    missing = {
+        **({"gpu": "add --gpu TYPE"} if gpu is None else {}),
+        **({} if has_nodes else {"nodes": "add --nodes"}),
+    }
     for name in only:
         if name not in names:
             raise SettingsError(
                 what=f"Unknown part {name!r} of the proof",
                 why=f"the parts are {', '.join(names)}",
-                fix=did_you_mean(name, names, "name one of them; parts with -gpu need --gpu TYPE"),
+                fix=missing.get(name.rpartition("-")[2])
+                or did_you_mean(name, names, "name one of them"),
             )
     return [part for part in parts if not only or part.name in only]

@@ -20,6 +20,7 @@ from flowyml_aws.doctor.prove.cleanup import remove_runs
 from flowyml_aws.doctor.prove.offers import PIPELINE, PartPlan, ProofPlan
 from flowyml_aws.doctor.prove.report import Proof, Row, redacted
 from flowyml_aws.doctor.prove.runs import PartRuns, run_parts
+from flowyml_aws.planning.plan import InstanceOffer
 from flowyml_aws.services.account import Account
 from flowyml_aws.settings.model import Settings
 
@@ -160,7 +161,7 @@ def _observe(
         part=part,
         stages=tuple(runs.stages),
         problem=runs.problem,
-        price=Answer() if ran_on is None else _price(account, ran_on.instance_type, job.capacity),
+        price=Answer() if ran_on is None else _price(account, ran_on, job.capacity),
         disk_gib=_disk_gib(planned, None if ran_on is None else ran_on.instance_type, account),
         shared_memory_mib=_shared_memory_mib(job.needs.memory_mib)
         if "shared memory" in part.checks
@@ -169,14 +170,15 @@ def _observe(
     )
 
 
-def _price(account: Account, instance_type: str, capacity: str) -> Answer:
+def _price(account: Account, ran_on: InstanceOffer, capacity: str) -> Answer:
+    """Return the price of all nodes of a job."""
     try:
-        usd_hour = account.price_usd_hour(instance_type, capacity)
+        usd_hour = account.price_usd_hour(ran_on.instance_type, capacity)
     except AwsRefusedError as error:
         return Answer(reason=f"{error.what}: {error.why}")
     if usd_hour is None:
-        return Answer(reason=f"AWS lists no price for {instance_type}")
-    return Answer(usd_hour)
+        return Answer(reason=f"AWS lists no price for {ran_on.instance_type}")
+    return Answer(usd_hour * ran_on.nodes)
 
 
 def _disk_gib(planned: PartPlan, instance_type: str | None, account: Account) -> float | None:

@@ -159,6 +159,7 @@ def _observe(driver: RunDriver, status: RunStatus) -> StageObservation:
         view=view,
         facts=outputs.get("look"),
         children=tuple(outputs[name] for name in children if name in outputs),
+        meeting=outputs.get("meet"),
         log=tuple(line.message for line in lines),
         bill=status.bills.get(view.job.name),
     )

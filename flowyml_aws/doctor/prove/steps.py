@@ -12,6 +12,7 @@ from typing import Any
 from flowyml_aws.core.resources import GPUConfig, NodeAffinity, ResourceRequirements
 from flowyml_aws.core.step import Step
 from flowyml_aws.doctor.prove.facts import MachineFacts, machine_facts
+from flowyml_aws.doctor.prove.meeting import Meeting, meet_nodes
 
 __all__ = [
     "CHILDREN",
@@ -32,6 +33,7 @@ PURPOSE = "flowyml-aws doctor --prove lets this job fail, to see that an alert i
 
 # The limits decide the highest price of a proof.
 _LIMIT_S = 3.0
+_MEET_LIMIT_S = 20.0
 _LOOK_LIMIT_S, _LOOK_GPU_LIMIT_S = 5.0, 20.0  # the first call of nvidia-smi loads its driver
 
 
@@ -76,13 +78,19 @@ def in_array(proof: str, child: int) -> dict[str, str]:
     }
 
 
-def make_steps(names: Iterable[str], capacity: str, gpu: str | None) -> list[Step]:
+def meet(proof: str) -> Meeting:
+    """Return the nodes that have reached the main node."""
+    return meet_nodes(os.environ, _MEET_LIMIT_S / 2)
+
+
+def make_steps(names: Iterable[str], capacity: str, gpu: str | None, nodes: int = 1) -> list[Step]:
     """Return some of the steps, as one group for a kind of capacity.
 
     Args:
         names: Names of the steps, in order.
         capacity: `on-demand` or `spot`; empty if the job has no choice.
         gpu: Type of the GPU of the job, or None.
+        nodes: Number of nodes of the job.
     """
     label = {"karpenter.sh/capacity-type": capacity} if capacity else {}
     resources = ResourceRequirements(
@@ -90,12 +98,15 @@ def make_steps(names: Iterable[str], capacity: str, gpu: str | None) -> list[Ste
         memory=MEMORY,
         gpu=None if gpu is None else GPUConfig(gpu),
         node_affinity=NodeAffinity(required=label) if label else None,
+        nodes=nodes,
     )
     return [_make_step(name, resources, step_limit_s(name, gpu)) for name in names]
 
 
 def step_limit_s(name: str, gpu: str | None) -> float:
     """Return the time limit of a step in seconds."""
+    if name == "meet":
+        return _MEET_LIMIT_S
     if name != "look":
         return _LIMIT_S
     return _LOOK_LIMIT_S if gpu is None else _LOOK_GPU_LIMIT_S
@@ -125,4 +136,5 @@ _STEPS: dict[str, tuple[Callable[..., Any], tuple[str, ...], bool | str]] = {
     "end_once": (end_once, (), False),
     "fail": (fail, ("end_once",), False),
     "in_array": (in_array, (), False),
+    "meet": (meet, (), False),
 }

@@ -39,6 +39,7 @@ class MachineCost(Document):
 
     Attributes:
         instance_type: Instance type; None on this machine.
+        price_usd_hour: Price of all nodes; None if it is unknown.
         expected_s: Expected seconds, startup included; None if unknown.
         cost_usd: Cost of that time; None if the time or the price is unknown.
     """

@@ -21,6 +21,7 @@ from flowyml_aws.planning.advice.requests import advised_needs
 from flowyml_aws.planning.advice.warm_pools import warm_pool_option
 from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.needs import needs_of
+from flowyml_aws.planning.nodes import idle_node_notes
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.planning.targets import Target
 
@@ -80,7 +81,14 @@ def make_advice(
         cost_usd=_cost_usd(before),
         advised_cost_usd=None if advised == list(groups) else _cost_usd(after),
         options=options,
-        notes=after.notes,
+        notes=(
+            *after.notes,
+            *(
+                note
+                for group, job in zip(advised, after.jobs, strict=True)
+                for note in idle_node_notes(group, job.needs.nodes, job.price_usd_hour)
+            ),
+        ),
     )
 
 

@@ -75,7 +75,7 @@ def spot_option(plan: ExecutionPlan, on_spot: ExecutionPlan | None) -> Option:
 
 
 def _spot_text(job: PlannedJob) -> str:
-    return f"{job.name} on {job.instance_type} at {usd(job.price_usd_hour or 0)}/h"
+    return f"{job.name} on {job.machines} at {usd(job.price_usd_hour or 0)}/h"
 
 
 def _grouping_text(cost_usd: float, wall_s: float, grouped: Variant) -> str:

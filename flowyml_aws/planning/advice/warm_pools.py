@@ -1,7 +1,8 @@
 """Instances that a service keeps for the next job of their type, and what they save in a run.
 
 Source: https://docs.aws.amazon.com/sagemaker/latest/dg/train-warm-pools.html: a kept instance is
-billed while it waits, serves only jobs of its own type, and excludes spot capacity.
+billed while it waits, serves only jobs of its own type and number of instances, and excludes spot
+capacity.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class _Pools:
     """Instances that are kept after their jobs.
 
     Attributes:
-        kept: Type, price and end of the job of each instance that waits.
+        kept: Type with the number of nodes, price and end of the job of the instances that wait.
         reused: Number of jobs that start on a kept instance.
         saved_usd: Cost of the starts that these jobs do not need.
         wait_usd: Cost of the waits before these jobs.
@@ -61,16 +62,16 @@ class _Pools:
     wait_usd: float = 0.0
 
     def run(self, job: PlannedJob, start_s: float) -> None:
-        """Run a job on a kept instance of its type, or on a new one. Call it in order of time."""
+        """Run a job on kept instances of its type and number, or on new ones, in order of time."""
         traits = service_traits(job.backend)
         if traits.keep_alive_setting is None or job.capacity == "spot":
             return
-        assert job.instance_type is not None
+        assert job.machines is not None
         assert job.price_usd_hour is not None and job.expected_s is not None
         waiting = [
             each
             for each in self.kept
-            if each[0] == job.instance_type and 0 <= start_s - each[2] <= KEEP_ALIVE_S
+            if each[0] == job.machines and 0 <= start_s - each[2] <= KEEP_ALIVE_S
         ]
         if waiting:
             used = max(waiting, key=lambda each: each[2])
@@ -78,7 +79,7 @@ class _Pools:
             self.reused += 1
             self.saved_usd += job.price_usd_hour * traits.startup_s / 3600
             self.wait_usd += job.price_usd_hour * (start_s - used[2]) / 3600
-        self.kept.append((job.instance_type, job.price_usd_hour, start_s + job.expected_s))
+        self.kept.append((job.machines, job.price_usd_hour, start_s + job.expected_s))
 
     @property
     def waiting_usd(self) -> float:

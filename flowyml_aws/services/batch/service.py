@@ -65,7 +65,13 @@ class BatchService(Service):
     def targets(self) -> Sequence[Target]:
         if self._account.access_problem is not None:
             raise self._account.access_problem
-        return [target.without(self._quotas.closed[target.capacity]) for target in self._targets]
+        return [
+            replace(
+                target.without(self._quotas.closed[target.capacity]),
+                node_limits=dict(self._quotas.node_limits[target.capacity]),
+            )
+            for target in self._targets
+        ]
 
     def closes_types(self, plan: ExecutionPlan) -> bool:
         """Look up the quotas of a plan's instance types. 0 is the default for GPUs."""

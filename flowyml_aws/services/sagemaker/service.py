@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,7 +57,10 @@ class SageMakerService(Service):
             raise self._account.access_problem
         catalog = self._account.catalog
         return [
-            without_types(target, self._quotas.closed[target.capacity], catalog)
+            replace(
+                without_types(target, self._quotas.closed[target.capacity], catalog),
+                node_limits=dict(self._quotas.node_limits[target.capacity]),
+            )
             for target in training_targets(self._account.settings, catalog)
         ]
 

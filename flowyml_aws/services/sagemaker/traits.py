@@ -34,5 +34,6 @@ TRAITS = ServiceTraits(
     hosted=hosted,
     keep_alive_setting="sagemaker_keep_alive_s",
     has_job_volumes=True,
+    runs_nodes_on_spot=True,
     on_departure="submitted jobs continue, later jobs wait for a client",
 )

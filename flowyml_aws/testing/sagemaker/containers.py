@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import RLock
 
 from flowyml_aws.catalog.files import load_catalog
+from flowyml_aws.core.emulated import NODE_ADDRESS_VARIABLE
 from flowyml_aws.testing.deviations import Deviations
 from flowyml_aws.testing.iam.service_roles import ServiceRoles
 from flowyml_aws.testing.machines.container import Container
@@ -17,7 +18,7 @@ from flowyml_aws.testing.sagemaker.files import (
     read_failure,
     upload_results,
 )
-from flowyml_aws.testing.sagemaker.training_job import LOG_GROUP, TrainingJob
+from flowyml_aws.testing.sagemaker.training_job import LOG_GROUP, Host, TrainingJob
 
 __all__ = ["algorithm_failure", "make_container", "start_failure", "upload_output"]
 
@@ -25,18 +26,24 @@ _CLIENT_ERROR = "ClientError: "
 
 
 def make_container(
-    job: TrainingJob, folder: Path, lock: RLock, roles: ServiceRoles, deviations: Deviations
+    job: TrainingJob,
+    host: Host,
+    folder: Path,
+    lock: RLock,
+    roles: ServiceRoles,
+    deviations: Deviations,
 ) -> Container:
-    """Return the container of a job, after downloading its data into an empty folder.
+    """Return the container of a host, after downloading its data into an empty folder.
 
     Raises:
         OSError: The download failed, or the job's role does not allow it.
     """
     algorithm = job.request["AlgorithmSpecification"]
     assert job.launch is not None
-    credentials = roles.start_training(job.request, f"{LOG_GROUP}:{job.launch.task.log_stream}")
+    credentials = roles.start_training(job.request, f"{LOG_GROUP}:{host.task.log_stream}")
     base, work, temporary = folder / "ml", folder / "work", folder / "tmp"
-    create_folders(job.request, job.launch.instance_type, base)
+    hosts = [each.name for each in job.launch.hosts]
+    create_folders(job.request, job.launch.instance_type, hosts, host.name, base)
     work.mkdir()
     temporary.mkdir(mode=0o755)
     try:
@@ -53,6 +60,7 @@ def make_container(
             **(job.request.get("Environment") or {}),
             "TRAINING_JOB_NAME": job.name,
             "TRAINING_JOB_ARN": job.arn,
+            **({NODE_ADDRESS_VARIABLE: host.address} if len(hosts) > 1 else {}),
         },
         folder=work,
         entrypoint=entrypoint,

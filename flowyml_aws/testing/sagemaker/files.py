@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from threading import RLock
 from typing import Any
@@ -36,12 +36,16 @@ class TransferError(Exception):
     """A transfer from or to S3 failed."""
 
 
-def create_folders(request: Mapping[str, Any], instance_type: str, base: Path) -> None:
+def create_folders(
+    request: Mapping[str, Any], instance_type: str, hosts: Sequence[str], host: str, base: Path
+) -> None:
     """Create the folders and configuration files of a container, in an empty folder.
 
     Args:
         request: CreateTrainingJob request.
         instance_type: Type of the instance that the container runs on.
+        hosts: Names of all hosts of the job.
+        host: Name of the container's own host.
         base: Folder that is `/opt/ml` in the container.
     """
     for folder in _FOLDERS:
@@ -50,15 +54,15 @@ def create_folders(request: Mapping[str, Any], instance_type: str, base: Path) -
     documents = {
         "hyperparameters": request.get("HyperParameters") or {},
         "resourceconfig": {
-            "current_host": "algo-1",
+            "current_host": host,
             "current_instance_type": instance_type,
             "current_group_name": _GROUP,
-            "hosts": ["algo-1"],
+            "hosts": list(hosts),
             "instance_groups": [
                 {
                     "instance_group_name": _GROUP,
                     "instance_type": instance_type,
-                    "hosts": ["algo-1"],
+                    "hosts": list(hosts),
                 }
             ],
             "network_interface_name": "eth0",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -21,8 +21,9 @@ from flowyml_aws.testing.sagemaker.containers import (
     upload_output,
 )
 from flowyml_aws.testing.sagemaker.errors import ResourceInUse, ValidationException
+from flowyml_aws.testing.sagemaker.hosts import Addresses, host_names
 from flowyml_aws.testing.sagemaker.stock import Stock
-from flowyml_aws.testing.sagemaker.training_job import LOG_GROUP, Launch, TrainingJob
+from flowyml_aws.testing.sagemaker.training_job import LOG_GROUP, Host, Launch, TrainingJob
 from flowyml_aws.testing.sagemaker.warm_pools import WarmPools
 
 __all__ = ["TrainingService"]
@@ -78,6 +79,7 @@ class TrainingService:
         self._listing = listing
         self._clock = machine.clock
         self._pools = WarmPools(stock, machine.clock)
+        self._addresses = Addresses()
         self._jobs: dict[str, TrainingJob] = {}
         self._waiting: dict[str, TrainingJob] = {}
         self._running: dict[str, TrainingJob] = {}
@@ -160,23 +162,23 @@ class TrainingService:
         if job.name not in self._running:
             raise ValueError(f"Training job {job.name} has no host to lose: it is {job.secondary}")
         if is_exit_reported and job.launch is not None:
-            self._machine.end(job.launch.task, self._stop_grace_s)
+            self._machine.end(job.launch.hosts[0].task, self._stop_grace_s)
         else:
             self._end_launch(job, "Interrupted" if job.is_spot else "Lost")
 
     def exceed_memory(self, name: str) -> None:
-        """Kill the container of a running job because of its memory.
+        """Kill the container of a running job, or its first one, because of its memory.
 
         Raises:
             LookupError: No such job.
             ValueError: The job has no container.
         """
         launch = self.jobs[name].launch
-        if launch is None or launch.task.running is None:
+        if launch is None or launch.hosts[0].task.running is None:
             raise ValueError(
                 f"Training job {name} has no container: it is {self.jobs[name].secondary}"
             )
-        self._machine.exceed_memory(launch.task)
+        self._machine.exceed_memory(launch.hosts[0].task)
 
     def withhold_spot(self, is_withheld: bool) -> None:
         """Let no job on spot capacity have an instance, or let them have some again."""
@@ -188,18 +190,20 @@ class TrainingService:
         self._refusals = times
 
     def processes(self) -> dict[str, int]:
-        """Return the running process ids, by job name."""
-        launches = {name: job.launch for name, job in self._running.items()}
-        return {
-            name: launch.task.running.pid
-            for name, launch in launches.items()
-            if launch is not None and launch.task.running is not None
-        }
+        """Return the running process ids by job name; of further hosts, by `JOB/algo-2`."""
+        pids = {}
+        for name, job in self._running.items():
+            for number, host in enumerate(job.launch.hosts if job.launch else ()):
+                if host.task.running is not None:
+                    pids[f"{name}/{host.name}" if number else name] = host.task.running.pid
+        return pids
 
     def place(self) -> None:
         """Start the waiting jobs for which there are instances."""
         for job in list(self._waiting.values()):
-            if len(self._running) >= self._at_once:
+            running = sum(other.instances for other in self._running.values())
+            # A job with more containers than the limit runs alone.
+            if running and running + job.instances > self._at_once:
                 job.enter("Pending", self._clock.now())
             elif (instance_type := self._instance_for(job)) is not None:
                 self._launch(job, self._deviations.instance_type(instance_type))
@@ -216,15 +220,15 @@ class TrainingService:
         is the stricter of the two possible behaviors.
         """
         active = [other for other in self._jobs.values() if not other.is_final]
-        used = Counter(_quota_type(other) for other in active if other.is_spot == job.is_spot)
+        used = _instances(other for other in active if other.is_spot == job.is_spot)
         usage: Usage = "spot training job" if job.is_spot else "training job"
         for instance_type in job.instance_types:
-            self._stock.check_quota(instance_type, usage, used)
+            self._stock.check_quota(instance_type, usage, used, job.instances)
         if job.keep_alive_s:
-            kept = Counter(_quota_type(other) for other in active if other.keep_alive_s)
-            pools = Counter(self._pools.used)
+            kept = _instances(other for other in active if other.keep_alive_s)
+            kept.update(self._pools.used)
             for instance_type in job.instance_types:
-                self._stock.check_quota(instance_type, "training warm pool", kept + pools)
+                self._stock.check_quota(instance_type, "training warm pool", kept, job.instances)
 
     def _instance_for(self, job: TrainingJob) -> str | None:
         if job.is_spot and self._is_spot_withheld:
@@ -234,7 +238,8 @@ class TrainingService:
         if not job.is_spot and self._refusals:
             self._refusals -= 1
             return None
-        return next((name for name in job.instance_types if self._stock.take(name)), None)
+        types = job.instance_types
+        return next((name for name in types if self._stock.take(name, job.instances)), None)
 
     def _launch(self, job: TrainingJob, instance_type: str) -> None:
         del self._waiting[job.name]
@@ -245,35 +250,43 @@ class TrainingService:
             job.enter("Starting", self._clock.now(), _LAUNCHING)
         if job.keep_alive_s:
             job.set_pool(Status="InUse")
-        launch = Launch(
-            instance_type,
-            Task(
-                name=f"{job.name}-{len(job.launches) + 1}",
-                log_group=LOG_GROUP,
-                log_stream=self._new_stream(job),
-                prepare=lambda folder: self._prepare(job, folder),
-                on_start=lambda: self._record_start(job, launch),
-                finish=lambda folder, exit_code: self._collect(job, launch, folder, exit_code),
-                on_end=lambda ending: self._end_of_launch(job, launch, ending),
-            ),
-        )
+        launch = Launch(instance_type)
         job.launches.append(launch)
-        self._machine.start(launch.task)
+        for name in host_names(job.instances):
+            launch.hosts.append(self._host(job, launch, name))
+        for host in launch.hosts:
+            self._machine.start(host.task)
 
-    def _new_stream(self, job: TrainingJob) -> str:
+    def _host(self, job: TrainingJob, launch: Launch, name: str) -> Host:
+        suffix = "" if job.instances == 1 else f"-{name}"
+        task = Task(
+            name=f"{job.name}-{len(job.launches)}{suffix}",
+            log_group=LOG_GROUP,
+            log_stream=self._new_stream(job, name),
+            prepare=lambda folder: self._prepare(job, launch, host, folder),
+            on_start=lambda: self._record_start(job, launch),
+            finish=lambda folder, exit_code: self._collect(job, launch, host, folder, exit_code),
+            on_end=lambda ending: self._end_of_host(job, launch, host, ending),
+        )
+        host = Host(name, self._addresses.take(), task)
+        return host
+
+    def _new_stream(self, job: TrainingJob, host: str) -> str:
         second = int(self._clock.now())
-        while (stream := f"{job.name}/algo-1-{second}") in self._streams:
+        while (stream := f"{job.name}/{host}-{second}") in self._streams:
             second += 1
         self._streams.add(stream)
         return stream
 
-    def _prepare(self, job: TrainingJob, folder: Path) -> Container:
+    def _prepare(self, job: TrainingJob, launch: Launch, host: Host, folder: Path) -> Container:
         with self._lock:
-            if job.launch is not None and job.launch.end is None:
+            if launch.end is None and launch.started is None:
                 job.enter("Downloading", self._clock.now())
-        return make_container(job, folder, self._lock, self._roles, self._deviations)
+        return make_container(job, host, folder, self._lock, self._roles, self._deviations)
 
     def _record_start(self, job: TrainingJob, launch: Launch) -> None:
+        if launch.started is not None:
+            return
         launch.started = self._clock.now()
         if job.training_start is None:
             job.training_start = launch.started
@@ -282,13 +295,27 @@ class TrainingService:
         remaining_s = job.max_runtime_s - job.trained_s
         launch.limit = self._clock.after(remaining_s, lambda: self._end(job, "MaxRuntimeExceeded"))
 
-    def _collect(self, job: TrainingJob, launch: Launch, folder: Path, exit_code: int) -> None:
+    def _collect(
+        self, job: TrainingJob, launch: Launch, host: Host, folder: Path, exit_code: int
+    ) -> None:
+        """Record the end of a container. Only the output of the first host is uploaded."""
         with self._lock:
-            if launch.end not in ("Interrupted", "Lost"):
+            launch.exited += 1
+            is_last = launch.exited == len(launch.hosts)
+            if is_last and launch.end not in ("Interrupted", "Lost"):
                 job.enter("Uploading", self._clock.now())
-            if exit_code and launch.end is None:
-                job.failure_reason = algorithm_failure(folder, exit_code)
-        upload_output(job, folder, self._lock, self._roles)
+            if exit_code:
+                self._fail_launch(launch, host, algorithm_failure(folder, exit_code))
+        if host is launch.hosts[0]:
+            upload_output(job, folder, self._lock, self._roles)
+
+    def _fail_launch(self, launch: Launch, failed: Host, reason: str) -> None:
+        """Record the failure of a host, which ends the others, unless the launch was ended."""
+        if launch.end is None and launch.failure is None:
+            launch.failure = reason
+            for host in launch.hosts:
+                if host is not failed:
+                    self._machine.end(host.task, self._stop_grace_s)
 
     def _end(self, job: TrainingJob, secondary: str) -> None:
         if job.is_final:
@@ -308,9 +335,17 @@ class TrainingService:
         # A job that is stopped while it is being interrupted must not be restarted.
         if launch.end is None or _priority(end) > _priority(launch.end):
             launch.end = end
-        self._machine.end(launch.task, self._stop_grace_s)
+        for host in launch.hosts:
+            self._machine.end(host.task, self._stop_grace_s)
 
-    def _end_of_launch(self, job: TrainingJob, launch: Launch, ending: Ending) -> None:
+    def _end_of_host(self, job: TrainingJob, launch: Launch, host: Host, ending: Ending) -> None:
+        launch.ended += 1
+        if ending.error is not None:
+            self._fail_launch(launch, host, start_failure(ending.error))
+        if launch.ended == len(launch.hosts):
+            self._end_of_launch(job, launch)
+
+    def _end_of_launch(self, job: TrainingJob, launch: Launch) -> None:
         now = self._clock.now()
         if launch.limit is not None:
             launch.limit.cancel()
@@ -318,12 +353,11 @@ class TrainingService:
             job.trained_s += now - launch.started
             job.training_end = now
         del self._running[job.name]
-        failure, job.failure_reason = job.failure_reason, None
-        is_completed = launch.end is None and ending.error is None and ending.exit_code == 0
+        is_completed = launch.end is None and launch.failure is None
         if is_completed and job.keep_alive_s:
             self._pools.keep(job, launch.instance_type)
         else:
-            self._stock.give_back(launch.instance_type)
+            self._stock.give_back(launch.instance_type, job.instances)
             if job.pool_status is not None:
                 job.set_pool(Status="Terminated")
         if launch.end == "Interrupted" or (launch.end == "Lost" and job.retries < job.max_retries):
@@ -340,16 +374,22 @@ class TrainingService:
                 job.fail(_HOST_LOST, now)
             elif launch.end is not None:
                 job.enter(launch.end, now)
-            elif ending.error is not None:
-                job.fail(start_failure(ending.error), now)
             else:
-                job.fail(failure or "", now)
+                job.fail(launch.failure or "", now)
         self.place()
 
     def _finish(self, job: TrainingJob) -> None:
         self._waiting.pop(job.name, None)
         if job.wait is not None:
             job.wait.cancel()
+
+
+def _instances(jobs: Iterable[TrainingJob]) -> Counter[str]:
+    """Return the number of instances of jobs, by the type whose quota they use."""
+    used: Counter[str] = Counter()
+    for job in jobs:
+        used[_quota_type(job)] += job.instances
+    return used
 
 
 def _quota_type(job: TrainingJob) -> str:

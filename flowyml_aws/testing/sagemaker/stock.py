@@ -28,30 +28,32 @@ class Stock:
         else:
             self._capacity[instance_type] = instances
 
-    def check_quota(self, instance_type: str, usage: Usage, used: Mapping[str, int]) -> None:
-        """Check that one more instance is within the quota.
+    def check_quota(
+        self, instance_type: str, usage: Usage, used: Mapping[str, int], instances: int
+    ) -> None:
+        """Check that a number of further instances is within the quota.
 
         Raises:
             ResourceLimitExceeded: It would exceed the quota.
         """
         quota = self._quotas.instances(instance_type, usage)
-        if quota is not None and used.get(instance_type, 0) >= quota:
+        if quota is not None and used.get(instance_type, 0) + instances > quota:
             raise ResourceLimitExceeded(
                 f"The account-level service limit '{instance_type} for {usage} usage' is {quota} "
                 f"Instances, with current utilization of {used.get(instance_type, 0)} Instances "
-                "and a request delta of 1 Instances. Please use AWS Service Quotas to request an "
-                "increase for this quota. If AWS Service Quotas is not available, contact AWS "
-                "support to request an increase for this quota."
+                f"and a request delta of {instances} Instances. Please use AWS Service Quotas to "
+                "request an increase for this quota. If AWS Service Quotas is not available, "
+                "contact AWS support to request an increase for this quota."
             )
 
-    def take(self, instance_type: str) -> bool:
-        """Take an instance and return True; return False if none is free."""
+    def take(self, instance_type: str, instances: int) -> bool:
+        """Take instances and return True; return False and take none if too few are free."""
         capacity = self._capacity.get(instance_type)
-        if capacity is not None and self._taken[instance_type] >= capacity:
+        if capacity is not None and self._taken[instance_type] + instances > capacity:
             return False
-        self._taken[instance_type] += 1
+        self._taken[instance_type] += instances
         return True
 
-    def give_back(self, instance_type: str) -> None:
-        """Release an instance."""
-        self._taken[instance_type] -= 1
+    def give_back(self, instance_type: str, instances: int) -> None:
+        """Release instances."""
+        self._taken[instance_type] -= instances

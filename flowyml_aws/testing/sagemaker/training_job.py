@@ -9,7 +9,11 @@ from typing import Any
 
 from flowyml_aws.testing.clock import Timer
 from flowyml_aws.testing.machines.machine import Task
-from flowyml_aws.testing.sagemaker.validation import DEFAULT_MAX_RUNTIME_S, instance_types
+from flowyml_aws.testing.sagemaker.validation import (
+    DEFAULT_MAX_RUNTIME_S,
+    instance_count,
+    instance_types,
+)
 
 __all__ = ["LOG_GROUP", "Launch", "TrainingJob"]
 
@@ -50,23 +54,44 @@ _FLAGS = (
 )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Host:
+    """A host of a launch, which runs one container.
+
+    Attributes:
+        name: Name in the network of the job: `algo-1`.
+        address: Address of the host.
+        task: Task that runs the container.
+    """
+
+    name: str
+    address: str
+    task: Task
+
+
 @dataclass(slots=True, eq=False)
 class Launch:
-    """A single run of a job's container; an interrupted job has several.
+    """A single run of a job's containers; an interrupted job has several.
 
     Attributes:
         instance_type: Instance type that it runs on.
-        task: Task that runs the container.
-        started: Unix time of the start; None before it.
+        hosts: Its hosts, each on an instance.
+        started: Unix time of the start of the first container; None before it.
         limit: Timer that ends it when the job exceeds its maximum runtime.
-        end: Secondary status that it was ended with, or `Lost` if its instance was lost.
+        end: Secondary status that it was ended with, or `Lost` if an instance was lost.
+        failure: Failure reason of the first host that failed; None if none has failed.
+        exited: Number of containers that have exited.
+        ended: Number of hosts that have ended.
     """
 
     instance_type: str
-    task: Task
+    hosts: list[Host] = field(default_factory=list)
     started: float | None = None
     limit: Timer | None = None
     end: str | None = None
+    failure: str | None = None
+    exited: int = 0
+    ended: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -78,7 +103,7 @@ class TrainingJob:
         number: Position in creation order.
         created: Unix time, as all times of the job.
         transitions: Secondary statuses in the form of DescribeTrainingJob, latest last.
-        launches: Runs of the container so far.
+        launches: Runs of the containers so far.
         training_start, training_end: First start and last end on an instance.
         trained_s: Duration of all ended launches, in seconds.
         retries: Number of restarts after an error of the service.
@@ -136,6 +161,11 @@ class TrainingJob:
     @property
     def instance_types(self) -> list[str]:
         return instance_types(self.resources)
+
+    @property
+    def instances(self) -> int:
+        """Number of instances."""
+        return instance_count(self.resources)
 
     @property
     def keep_alive_s(self) -> int:
@@ -233,7 +263,7 @@ class TrainingJob:
         if self.launch is not None and "InstancePreferences" in self.resources:
             selected = {
                 "SelectedInstanceType": self.launch.instance_type,
-                "SelectedInstanceCount": 1,
+                "SelectedInstanceCount": self.instances,
             }
         return {**self.resources, **selected}
 

@@ -9,7 +9,13 @@ from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.testing.sagemaker.constraints import check_constraints, operation_input
 from flowyml_aws.testing.sagemaker.errors import ValidationException
 
-__all__ = ["DEFAULT_MAX_RUNTIME_S", "check_creation", "check_request", "instance_types"]
+__all__ = [
+    "DEFAULT_MAX_RUNTIME_S",
+    "check_creation",
+    "check_request",
+    "instance_count",
+    "instance_types",
+]
 
 DEFAULT_MAX_RUNTIME_S = 24 * 3600
 _MAX_RUNTIME_S = 28 * 24 * 3600
@@ -57,6 +63,13 @@ def instance_types(resources: Mapping[str, Any]) -> list[str]:
     return [resources["InstanceType"]]
 
 
+def instance_count(resources: Mapping[str, Any]) -> int:
+    """Return the number of instances of a job: the same for each type that it may run on."""
+    preferences: Sequence[Mapping[str, Any]] = resources.get("InstancePreferences") or ()
+    counts = [each["InstanceCount"] for each in preferences if "InstanceCount" in each]
+    return int(resources.get("InstanceCount") or max(counts))
+
+
 def _check_tags(tags: Sequence[Mapping[str, str]]) -> None:
     keys = [tag["Key"] for tag in tags]
     if len(set(keys)) < len(keys):
@@ -91,9 +104,7 @@ def _check_resources(resources: Mapping[str, Any], is_spot: bool) -> None:
     for member in ("SelectedInstanceType", "SelectedInstanceCount"):
         if member in resources:
             raise ValidationException(f"{member} is read-only")
-    count = _instance_count(resources, is_spot)
-    if count != 1:
-        raise ValidationException("flowyml_aws.testing emulates training on one instance only")
+    _check_types(resources, is_spot)
     if resources.get("KeepAlivePeriodInSeconds") and is_spot:
         raise ValidationException(
             "KeepAlivePeriodInSeconds is not supported when EnableManagedSpotTraining is set to "
@@ -116,13 +127,15 @@ def _check_resources(resources: Mapping[str, Any], is_spot: bool) -> None:
             )
 
 
-def _instance_count(resources: Mapping[str, Any], is_spot: bool) -> int | None:
+def _check_types(resources: Mapping[str, Any], is_spot: bool) -> None:
     preferences: Sequence[Mapping[str, Any]] = resources.get("InstancePreferences") or ()
     count: int | None = resources.get("InstanceCount")
     if not preferences:
         if not resources.get("InstanceType"):
             raise ValidationException("ResourceConfig needs InstanceType or InstancePreferences")
-        return count
+        if not count:
+            raise ValidationException("InstanceCount must be at least 1")
+        return
     if resources.get("InstanceType") or is_spot:
         raise ValidationException(
             "InstancePreferences is mutually exclusive with InstanceType, InstanceGroups, "
@@ -136,4 +149,9 @@ def _instance_count(resources: Mapping[str, Any], is_spot: bool) -> int | None:
         raise ValidationException(
             "InstanceCount must be set on every one of InstancePreferences, or in ResourceConfig"
         )
-    return count if count is not None else max(counts)
+    if len(set(counts)) > 1:
+        raise ValidationException(
+            "flowyml_aws.testing emulates the same InstanceCount for all InstancePreferences only"
+        )
+    if 0 in (count, *counts):
+        raise ValidationException("InstanceCount must be at least 1")

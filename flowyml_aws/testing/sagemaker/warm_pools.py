@@ -17,7 +17,7 @@ __all__ = ["WarmPools"]
 
 @dataclass(slots=True, eq=False)
 class _Pool:
-    """An instance that is kept after its job.
+    """The instances that are kept after their job.
 
     Attributes:
         reuse_key: Properties that the next job must share with the last job.
@@ -35,8 +35,8 @@ class _Pool:
 class WarmPools:
     """Keeps instances of completed jobs for their keep-alive period.
 
-    A job reuses an instance with the same type, role, volume, network and encryption (Amazon
-    SageMaker developer guide, "Train using managed warm pools").
+    A job reuses instances of the same type and number, with the same role, volume, network and
+    encryption (Amazon SageMaker developer guide, "Train using managed warm pools").
     """
 
     def __init__(self, stock: Stock, clock: Clock) -> None:
@@ -46,11 +46,14 @@ class WarmPools:
 
     @property
     def used(self) -> Mapping[str, int]:
-        """Number of warm pools by instance type."""
-        return Counter(pool.instance_type for pool in self._pools)
+        """Number of kept instances by instance type."""
+        used: Counter[str] = Counter()
+        for pool in self._pools:
+            used[pool.instance_type] += pool.job.instances
+        return used
 
     def keep(self, job: TrainingJob, instance_type: str) -> None:
-        """Keep the instance of a completed job for the job's keep-alive period."""
+        """Keep the instances of a completed job for the job's keep-alive period."""
         pool: _Pool
         expiry = self._clock.after(job.keep_alive_s, lambda: self._end(pool, "Terminated"))
         pool = _Pool(job, instance_type, _reuse_key(job), self._clock.now(), expiry)
@@ -58,7 +61,7 @@ class WarmPools:
         job.set_pool(Status="Available", ResourceRetainedBillableTimeInSeconds=0)
 
     def take_over(self, job: TrainingJob) -> str | None:
-        """Take an instance for a job from a pool; return its type, or None."""
+        """Take all instances for a job from a pool; return their type, or None."""
         for instance_type in job.instance_types:
             for pool in self._pools:
                 if (pool.instance_type, pool.reuse_key) == (instance_type, _reuse_key(job)):
@@ -67,7 +70,7 @@ class WarmPools:
         return None
 
     def keep_until(self, job: TrainingJob, keep_alive_s: int) -> bool:
-        """Keep a job's instance for a new period from now. Return False if it has none."""
+        """Keep a job's instances for a new period from now. Return False if it has none."""
         pool = next((pool for pool in self._pools if pool.job is job), None)
         if pool is None:
             return False
@@ -79,7 +82,7 @@ class WarmPools:
         pool.expiry.cancel()
         self._pools.remove(pool)
         if status == "Terminated":
-            self._stock.give_back(pool.instance_type)
+            self._stock.give_back(pool.instance_type, pool.job.instances)
         kept_s = math.ceil(self._clock.now() - pool.since)
         pool.job.set_pool(Status=status, ResourceRetainedBillableTimeInSeconds=kept_s, **details)
 
@@ -87,6 +90,7 @@ class WarmPools:
 def _reuse_key(job: TrainingJob) -> str:
     request, resources = job.request, job.resources
     members = (
+        job.instances,
         *(request["RoleArn"], request.get("VpcConfig")),
         bool(request.get("EnableNetworkIsolation")),
         bool(request.get("EnableInterContainerTrafficEncryption")),

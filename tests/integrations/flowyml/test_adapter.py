@@ -103,6 +103,8 @@ ON_SPOT = OurAffinity(
         ),
         # FlowyML cannot parse numbers, and keeps such a dict unchanged.
         ({"cpu": 4, "memory": "8Gi"}, OurResources(cpu=4, memory="8Gi")),
+        # Nor does it know nodes.
+        ({"cpu": "4", "nodes": 4}, OurResources(cpu="4", nodes=4)),
         (
             ResourceRequirements(
                 storage="20Gi",

@@ -224,6 +224,20 @@ def test_an_instance_is_not_kept_for_a_job_of_another_type() -> None:
     assert pool.saving_usd == pytest.approx(-(0.36 + 0.36 * 8) * 300 / 3600)
 
 
+def test_instances_are_not_kept_for_a_job_with_another_number_of_nodes() -> None:
+    history = [a_run({"s0": SMALL_USE, "s1": SMALL_USE}, on=None)] * 3
+    advice = advice_on(chain({"nodes": 2}, None), history, "sagemaker", ON_SAGEMAKER)
+    assert option(advice, "warm pool").saving_usd == pytest.approx(-0.36 * (2 + 1) * 300 / 3600)
+
+
+def test_advice_names_the_steps_that_leave_nodes_idle() -> None:
+    steps = chain({"nodes": 4, "cpu": 1, "memory": "1Gi"}, None, group="g")
+    advice = advice_on(steps, [a_run({"s0": SMALL_USE, "s1": SMALL_USE})] * 3)
+    assert "step 's1' uses 1 of 4 nodes: the rest waits, at $0.30 an hour" in advice.notes
+    assert advice.jobs[0].before.cost_usd is not None
+    assert advice.jobs[0].before.price_usd_hour == pytest.approx(0.4)
+
+
 def test_only_services_that_keep_instances_have_this_option() -> None:
     advice = advice_on(chain(None), [a_run({"s0": SMALL_USE})] * 3)
     assert [each.name for each in advice.options] == ["grouping", "spot"]

@@ -96,7 +96,7 @@ def test_valid_requests_are_accepted(changes: dict[str, Any]) -> None:
         ({"ResourceConfig.InstanceType": "ml.m6a.large"}, "enum value set"),
         ({"ResourceConfig.InstanceType": "m5.large"}, "enum value set"),
         ({"ResourceConfig.InstanceType": None}, "needs InstanceType or InstancePreferences"),
-        ({"ResourceConfig.InstanceCount": 2}, "one instance only"),
+        ({"ResourceConfig.InstanceCount": 0}, "InstanceCount must be at least 1"),
         ({"ResourceConfig.VolumeSizeInGB": None}, "VolumeSizeInGB is required"),
         (
             {"ResourceConfig.InstanceType": "ml.g5.xlarge", "ResourceConfig.VolumeSizeInGB": 300},
