@@ -25,7 +25,7 @@ from flowyml_aws.runtime.out_of_memory import memory_advice, oom_kills, out_of_m
 from flowyml_aws.runtime.result import StepFailure
 from flowyml_aws.runtime.time_limit import StepTimeout
 
-__all__ = ["NodeFailure", "describe_job_failure", "describe_step_failure", "text_of"]
+__all__ = ["NodeFailure", "describe_job_failure", "describe_step_failure", "kind_of", "text_of"]
 
 # In characters: a result stays a small document, and a message fits on a screen.
 _LONGEST_TRACEBACK = 100_000
@@ -125,6 +125,11 @@ def _diagnose(error: BaseException, kills_before: int | None) -> tuple[Cause | N
     if cause := out_of_memory(error, kills_before, oom_kills()):
         return cause, memory_advice(cause)
     return None, ""
+
+
+def kind_of(error: BaseException) -> str:
+    """Return the name of an exception's class, where it was raised."""
+    return error.failure.kind if isinstance(error, NodeFailure) else type(error).__name__
 
 
 def text_of(error: BaseException) -> str:

@@ -39,7 +39,7 @@ from flowyml_aws.core.step_log import recording
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.exit_codes import STEP_FAILED
-from flowyml_aws.runtime.failures import describe_step_failure, text_of
+from flowyml_aws.runtime.failures import describe_step_failure, kind_of, text_of
 from flowyml_aws.runtime.forks import call_in_this_process
 from flowyml_aws.runtime.idle_gpus import GpuWatch, idle_failure, idle_text
 from flowyml_aws.runtime.inputs import JobInputs
@@ -386,7 +386,7 @@ class JobRunner:
                 self.attempt.progress.update(spec.name, retries=retries + 1)
                 say(
                     f"{spec.name}: attempt {retries + 1} of {spec.retry + 1} failed "
-                    f"({type(error.cause).__name__}: {text_of(error.cause)}); "
+                    f"({kind_of(error.cause)}: {text_of(error.cause)}); "
                     f"retrying in {delay_s:g} s"
                 )
             self.sleep(delay_s)  # outside `except`: the failed attempt's memory is free

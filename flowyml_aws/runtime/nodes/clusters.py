@@ -10,8 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -45,8 +45,8 @@ class _Engine(Protocol):
     def variables(self) -> dict[str, str]:
         """Return the variables with which the function finds the cluster."""
 
-    def count(self) -> int:
-        """Return how many nodes have joined."""
+    def counting(self) -> AbstractContextManager[Callable[[], int]]:
+        """Return a block with a function that returns how many nodes have joined."""
 
 
 class Cluster:
@@ -58,13 +58,14 @@ class Cluster:
         variables: Environment variables of the call.
     """
 
-    serves = True
     needs_inputs = False
 
     def __init__(self, engine: _Engine, call: NodeCall, variables: Mapping[str, str]) -> None:
         self._engine, self._call, self._variables = engine, call, variables
 
-    def on_main(self, function: Callable[[], Any], go: Callable[[], None]) -> Any:
+    def on_main(
+        self, function: Callable[[], Any], go: Callable[[], None], stop: Callable[[], None]
+    ) -> Any:
         engine = self._engine
         check_installed(engine.module, engine.launcher)
         with ExitStack() as stack:
@@ -72,10 +73,12 @@ class Cluster:
             for arguments in engine.head():
                 command = [sys.executable, *arguments]
                 programs.append(stack.enter_context(running(command, self._variables)))
-                self._wait_until(lambda: self._is_listening(), programs)
+                self._wait_until(self._is_listening, programs)
+            stack.callback(stop)  # before the programs of this node end, which those of others need
             go()
             stack.enter_context(with_variables({**self._variables, **engine.variables()}))
-            self._wait_until(lambda: engine.count() >= len(self._call.members), programs)
+            with engine.counting() as count:
+                self._wait_until(lambda: count() >= len(self._call.members), programs)
             return function()
 
     def on_other(self, function: Callable[[], Any]) -> None:
@@ -167,14 +170,14 @@ class _Ray:
     def variables(self) -> dict[str, str]:
         return {"RAY_ADDRESS": f"{self._main}:{self._port}"}
 
-    def count(self) -> int:
+    @contextmanager
+    def counting(self) -> Iterator[Callable[[], int]]:
         ray: Any = import_module("ray")
-        if not ray.is_initialized():
-            ray.init(address=f"{self._main}:{self._port}", log_to_driver=False)
-        count = sum(1 for node in ray.nodes() if node["Alive"])
-        if count:
+        ray.init(log_to_driver=False, logging_level="warning")
+        try:
+            yield lambda: sum(1 for node in ray.nodes() if node["Alive"])
+        finally:
             ray.shutdown()
-        return count
 
 
 class _Dask:
@@ -195,12 +198,13 @@ class _Dask:
     def variables(self) -> dict[str, str]:
         return {"DASK_SCHEDULER_ADDRESS": self._address}
 
-    def count(self) -> int:
+    @contextmanager
+    def counting(self) -> Iterator[Callable[[], int]]:
         dask: Any = import_module("dask")
         distributed: Any = import_module("distributed")
-        dask.config.refresh()  # reads the variable
+        dask.config.refresh()  # reads the variable, if the step has imported Dask before
         with distributed.Client(self._address, set_as_default=False) as client:
-            return len(client.scheduler_info(n_workers=-1)["workers"])
+            yield lambda: len(client.scheduler_info(n_workers=-1)["workers"])
 
     @property
     def _address(self) -> str:

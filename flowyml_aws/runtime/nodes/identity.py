@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from flowyml_aws.core.emulated import NODE_ADDRESS_VARIABLE
 from flowyml_aws.core.errors import DamagedArtifactError
 from flowyml_aws.runtime.platform import SAGEMAKER_FOLDER
 
 __all__ = [
-    "ADDRESS_VARIABLE",
     "NODE_VARIABLE",
     "NodeIdentity",
     "identity_of",
@@ -27,8 +27,6 @@ __all__ = [
 
 NODE_VARIABLE = "FLOWYML_NODE"
 """Variable with the index of a node and the number of nodes, such as `1/4`, on this machine."""
-ADDRESS_VARIABLE = "FLOWYML_NODE_ADDRESS"
-"""Variable with the address of a node, if the platform does not give it a network of its own."""
 
 _INDEX, _COUNT = "AWS_BATCH_JOB_NODE_INDEX", "AWS_BATCH_JOB_NUM_NODES"
 _RESOURCE_CONFIG = "input/config/resourceconfig.json"
@@ -96,7 +94,7 @@ def read_resource_config(environment: Mapping[str, str]) -> str | None:
 
 def own_address(identity: NodeIdentity, environment: Mapping[str, str]) -> str:
     """Return the address at which the other nodes reach this one."""
-    if address := environment.get(ADDRESS_VARIABLE):
+    if address := environment.get(NODE_ADDRESS_VARIABLE):
         return address
     if identity.host is not None:
         try:

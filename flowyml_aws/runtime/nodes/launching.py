@@ -23,23 +23,24 @@ class Launch(Protocol):
     """A call of a function on one of the nodes.
 
     Attributes:
-        serves: Whether the other nodes serve the main node until it stops them.
-        needs_inputs: Whether this process itself calls the function on the other nodes.
+        needs_inputs: Whether `on_other` calls the function, which needs its inputs.
     """
 
-    serves: bool
     needs_inputs: bool
 
-    def on_main(self, function: Callable[[], Any], go: Callable[[], None]) -> Any:
+    def on_main(
+        self, function: Callable[[], Any], go: Callable[[], None], stop: Callable[[], None]
+    ) -> Any:
         """Run the main node's part, and return the value of the step.
 
         Args:
             function: Function of the step, with its arguments.
             go: Lets the other nodes start.
+            stop: Stops the other nodes, and waits until they have stopped.
         """
 
     def on_other(self, function: Callable[[], Any]) -> None:
-        """Run the part of another node, until it succeeds or is stopped."""
+        """Run the part of another node until it ends or is stopped."""
 
 
 def launch_of(spec: StepSpec, call: NodeCall, node: int, scratch: Path) -> Launch:
@@ -70,13 +71,14 @@ def launch_of(spec: StepSpec, call: NodeCall, node: int, scratch: Path) -> Launc
 class _OncePerNode:
     """The function is called once on each node, by the runner."""
 
-    serves = False
     needs_inputs = True
 
     def __init__(self, variables: dict[str, str]) -> None:
         self._variables = variables
 
-    def on_main(self, function: Callable[[], Any], go: Callable[[], None]) -> Any:
+    def on_main(
+        self, function: Callable[[], Any], go: Callable[[], None], stop: Callable[[], None]
+    ) -> Any:
         go()
         with with_variables(self._variables):
             return function()

@@ -84,6 +84,7 @@ class MainNode:
     _failed: Outcome | None = None  # of a node that can't load the code
     _has_ended: bool = False
     _call: int = 0
+    _raised_at: float | None = None  # by the function of the main node
     _stop: MainThreadStop | None = None
     _on_stuck: Callable[[BaseException], None] = field(default=lambda _: None)
     _timer: threading.Timer | None = None
@@ -186,11 +187,18 @@ class MainNode:
     def _run(
         self, call: NodeCall, launch: Launch, stop: MainThreadStop, function: Callable[[], Any]
     ) -> Any:
+        def timed() -> Any:
+            try:
+                return function()
+            except BaseException:
+                self._raised_at = time.time()
+                raise
+
         with stop.armed():
-            value = launch.on_main(function, lambda: self._send(Go(number=call.number)))
+            value = launch.on_main(
+                timed, lambda: self._send(Go(number=call.number)), lambda: self._stop_others(call)
+            )
         self._finish()
-        if launch.serves:
-            self._send(Stop(number=call.number))
         self._wait(lambda: all(peer.outcome is not None for peer in self._peers.values()))
         return value
 
@@ -222,7 +230,7 @@ class MainNode:
         with self._changed:
             for peer in self._peers.values():
                 peer.is_ready, peer.outcome = False, None
-            self._stop, self._on_stuck = stop, on_stuck
+            self._stop, self._on_stuck, self._raised_at = stop, on_stuck, None
         return stop
 
     def _wait_for_all(self) -> None:
@@ -230,12 +238,13 @@ class MainNode:
 
         Raises:
             NodeLost: One has not connected in time, or has disappeared since.
+            NodeFailure: One could not load the code.
         """
         deadline = time.monotonic() + self.wait_s
         announced: int | None = None
         while True:
             with self._changed:
-                self._check()
+                self._check_nodes()
                 missing = self.count - 1 - len(self._peers)
                 if not missing:
                     return
@@ -260,16 +269,19 @@ class MainNode:
         """
         with self._changed:
             while True:
-                self._check()
+                self._check_call()
                 if is_reached():
                     return
                 self._changed.wait(_POLL_S)
 
-    def _check(self) -> None:
+    def _check_nodes(self) -> None:
         if self._lost is not None:
             raise NodeLost(self._lost)
         if self._failed is not None:
             raise _failure_of(self._failed)
+
+    def _check_call(self) -> None:
+        self._check_nodes()
         failed = [p.outcome for p in self._peers.values() if p.outcome and p.outcome.failure]
         if failed:
             raise _failure_of(min(failed, key=lambda outcome: outcome.at))
@@ -285,18 +297,12 @@ class MainNode:
 
         A function often fails because that of another node has ended, and with it a connection.
         """
-        failed_at = error.at if isinstance(error, NodeFailure) else time.time()
+        own = self._raised_at or time.time()
+        failed_at = error.at if isinstance(error, NodeFailure) else own
         if self._lost is not None:
             return NodeLost(self._lost)
-        self._send(Stop(number=call.number))
-        wait_s = self.grace_s + _ANSWER_S if must_stop else _SETTLE_S
-        deadline = time.monotonic() + wait_s
+        self._stop_others(call, self.grace_s + _ANSWER_S if must_stop else _SETTLE_S)
         with self._changed:
-            while self._lost is None and time.monotonic() < deadline:
-                peers = self._peers.values()
-                if self._failed or all(peer.outcome is not None for peer in peers):
-                    break
-                self._changed.wait(_POLL_S)
             if self._lost is not None:
                 return NodeLost(self._lost)
             outcomes = [peer.outcome for peer in self._peers.values()]
@@ -308,6 +314,16 @@ class MainNode:
             say("a node can't be stopped: the step is not called again")
             on_stuck(error)
         return error
+
+    def _stop_others(self, call: NodeCall, wait_s: float = _ANSWER_S) -> None:
+        """Stop the function on the other nodes, and wait until they have, or one is gone."""
+        self._send(Stop(number=call.number))
+        deadline = time.monotonic() + wait_s
+        with self._changed:
+            while self._lost is None and self._failed is None and time.monotonic() < deadline:
+                if all(peer.outcome is not None for peer in self._peers.values()):
+                    return
+                self._changed.wait(_POLL_S)
 
     def _send(self, message: NodeCall | Go | Stop) -> None:
         for index, peer in list(self._peers.items()):

@@ -11,7 +11,8 @@ import time
 from collections.abc import Mapping
 from typing import IO
 
-from flowyml_aws.runtime.nodes.identity import ADDRESS_VARIABLE, NODE_VARIABLE
+from flowyml_aws.core.emulated import NODE_ADDRESS_VARIABLE
+from flowyml_aws.runtime.nodes.identity import NODE_VARIABLE
 
 __all__ = ["NodeProcess", "end_nodes", "loopback_address", "start_node"]
 
@@ -79,7 +80,7 @@ def start_node(
     Raises:
         OSError: The process can't be started.
     """
-    own = {NODE_VARIABLE: f"{index}/{count}", ADDRESS_VARIABLE: loopback_address(index)}
+    own = {NODE_VARIABLE: f"{index}/{count}", NODE_ADDRESS_VARIABLE: loopback_address(index)}
     process = subprocess.Popen(
         [sys.executable, "-m", "flowyml_aws.job", argument],
         env={**environment, **own},

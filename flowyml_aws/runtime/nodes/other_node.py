@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core.emulated import NODE_ADDRESS_VARIABLE
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.runtime.exit_codes import INTERRUPTED, SUCCEEDED
 from flowyml_aws.runtime.failures import NodeFailure, describe_job_failure
@@ -22,7 +23,7 @@ from flowyml_aws.runtime.log import say, show
 from flowyml_aws.runtime.nodes.channel import Channel, ChannelClosedError
 from flowyml_aws.runtime.nodes.environment import this_machines_gpus
 from flowyml_aws.runtime.nodes.function import bind_function, describe_failure
-from flowyml_aws.runtime.nodes.identity import ADDRESS_VARIABLE, NodeIdentity
+from flowyml_aws.runtime.nodes.identity import NodeIdentity
 from flowyml_aws.runtime.nodes.launching import launch_of
 from flowyml_aws.runtime.nodes.meeting import join, read_place
 from flowyml_aws.runtime.nodes.messages import End, Go, Hello, NodeCall, Outcome, Ready, Stop
@@ -71,7 +72,7 @@ def follow(
     channel = join(
         read=lambda: read_place(store, layout, spec.job, platform.attempt),
         is_over=lambda: read_result(store, spec.run_id, spec.job, repetition) is not None,
-        own_address=os.environ.get(ADDRESS_VARIABLE),
+        own_address=os.environ.get(NODE_ADDRESS_VARIABLE),
     )
     if channel is None:
         say(f"node {node.index} of {node.count}: no main node to follow")

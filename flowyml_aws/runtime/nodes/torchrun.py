@@ -35,7 +35,6 @@ class Torchrun:
         variables: Environment variables of the call.
     """
 
-    serves = False
     needs_inputs = False
 
     def __init__(
@@ -43,7 +42,9 @@ class Torchrun:
     ) -> None:
         self._call, self._node, self._folder, self._variables = call, node, folder, variables
 
-    def on_main(self, function: Callable[[], Any], go: Callable[[], None]) -> Any:
+    def on_main(
+        self, function: Callable[[], Any], go: Callable[[], None], stop: Callable[[], None]
+    ) -> Any:
         check_installed("torch", "torchrun")
         go()
         self._run()
