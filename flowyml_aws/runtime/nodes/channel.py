@@ -84,6 +84,7 @@ class Channel:
         """Close the connection, also while a thread receives."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()  # of two descriptors: a thread that receives has the other one
 
 
 def listen(address: str, backlog: int) -> socket.socket:

@@ -365,15 +365,16 @@ class MainNode:
                 self._take(peer, channel.receive())
         except (ChannelClosedError, FlowymlError) as error:
             self._lose(hello.node, str(error))
+            channel.close()
 
     def _take(self, peer: _Peer, message: Message) -> None:
         with self._changed:
             if isinstance(message, Ready) and message.number == self._call:
                 peer.is_ready = True
-            elif isinstance(message, Outcome) and message.number == self._call:
-                peer.outcome = message
             elif isinstance(message, Outcome) and message.number == 0:
                 self._failed = message
+            elif isinstance(message, Outcome) and message.number == self._call:
+                peer.outcome = message
             self._changed.notify_all()
             if isinstance(message, Outcome) and message.failure is not None:
                 self._interrupt(_failure_of(message))
