@@ -53,6 +53,7 @@ _SETTLE_S = 2.0
 class _Peer:
     """Another node that has connected, and what it has reported on the current call."""
 
+    index: int
     channel: Channel
     gpus: int
     is_ready: bool = False
@@ -79,6 +80,7 @@ class MainNode:
     wait_s: float = NODE_WAIT_S
     grace_s: float = GRACE_S
     _peers: dict[int, _Peer] = field(default_factory=dict)
+    _called: list[_Peer] = field(default_factory=list)  # nodes of the current call
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _lost: str | None = None
     _failed: Outcome | None = None  # of a node that can't load the code
@@ -143,11 +145,11 @@ class MainNode:
             NodeFailure: The function has failed on another node.
         """
         self._wait_for_all()
+        stop = self._begin(spec, on_stuck)
         call = self._new_call(spec, attempt)
-        stop = self._begin(call.number, on_stuck)
         try:
             self._send(call)
-            self._wait(lambda: all(peer.is_ready for peer in self._peers.values()))
+            self._wait(lambda: all(peer.is_ready for peer in self._called))
             launch = launch_of(spec, call, 0, self.scratch)
             yield lambda function: self._run(call, launch, stop, function)
         except Interrupted:
@@ -199,18 +201,16 @@ class MainNode:
                 timed, lambda: self._send(Go(number=call.number)), lambda: self._stop_others(call)
             )
         self._finish()
-        self._wait(lambda: all(peer.outcome is not None for peer in self._peers.values()))
+        self._wait(lambda: all(peer.outcome is not None for peer in self._called))
         return value
 
     def _new_call(self, spec: StepSpec, attempt: Attempt) -> NodeCall:
         reads = set(spec.arguments.assets)
         job = attempt.spec
         own = reads.union(*(job.gathered[asset].items for asset in reads & job.gathered.keys()))
-        self._call += 1
-        others = [self._peers[index] for index in range(1, self.count)]
         nodes = [
             (self.address, this_machines_gpus()),
-            *((peer.channel.remote_address, peer.gpus) for peer in others),
+            *((peer.channel.remote_address, peer.gpus) for peer in self._called),
         ]
         return NodeCall(
             number=self._call,
@@ -225,10 +225,12 @@ class MainNode:
             port=_free_port(self.address),
         )
 
-    def _begin(self, number: int, on_stuck: Callable[[BaseException], None]) -> MainThreadStop:
+    def _begin(self, spec: StepSpec, on_stuck: Callable[[BaseException], None]) -> MainThreadStop:
         stop = MainThreadStop()
         with self._changed:
-            for peer in self._peers.values():
+            self._call += 1
+            self._called = [self._peers[index] for index in range(1, spec.nodes)]
+            for peer in self._called:
                 peer.is_ready, peer.outcome = False, None
             self._stop, self._on_stuck, self._raised_at = stop, on_stuck, None
         return stop
@@ -282,7 +284,7 @@ class MainNode:
 
     def _check_call(self) -> None:
         self._check_nodes()
-        failed = [p.outcome for p in self._peers.values() if p.outcome and p.outcome.failure]
+        failed = [p.outcome for p in self._called if p.outcome and p.outcome.failure]
         if failed:
             raise _failure_of(min(failed, key=lambda outcome: outcome.at))
 
@@ -305,7 +307,7 @@ class MainNode:
         with self._changed:
             if self._lost is not None:
                 return NodeLost(self._lost)
-            outcomes = [peer.outcome for peer in self._peers.values()]
+            outcomes = [peer.outcome for peer in self._called]
         failures = [each for each in (*outcomes, self._failed) if each and each.failure]
         first = min(failures, key=lambda outcome: outcome.at, default=None)
         if first is not None and first.at < failed_at:
@@ -321,16 +323,16 @@ class MainNode:
         deadline = time.monotonic() + wait_s
         with self._changed:
             while self._lost is None and self._failed is None and time.monotonic() < deadline:
-                if all(peer.outcome is not None for peer in self._peers.values()):
+                if all(peer.outcome is not None for peer in self._called):
                     return
                 self._changed.wait(_POLL_S)
 
     def _send(self, message: NodeCall | Go | Stop) -> None:
-        for index, peer in list(self._peers.items()):
+        for peer in self._called:
             try:
                 peer.channel.send(message)
             except ChannelClosedError as error:
-                self._lose(index, str(error))
+                self._lose(peer.index, str(error))
 
     def _accept(self, listener: socket.socket, key: bytes) -> None:
         while True:
@@ -358,7 +360,7 @@ class MainNode:
                 say(f"a second or unknown node was refused: {hello!r}")
                 channel.close()
                 return
-            peer = self._peers[hello.node] = _Peer(channel, hello.gpus)
+            peer = self._peers[hello.node] = _Peer(hello.node, channel, hello.gpus)
             self._changed.notify_all()
         try:
             while True:

@@ -40,6 +40,9 @@ FAILURE = StepFailure(kind="ValueError", message="node 1: no luck", traceback="O
 MAIN_FAILED = RuntimeError("connection reset")
 
 
+Act = Callable[[Channel, NodeCall], None]
+
+
 class Others:
     """A main node in a folder, and what the other nodes do."""
 
@@ -63,13 +66,14 @@ class Others:
         channel.send(Hello(node=node, gpus=0))
         return channel
 
-    def join(self, *act: Callable[[Channel, NodeCall], None], node: int = 1) -> None:
+    def join(self, *acts: Act, node: int = 1) -> None:
         """Join as a node that acts on `Go`: for each call once, then as in the last one."""
         channel = self.connect(node)
-        threading.Thread(target=self._follow, args=(channel, list(act)), daemon=True).start()
+        threading.Thread(target=self._follow, args=(channel, list(acts)), daemon=True).start()
 
-    def _follow(self, channel: Channel, acts: list[Callable[[Channel, NodeCall], None]]) -> None:
+    def _follow(self, channel: Channel, acts: list[Act]) -> None:
         call: NodeCall | None = None
+        act: Act = wait
         with suppress(ChannelClosedError):
             while True:
                 message = channel.receive()
@@ -78,8 +82,9 @@ class Others:
                     call = message
                     channel.send(Ready(number=call.number))
                 if isinstance(message, Go) and call is not None:
-                    (acts.pop(0) if len(acts) > 1 else acts[0])(channel, call)
-                if isinstance(message, Stop):
+                    act = acts.pop(0) if len(acts) > 1 else acts[0]
+                    act(channel, call)
+                if isinstance(message, Stop) and act is wait:
                     answer(channel, message.number, "stopped")
         channel.close()
 
@@ -226,6 +231,16 @@ def test_nodes_that_do_not_appear_in_time_are_lost(
     with pytest.raises(NodeLost, match="3 of 4 nodes did not appear within 0 s"):
         others.call(raise_error)
     assert "waiting for 3 of 4 nodes" in capfd.readouterr().err
+
+
+def test_a_step_with_fewer_nodes_than_its_job_is_called_on_the_first_ones(tmp_path: Path) -> None:
+    others = Others(tmp_path, count=3)
+    others.join(succeed, node=1)
+    others.join(fail, node=2)
+    assert others.call(lambda: 1) == 1
+    (call,) = (m for m in others.received if isinstance(m, NodeCall))
+    assert len(call.members) == 2
+    others.main.close()
 
 
 def test_only_nodes_that_know_the_key_are_accepted(others: Others) -> None:
