@@ -45,8 +45,7 @@ def main(arguments: list[str]) -> int:
         if rank == 0:
             (folder / RETURNED).write_bytes(cloudpickle.dumps(returned))
     except BaseException as error:  # the user's code may raise anything, even SystemExit
-        place = f"node {os.environ['GROUP_RANK']}, rank {rank}"
-        failure = describe_failure(error, place, roots, kills)
+        failure = describe_failure(error, f"rank {rank}", roots, kills)
         outcome = Outcome(number=call.number, state="failed", at=time.time(), failure=failure)
         (folder / failure_file(rank)).write_bytes(outcome.to_json())
         show(failure.text)

@@ -40,7 +40,7 @@ from flowyml_aws.runtime.nodes.stopping import MainThreadStop
 from flowyml_aws.runtime.spec import StepSpec
 from flowyml_aws.runtime.time_limit import GRACE_S
 
-__all__ = ["MainNode"]
+__all__ = ["MainNode", "free_port"]
 
 _POLL_S = 0.2
 _ANSWER_S = 30.0
@@ -222,7 +222,7 @@ class MainNode:
                 Member(address=address, slots=max(1, gpus if spec.has_gpus else 0))
                 for address, gpus in nodes
             ),
-            port=_free_port(self.address),
+            port=free_port(self.address),
         )
 
     def _begin(self, spec: StepSpec, on_stuck: Callable[[BaseException], None]) -> MainThreadStop:
@@ -421,7 +421,8 @@ def _failure_of(outcome: Outcome) -> NodeFailure:
     return NodeFailure(outcome.failure, outcome.at)
 
 
-def _free_port(address: str) -> int:
+def free_port(address: str) -> int:
+    """Return a port of an address that no program uses."""
     with socket.create_server((address, 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
