@@ -17,7 +17,7 @@ from flowyml_aws.runtime.nodes.identity import (
     identity_of,
     own_address,
     read_resource_config,
-    single_node_error,
+    too_few_nodes_error,
 )
 from flowyml_aws.runtime.nodes.main_node import MainNode
 from flowyml_aws.runtime.nodes.on_this_machine import loopback_address, start_node
@@ -55,15 +55,15 @@ class JobNodes:
             is_local: Whether the job runs on the machine of its client.
 
         Raises:
-            DamagedArtifactError: The platform has started one node only.
+            DamagedArtifactError: The platform has started fewer nodes than the steps need.
         """
         identity = identity_of(environment, read_resource_config(environment))
-        if identity is not None:
-            return cls(spec, identity, False)
         count = max(step.nodes for step in spec.steps)
-        if not is_local:
-            raise single_node_error(spec.job, count)
-        return cls(spec, NodeIdentity(0, count), True)
+        if identity is None and is_local:
+            return cls(spec, NodeIdentity(0, count), True)
+        if identity is None or identity.count < count:
+            raise too_few_nodes_error(spec.job, count, 1 if identity is None else identity.count)
+        return cls(spec, identity, False)
 
     def follow(self, store: ArtifactStore, platform: Platform, folder: Path, grace_s: float) -> int:
         """Call functions for the main node. Arguments and exit code as in `other_node.follow`."""

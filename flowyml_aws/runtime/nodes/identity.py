@@ -22,7 +22,7 @@ __all__ = [
     "identity_of",
     "own_address",
     "read_resource_config",
-    "single_node_error",
+    "too_few_nodes_error",
 ]
 
 NODE_VARIABLE = "FLOWYML_NODE"
@@ -107,11 +107,17 @@ def own_address(identity: NodeIdentity, environment: Mapping[str, str]) -> str:
     return str(address)
 
 
-def single_node_error(job: str, count: int) -> DamagedArtifactError:
-    """Return the error of a job with several nodes that a service has started on one."""
+def too_few_nodes_error(job: str, count: int, started: int) -> DamagedArtifactError:
+    """Return the error of a job that a service has started on fewer nodes than it needs.
+
+    Args:
+        job: Name of the job.
+        count: Number of nodes that it needs.
+        started: Number of nodes that the variables and files of the service name.
+    """
     return DamagedArtifactError(
-        what=f"Job {job!r} needs {count} nodes, but was started on a single one",
-        why="its service has set no variables of a job with several nodes",
+        what=f"Job {job!r} needs {count} nodes, but was started on {started}",
+        why="its service was asked for another number of nodes",
         fix="use the same version of flowyml-aws in the client and in the image, "
         "and run the pipeline again",
     )

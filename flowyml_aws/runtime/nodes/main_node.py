@@ -373,13 +373,14 @@ class MainNode:
         with self._changed:
             if isinstance(message, Ready) and message.number == self._call:
                 peer.is_ready = True
-            elif isinstance(message, Outcome) and message.number == 0:
-                self._failed = message
-            elif isinstance(message, Outcome) and message.number == self._call:
-                peer.outcome = message
+            elif isinstance(message, Outcome) and message.number in (0, self._call):
+                if message.number == 0:
+                    self._failed = message
+                else:
+                    peer.outcome = message
+                if message.failure is not None:
+                    self._interrupt(_failure_of(message))
             self._changed.notify_all()
-            if isinstance(message, Outcome) and message.failure is not None:
-                self._interrupt(_failure_of(message))
 
     def _lose(self, index: int, reason: str) -> None:
         with self._changed:

@@ -15,7 +15,7 @@ from typing import NoReturn
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.emulated import NODE_ADDRESS_VARIABLE
-from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.core.errors import AwsUnavailableError, FlowymlError
 from flowyml_aws.runtime.exit_codes import INTERRUPTED, SUCCEEDED
 from flowyml_aws.runtime.failures import NodeFailure, describe_job_failure
 from flowyml_aws.runtime.interruption import Interrupted
@@ -66,6 +66,7 @@ def follow(
 
     Raises:
         Interrupted: The platform asked this node to stop.
+        AwsUnavailableError: The store did not answer for too long.
     """
     layout = RunLayout(spec.run_id)
     repetition = platform.repetitions.get(spec.job, 0)
@@ -127,6 +128,8 @@ class _Follower:
                 resolve_secret,
                 lambda _: contextlib.nullcontext(),
             )
+        except AwsUnavailableError:
+            raise
         except Exception as error:  # whatever the user's modules raise
             failure = describe_job_failure(error, self._roots)
             show(failure.text)
@@ -169,8 +172,8 @@ class _Follower:
             self._report(call.number, "returned")
         except _Stopped:
             self._report(call.number, "stopped")
-        except (Interrupted, ChannelClosedError):
-            raise
+        except (Interrupted, ChannelClosedError, AwsUnavailableError):
+            raise  # not a failure of the step: this node is lost
         except BaseException as error:  # the user's code may raise anything, even SystemExit
             self._report(call.number, "failed", error, kills)
         finally:
