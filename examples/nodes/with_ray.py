@@ -1,4 +1,4 @@
-"""A Ray cluster for one step: two nodes count the points of a circle, and estimate pi.
+"""A Ray cluster for one step: two nodes estimate pi with random points.
 
 Run it, or only plan it (its dependency: `pip install ray`):
 
@@ -13,8 +13,8 @@ from flowyml_aws import Context, Pipeline, ResourceRequirements, step
 TWO_NODES = ResourceRequirements(cpu="2", memory="4Gi", nodes=2)
 
 
-def points_in_circle(seed: int, points: int) -> int:
-    """Return how many of some random points are in the unit circle."""
+def points_inside(seed: int, points: int) -> int:
+    """Return how many of some random points are at most 1 from the origin."""
     draw = random.Random(seed).random
     return sum(draw() ** 2 + draw() ** 2 <= 1 for _ in range(points))
 
@@ -27,7 +27,7 @@ def estimate(tasks: int, points: int):
 
     ray.init()  # connects to the cluster of the step: RAY_ADDRESS is set
     print(f"{len(ray.nodes())} nodes")
-    count = ray.remote(scheduling_strategy="SPREAD")(points_in_circle)
+    count = ray.remote(scheduling_strategy="SPREAD")(points_inside)
     inside = ray.get([count.remote(seed, points) for seed in range(tasks)])
     ray.shutdown()
     return 4 * sum(inside) / (tasks * points)

@@ -1,4 +1,4 @@
-"""The nodes of this job: which one this process is, and what it does."""
+"""The nodes of this job: the part of this process, as the main node or another one."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class JobNodes:
         return cls(spec, identity, False)
 
     def follow(self, store: ArtifactStore, platform: Platform, folder: Path, grace_s: float) -> int:
-        """Call functions for the main node. Arguments and exit code as in `other_node.follow`."""
+        """Call functions for the main node until the job ends, and return the exit code."""
         return follow(self.spec, store, platform, self.identity, folder, grace_s, resolve_secret)
 
     def lead(self, attempt: Attempt, folder: Path, argument: str, grace_s: float) -> MainNode:

@@ -1,4 +1,4 @@
-"""What a job does before it can call a step: secrets, packages, and the user's code."""
+"""Preparation of a job, before it can call a step: secrets, packages, and the user's code."""
 
 from __future__ import annotations
 

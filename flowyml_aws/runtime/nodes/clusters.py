@@ -30,7 +30,7 @@ _POLL_S = 0.1
 
 
 class _Engine(Protocol):
-    """What differs between Ray and Dask."""
+    """The programs of a kind of cluster, and its addresses."""
 
     name: ClassVar[str]
     launcher: ClassVar[Launcher]

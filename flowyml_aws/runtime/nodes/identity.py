@@ -55,7 +55,7 @@ class NodeIdentity:
 
 
 def identity_of(environment: Mapping[str, str], resource_config: str | None) -> NodeIdentity | None:
-    """Return which node this is, or None on a platform that has started a single one.
+    """Return the identity of this node; None if the platform has started a single one.
 
     Args:
         environment: Environment variables of the process.

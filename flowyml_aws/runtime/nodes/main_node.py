@@ -391,7 +391,7 @@ class MainNode:
             self._interrupt(NodeLost(self._lost))
 
     def _interrupt(self, error: NodeFailure | NodeLost) -> None:
-        """Stop the main node's function; end the process if it goes on."""
+        """Stop the main node's function; end the process if it continues."""
         if self._stop is None:
             return
         self._stop.stop(error)

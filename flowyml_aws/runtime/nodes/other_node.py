@@ -59,7 +59,7 @@ def follow(
         spec: Spec of the job.
         store: Store that holds the run.
         platform: Platform that runs this process.
-        node: Which node this is.
+        node: Index of this node, and number of nodes.
         folder: Empty folder for the code and for inputs that are files.
         grace_s: Seconds that a function has to stop.
         resolve_secret: Returns the value of a reference to a secret.
