@@ -76,9 +76,10 @@ def test_a_job_that_loses_a_node_is_repeated_without_a_retry_of_its_step(
     finished: Finished,
 ) -> None:
     view = finished.job("losing")
-    assert (view.state, view.attempt) == (JobState.SUCCEEDED, 2)
+    # More than twice if AWS fails to start a container, too, or moves the job.
+    assert view.state is JobState.SUCCEEDED and view.attempt >= 2
     assert finished.result.step_results["lose_a_node"].retries == 0
-    assert finished.result.status.lost["losing"].count == 1
+    assert finished.result.status.lost["losing"].count >= 1
 
 
 def test_a_timeout_stops_the_function_on_all_nodes(finished: Finished) -> None:
@@ -114,7 +115,7 @@ def test_a_cancelled_run_leaves_no_process_of_a_node(
         run.cancel()
     nodes = dict(line.split() for line in rig.ran())
     assert nodes.keys() == {"0", "1"}
-    assert not any(map(is_running, map(int, nodes.values())))
+    eventually(lambda: not any(map(is_running, map(int, nodes.values()))), "the end of the nodes")
 
 
 def is_running(pid: int) -> bool:
