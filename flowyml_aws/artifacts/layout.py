@@ -18,6 +18,7 @@ __all__ = [
     "HISTORY",
     "LAYERS",
     "LOGGED",
+    "NODES",
     "RESULT",
     "REWRITTEN",
     "RUNS",
@@ -52,6 +53,7 @@ SUMMARY = "ended/"
 EVENTS = "events.json"
 USAGE = "usage.json"
 LOGGED = "logged.json"
+NODES = "nodes.json"
 CONTENTS = ("artifacts/", "payloads/", "code/")
 """Prefixes of objects that are named by their digest; runs and cache entries refer to them."""
 COPIES = 8

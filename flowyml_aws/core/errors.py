@@ -18,7 +18,8 @@ The tree of errors, with the exit codes of the command line::
     │   └── AwsRefusedError        AwsUnavailableError: the same call may succeed later
     ├── JobError        1  a job failed because of its code; a run that failed exits with 1, too
     │   └── OutputMismatchError, UnstorableValueError, UncopyableValueError, UnloggableValueError,
-    │       ChangedFileError, CostLimitReachedError, ListMismatchError, TooFewItemsError
+    │       ChangedFileError, CostLimitReachedError, ListMismatchError, TooFewItemsError,
+    │       LauncherError
     ├── DataError       4  stored data is missing, damaged or not allowed
     │   └── ArtifactNotFoundError, DamagedArtifactError, UnloadableValueError, PickleRefusedError,
     │       InvalidCatalogError, InvalidKeyError
@@ -59,6 +60,7 @@ __all__ = [
     "InvalidStepError",
     "InvalidVersionError",
     "JobError",
+    "LauncherError",
     "MissingArgumentError",
     "MissingEngineError",
     "MissingExtraError",
@@ -119,6 +121,10 @@ class ListMismatchError(JobError):
 
 class TooFewItemsError(JobError):
     """Too many items of a mapped step failed."""
+
+
+class LauncherError(JobError):
+    """A program that runs a step on several nodes is not installed, or has failed."""
 
 
 class DataError(FlowymlError):

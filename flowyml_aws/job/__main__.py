@@ -15,30 +15,34 @@ the number of seconds that a step has to stop after its timeout.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
 import tempfile
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flowyml_aws.artifacts.layout import EVENTS, USAGE, RunLayout
-from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import AwsUnavailableError, FlowymlError
 from flowyml_aws.core.nesting import enter_pipeline
+from flowyml_aws.job.store import open_store, resolve_secret
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.exit_codes import (
     BAD_INPUT,
     INTERRUPTED,
     MOVES,
+    NODE_LOST,
     SECOND_COPY,
     STEP_FAILED,
     STORE_OUTAGE,
     SUCCEEDED,
 )
 from flowyml_aws.runtime.heartbeat import start_heartbeat
-from flowyml_aws.runtime.interruption import Interrupted, Interruption
+from flowyml_aws.runtime.interruption import Interrupted, Interruption, NodeLost
 from flowyml_aws.runtime.job import run_job
 from flowyml_aws.runtime.lingering import end_lingering_threads
 from flowyml_aws.runtime.log import say, show
@@ -51,6 +55,9 @@ from flowyml_aws.runtime.specs import parse_argument
 from flowyml_aws.runtime.time_limit import GRACE_S
 from flowyml_aws.runtime.user import drop_root
 from flowyml_aws.scripts import PROGRAM_VARIABLE
+
+if TYPE_CHECKING:
+    from flowyml_aws.runtime.nodes.main_node import MainNode
 
 _EVENTS_INTERVAL_S = 1.0
 _LINGER_S = 300.0
@@ -76,6 +83,10 @@ def main(arguments: list[str]) -> int:
         platform.report_folders()
         code = _run(arguments[0], interruption, platform)
         interruption.ignore()
+    except NodeLost as error:
+        say(f"{error}: the job ends without a result, and can run again")
+        platform.report_failure(str(error))
+        code = INTERRUPTED if interruption.requested else NODE_LOST
     except Interrupted:
         say("received a stop signal: exiting without a result; completed jobs keep theirs")
         code = INTERRUPTED
@@ -98,10 +109,21 @@ def main(arguments: list[str]) -> int:
 
 def _run(argument: str, interruption: Interruption, platform: Platform) -> int:
     place = parse_argument(argument, os.environ)
-    store = _open_store(place.store, STORE_WAIT_S)
+    store = open_store(place.store, STORE_WAIT_S)
     spec = place.read(store)
     if spec.store_wait_s != STORE_WAIT_S:
-        store = _open_store(place.store, spec.store_wait_s)
+        store = open_store(place.store, spec.store_wait_s)
+    grace_s = float(os.environ.get("FLOWYML_TIMEOUT_GRACE_S") or GRACE_S)
+    is_local = place.store.startswith("file://")
+    job_nodes = None
+    if any(step.nodes > 1 for step in spec.steps):
+        # Imported here: most jobs have one node, and start faster without these modules.
+        from flowyml_aws.job.nodes import JobNodes
+
+        job_nodes = JobNodes.of(spec, os.environ, is_local)
+        if not job_nodes.identity.is_main:
+            with _scratch_folder() as folder:
+                return job_nodes.follow(store, platform, folder, grace_s)
     attempt = Attempt.begin(spec, store, platform.attempt, platform)
     if (earlier := attempt.result_of(spec.job)) is not None:
         say(f"attempt {earlier.attempt} has already committed a result: nothing to do")
@@ -116,38 +138,36 @@ def _run(argument: str, interruption: Interruption, platform: Platform) -> int:
     say(f"run {spec.run_id}, job {spec.job}, attempt {attempt.number}, {len(spec.steps)} step(s)")
     events = RunLayout(spec.run_id).attempt(spec.job, attempt.number, EVENTS)
     attempt.progress.start(store, events, _EVENTS_INTERVAL_S)
-    is_local = place.store.startswith("file://")
     usage = RunLayout(spec.run_id).attempt(spec.job, attempt.number, USAGE)
     fills_container = not is_local and is_main_process()
     attempt.sampler.start(store, usage, MachineMeter.of_job(fills_container))
     heartbeat = start_heartbeat(store, spec.run_id, spec.job, attempt.number) if is_local else None
-    grace_s = float(os.environ.get("FLOWYML_TIMEOUT_GRACE_S") or GRACE_S)
+    nodes: MainNode | None = None
+    with _scratch_folder() as folder:
+        try:
+            if job_nodes is not None:
+                nodes = job_nodes.lead(attempt, folder, argument, grace_s)
+            outcome = run_job(attempt, folder, interruption, grace_s, resolve_secret, nodes)
+            if nodes is not None:
+                nodes.end()
+            return _exit_code(outcome)
+        finally:
+            if nodes is not None:
+                nodes.close()
+            if heartbeat is not None:
+                heartbeat.set()
+            attempt.sampler.close()
+            attempt.progress.close()
+
+
+@contextlib.contextmanager
+def _scratch_folder() -> Iterator[Path]:
     # Not a TemporaryDirectory: a process that a step forks would remove it when it exits.
     folder = Path(tempfile.mkdtemp(prefix="flowyml-aws-")).resolve()
     try:
-        return _exit_code(run_job(attempt, folder, interruption, grace_s, _resolve_secret))
+        yield folder
     finally:
-        if heartbeat is not None:
-            heartbeat.set()
-        attempt.sampler.close()
-        attempt.progress.close()
         shutil.rmtree(folder, ignore_errors=True)  # the result is already written
-
-
-def _open_store(uri: str, wait_s: float) -> ArtifactStore:
-    if uri.startswith("file://"):
-        from flowyml_aws.local.directory import DirectoryArtifactStore
-
-        return DirectoryArtifactStore.from_uri(uri)
-    from flowyml_aws.aws.s3.job_store import open_job_store
-
-    return open_job_store(uri, wait_s, say)
-
-
-def _resolve_secret(reference: str) -> str:
-    from flowyml_aws.aws.secrets import read_job_secret
-
-    return read_job_secret(reference)
 
 
 def _exit_code(result: JobResult | Cause) -> int:

@@ -35,6 +35,8 @@ from flowyml_aws.packaging.starting import (
 )
 from flowyml_aws.planning.environment import process_environment
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+from flowyml_aws.runtime.causes import Cause
+from flowyml_aws.runtime.exit_codes import NODE_LOST
 from flowyml_aws.runtime.heartbeat import HEARTBEAT
 from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
 from flowyml_aws.submission.losses import EndedAttempt
@@ -48,6 +50,7 @@ DocumentT = TypeVar("DocumentT", bound=Document)
 _GRACE_S = 10.0
 _POLL_INTERVAL_S = 0.25
 _CHILDREN_GRACE_S = 1.0
+_MOST_ATTEMPTS = 5  # of a job that loses a node each time
 _SILENCE_S = 120.0  # many heartbeats, for a machine that is busy
 _NO_ROOM = "other jobs use the vCPUs or the memory of this machine"
 _SIGNALS = {number.value: number.name for number in signal.Signals}
@@ -287,7 +290,7 @@ class LocalBackend:
             return JobStatus(JobState.LOST)
         recorded_exit = self._read(_Exit, job, attempt, "exit.json")
         if recorded_exit is not None:
-            return _status_of_exit(recorded_exit, attempt)
+            return self._status_of_exit(job, attempt, recorded_exit)
         process = self._runner(job, attempt) or self._claimant(job, attempt)
         if process is not None and not process.is_here():
             return self._status_elsewhere(job, attempt, process.host)
@@ -320,7 +323,13 @@ class LocalBackend:
         end_group(child.pid, _CHILDREN_GRACE_S)
         ended = _Exit(code=code, reason=self._late.get(job))
         self._store.create(self._layout.attempt(job, attempt, "exit.json"), ended.to_json())
-        return _status_of_exit(ended, attempt)
+        return self._status_of_exit(job, attempt, ended)
+
+    def _status_of_exit(self, job: str, attempt: int, process_exit: _Exit) -> JobStatus:
+        is_repeated = attempt - self._before.get(job, 0) < _MOST_ATTEMPTS
+        if process_exit.code == NODE_LOST and is_repeated:
+            return JobStatus(JobState.LOST, attempt, "one of its nodes ended or did not start")
+        return _status_of_exit(process_exit, attempt)
 
     def _end_if_late(self, job: str, child: ProgramProcess) -> None:
         """Kill a job that does not end itself after its time limit, as AWS Batch does.
@@ -392,6 +401,9 @@ def _status_of_exit(process_exit: _Exit, attempt: int) -> JobStatus:
         return JobStatus(JobState.LOST, attempt, "the client that ran it was interrupted")
     if code == 0:
         return JobStatus(JobState.SUCCEEDED, attempt)
+    if code == NODE_LOST:
+        reason = f"one of its nodes ended or did not start, in each of {_MOST_ATTEMPTS} attempts"
+        return JobStatus(JobState.FAILED, attempt, reason, Cause.CAPACITY)
     if code > 0:
         return JobStatus(JobState.FAILED, attempt, f"its process ended with exit code {code}")
     name = _SIGNALS.get(-code, f"signal {-code}")

@@ -93,8 +93,10 @@ def identify(pid: int) -> ProcessIdentity:
 def find_runner(argument: str) -> ProcessIdentity | None:
     """Find a runner by its argument, if its client died before it recorded the process id."""
     for process in psutil.process_iter(["cmdline"]):
-        if (process.info["cmdline"] or [""])[-1] == argument:
-            with contextlib.suppress(psutil.NoSuchProcess):
+        if (process.info["cmdline"] or [""])[-1] != argument:
+            continue
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if os.getpgid(process.pid) == process.pid:  # otherwise it is another node of the job
                 return identify(process.pid)
     return None
 

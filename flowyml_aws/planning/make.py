@@ -116,7 +116,7 @@ def make_plan(
             backend=backend,
             reads=_reads(group, graph, job_of, name),
             produces={step.name: step.assets for step in group.steps},
-            stored=tuple(_stored(group, readers, name, keep, selection)),
+            stored=tuple(_stored(group, graph, readers, name, keep, selection)),
             environment={n: value for n, value in variables.items() if n not in own_secrets},
             secrets=own_secrets,
             timeout_s=_timeout_s(group.steps),
@@ -239,6 +239,7 @@ def _reads(
 
 def _stored(
     group: StepGroup,
+    graph: StepGraph,
     readers: Mapping[str, set[str]],
     name: str,
     keep: Collection[str],
@@ -247,14 +248,17 @@ def _stored(
     """Yield assets that other jobs read, results (no step reads them), and explicitly cached ones.
 
     On spot capacity every asset is stored, so that the next attempt resumes after an interruption.
-    So are those of parts of a map, whose items are identified by their contents.
+    So are those of parts of a map, whose items are identified by their contents, and those that a
+    step on several nodes reads, because each node loads them.
     """
     on_spot = selection is not None and selection.target.capacity == "spot"
+    on_nodes = {asset for step in group.steps if step.nodes > 1 for asset in graph.reads[step.name]}
     for step in group.steps:
         for asset in step.assets:
             is_part = step.item is not None and step.item.part is not None
             is_read_elsewhere = readers.get(asset, set()) != {name}
-            if is_part or is_read_elsewhere or step.cache_explicit or asset in keep or on_spot:
+            is_kept = step.cache_explicit or asset in keep or asset in on_nodes
+            if is_part or is_read_elsewhere or is_kept or on_spot:
                 yield asset
 
 

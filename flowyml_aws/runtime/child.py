@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from flowyml_aws.runtime.flowyml_stand_in import prepare_flowyml
-from flowyml_aws.runtime.payload import load_payload, read_given, read_payload
+from flowyml_aws.runtime.payload import Payload, load_payload, read_given, read_payload
 from flowyml_aws.runtime.program import Program, enter_program
 from flowyml_aws.runtime.snapshot import read_snapshot
 from flowyml_aws.scripts import PROGRAM_VARIABLE
@@ -44,8 +44,8 @@ def let_children_load(
     os.environ[PROGRAM_VARIABLE] = json.dumps(facts)
 
 
-def load_program() -> None:
-    """Load the program of the job that started this process."""
+def load_program() -> Payload:
+    """Load the program of the job that started this process, and return the job's payload."""
     facts = json.loads(os.environ[PROGRAM_VARIABLE])
     root = Path(facts["root"])
     snapshot = None
@@ -58,12 +58,15 @@ def load_program() -> None:
     if packed.uses_flowyml:
         prepare_flowyml()
 
+    loaded: list[Payload] = []
+
     def restore() -> None:
-        load_payload(packed, large)
+        loaded.append(load_payload(packed, large))
 
     enter_program(program, root, snapshot, read_given(packed.given), restore)
     if program.script is None:
         restore()
+    return loaded[-1]
 
 
 if __name__ == "__mp_main__":

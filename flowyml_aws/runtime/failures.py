@@ -25,7 +25,7 @@ from flowyml_aws.runtime.out_of_memory import memory_advice, oom_kills, out_of_m
 from flowyml_aws.runtime.result import StepFailure
 from flowyml_aws.runtime.time_limit import StepTimeout
 
-__all__ = ["describe_job_failure", "describe_step_failure", "text_of"]
+__all__ = ["NodeFailure", "describe_job_failure", "describe_step_failure", "kind_of", "text_of"]
 
 # In characters: a result stays a small document, and a message fits on a screen.
 _LONGEST_TRACEBACK = 100_000
@@ -36,6 +36,21 @@ _PACKAGE = f"{Path(__file__).parents[1]}/"
 _IMPORT_SYSTEM = (f"{Path(importlib.__file__).parent}/", "<frozen importlib")
 _EVENT_LOOP = f"{Path(importlib.__file__).parents[1] / 'asyncio'}/"
 _MACHINERY = (_PACKAGE, f"{Path(cloudpickle.__file__).parent}/", _EVENT_LOOP, *_IMPORT_SYSTEM)
+
+
+class NodeFailure(BaseException):
+    """The function of a step has failed in another process, which has described the failure.
+
+    Not an `Exception`, so that steps do not swallow it.
+
+    Attributes:
+        failure: The failure.
+        at: Time of the failure, in seconds since the epoch.
+    """
+
+    def __init__(self, failure: StepFailure, at: float) -> None:
+        super().__init__(failure.message)
+        self.failure, self.at = failure, at
 
 
 def describe_step_failure(
@@ -53,6 +68,8 @@ def describe_step_failure(
         advice: Reason and fix, added to the traceback.
         kills_before: `oom_kills` when the step began, or None.
     """
+    if isinstance(error, NodeFailure):
+        return error.failure
     frames = _from_first_user_frame(error.__traceback__)
     report = traceback.TracebackException(type(error), error, frames, compact=True)
     if frames is None:  # raised by the runner: the step returned an unsuitable value
@@ -108,6 +125,11 @@ def _diagnose(error: BaseException, kills_before: int | None) -> tuple[Cause | N
     if cause := out_of_memory(error, kills_before, oom_kills()):
         return cause, memory_advice(cause)
     return None, ""
+
+
+def kind_of(error: BaseException) -> str:
+    """Return the name of an exception's class, where it was raised."""
+    return error.failure.kind if isinstance(error, NodeFailure) else type(error).__name__
 
 
 def text_of(error: BaseException) -> str:

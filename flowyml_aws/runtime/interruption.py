@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any
 
-__all__ = ["Interrupted", "Interruption"]
+__all__ = ["Interrupted", "Interruption", "NodeLost"]
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)  # SIGINT: a runner in the foreground of a terminal
 
@@ -19,6 +19,10 @@ _Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 
 class Interrupted(BaseException):
     """The platform asked the job to stop."""
+
+
+class NodeLost(Interrupted):
+    """Another node of the job has ended, or did not appear."""
 
 
 class Interruption:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from flowyml_aws.core.errors import AwsUnavailableError, DamagedArtifactError
+from flowyml_aws.core.errors import AwsUnavailableError
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.causes import Cause
-from flowyml_aws.runtime.code import load_code
 from flowyml_aws.runtime.failures import describe_job_failure
 from flowyml_aws.runtime.inputs import JobInputs
 from flowyml_aws.runtime.interruption import Interruption
 from flowyml_aws.runtime.log import say, show
 from flowyml_aws.runtime.parts import expand_parts, lists_to_read
+from flowyml_aws.runtime.preparation import prepare_code
 from flowyml_aws.runtime.result import JobResult, StepFailure
-from flowyml_aws.runtime.runner import JobRunner
-from flowyml_aws.runtime.secrets import provide_secrets
-from flowyml_aws.runtime.spec import JobSpec
+from flowyml_aws.runtime.runner import JobRunner, NodeCalls
 from flowyml_aws.runtime.usage import PhaseKind
 
 __all__ = ["run_job"]
@@ -30,6 +27,7 @@ def run_job(
     interruption: Interruption,
     grace_s: float,
     resolve_secret: Callable[[str], str],
+    nodes: NodeCalls | None = None,
 ) -> JobResult | Cause:
     """Restore the code, run the steps and commit the result, whether they succeeded or failed.
 
@@ -41,6 +39,7 @@ def run_job(
         interruption: Stop request of the platform.
         grace_s: Seconds that a step has to stop after its timeout.
         resolve_secret: Returns the value of a reference to a secret.
+        nodes: Other nodes of the job; None if there are none.
 
     Raises:
         Interrupted: The job was asked to stop; nothing is committed.
@@ -50,16 +49,7 @@ def run_job(
     spec, store = attempt.spec, attempt.store
     roots = (folder / "code", Path(spec.code.root))
     try:
-        _check_python(spec)
-        provide_secrets(spec.secrets, resolve_secret)
-        if spec.layer is not None:
-            # Imported here: most jobs have no layer and start faster without this module.
-            from flowyml_aws.runtime.layer import enter_layer
-
-            with attempt.sampler.phase(PhaseKind.LAYER):
-                enter_layer(store, spec.layer, folder / "layer")
-        with attempt.sampler.phase(PhaseKind.CODE):
-            payload, changed = load_code(store, spec, folder)
+        payload, changed = prepare_code(store, spec, folder, resolve_secret, attempt.sampler.phase)
         if changed:
             attempt.changed.update(changed)
             say(f"different on this machine than on the client: {', '.join(changed)}")
@@ -72,6 +62,7 @@ def run_job(
             scratch=folder / "assets",
             interruption=interruption,
             grace_s=grace_s,
+            nodes=nodes,
         )
         succeeded = runner.run()
     except AwsUnavailableError:
@@ -104,13 +95,3 @@ def _fail(attempt: Attempt, failure: StepFailure | None = None) -> JobResult | C
         return attempt.commit("failed", failure)
     say(f"{cause.value}: the job ends without a result, and continues on a larger machine")
     return cause
-
-
-def _check_python(spec: JobSpec) -> None:
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if version != spec.python:
-        raise DamagedArtifactError(
-            what=f"Python version mismatch: {version} in the job, {spec.python} on the client",
-            why="pickled functions contain bytecode, which differs between minor versions",
-            fix=f"use an image with Python {spec.python}, or run the client with Python {version}",
-        )

@@ -12,10 +12,10 @@ from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.log import say
 from flowyml_aws.runtime.machine_type import instance_type, training_instance_type
 
-__all__ = ["Platform"]
+__all__ = ["SAGEMAKER_FOLDER", "Platform"]
 
 # https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-dockerfile.html
-_SAGEMAKER_FOLDER = "/opt/ml"
+SAGEMAKER_FOLDER = "/opt/ml"
 _OUTPUT_FOLDERS = ("model", "output", "checkpoints")
 _TEMPORARY_FOLDER = "/tmp"
 _FAILURE_FILE = "output/failure"
@@ -75,7 +75,7 @@ class Platform:
                 repetitions=repetitions,
             )
         # SageMaker's training toolkit reads this variable, too, in processes outside SageMaker.
-        folder = Path(environment.get("SAGEMAKER_BASE_DIR") or _SAGEMAKER_FOLDER)
+        folder = Path(environment.get("SAGEMAKER_BASE_DIR") or SAGEMAKER_FOLDER)
         return cls(
             attempt,
             repeats=True,

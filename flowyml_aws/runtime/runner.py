@@ -7,9 +7,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from flowyml_aws.artifacts.fetching import may_run_code
 from flowyml_aws.artifacts.list_index import ListIndex, ListItem
@@ -38,7 +39,7 @@ from flowyml_aws.core.step_log import recording
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.exit_codes import STEP_FAILED
-from flowyml_aws.runtime.failures import describe_step_failure, text_of
+from flowyml_aws.runtime.failures import describe_step_failure, kind_of, text_of
 from flowyml_aws.runtime.forks import call_in_this_process
 from flowyml_aws.runtime.idle_gpus import GpuWatch, idle_failure, idle_text
 from flowyml_aws.runtime.inputs import JobInputs
@@ -54,11 +55,24 @@ from flowyml_aws.runtime.step_calls import StepCall, StepCalls, StepError
 from flowyml_aws.runtime.time_limit import GRACE_S, call_within
 from flowyml_aws.runtime.usage import PhaseKind
 
-__all__ = ["JobRunner"]
+__all__ = ["JobRunner", "NodeCalls"]
 
 _LONGEST_DELAY_S = 60.0
 _CONDITION = "its condition is false"
 _ABSENT = " does not exist: "  # followed by the cause
+
+
+class NodeCalls(Protocol):
+    """The other nodes of the job."""
+
+    def calling(
+        self,
+        spec: StepSpec,
+        attempt: Attempt,
+        must_stop: bool,
+        on_stuck: Callable[[BaseException], None],
+    ) -> AbstractContextManager[Callable[[Callable[[], Any]], Any]]:
+        """Yield a function that calls a function together with those of the other nodes."""
 
 
 @dataclass(slots=True)
@@ -74,6 +88,7 @@ class JobRunner:
         interruption: Stop request of the platform.
         sleep: Sleep function, used before a retry.
         grace_s: Seconds that a step has to stop after its timeout, before the process is ended.
+        nodes: Other nodes of the job; None if there are none.
     """
 
     attempt: Attempt
@@ -84,6 +99,7 @@ class JobRunner:
     interruption: Interruption
     sleep: Callable[[float], None] = clock.sleep
     grace_s: float = GRACE_S
+    nodes: NodeCalls | None = None
     _assets: JobValues = field(init=False)
     _context: JobValues = field(init=False)
     _calls: dict[str, StepCalls] = field(init=False)
@@ -370,7 +386,7 @@ class JobRunner:
                 self.attempt.progress.update(spec.name, retries=retries + 1)
                 say(
                     f"{spec.name}: attempt {retries + 1} of {spec.retry + 1} failed "
-                    f"({type(error.cause).__name__}: {text_of(error.cause)}); "
+                    f"({kind_of(error.cause)}: {text_of(error.cause)}); "
                     f"retrying in {delay_s:g} s"
                 )
             self.sleep(delay_s)  # outside `except`: the failed attempt's memory is free
@@ -395,13 +411,30 @@ class JobRunner:
             return returned
 
         sampling = self.attempt.sampler.phase(PhaseKind.STEP, spec.name)
-        with sampling, self._watching_gpus(spec), self._code_of_step(), recording(log):
+        watching = self._watching_gpus(spec)
+        nodes = self._on_nodes(spec, is_last)
+        with sampling, watching, self._code_of_step(), nodes as call_on_nodes, recording(log):
             return call_within(
                 spec.timeout_s,
-                call_and_await,
+                lambda: call_on_nodes(call_and_await),
                 on_stuck=lambda: self._end_process(spec, _stuck(spec)),
                 grace_s=self.grace_s,
             )
+
+    def _on_nodes(
+        self, spec: StepSpec, is_last: bool
+    ) -> AbstractContextManager[Callable[[Callable[[], Any]], Any]]:
+        """Return a block with a function that calls a function on all nodes of the step."""
+        if spec.nodes == 1 or self.nodes is None:
+            return contextlib.nullcontext(lambda function: function())
+        return self.nodes.calling(
+            spec,
+            self.attempt,
+            must_stop=not is_last,
+            on_stuck=lambda error: self._end_process(
+                spec, describe_step_failure(error, self.roots, "", self._kills)
+            ),
+        )
 
     @contextlib.contextmanager
     def _code_of_step(self) -> Iterator[None]:

@@ -109,6 +109,14 @@ def test_a_runner_is_found_by_its_argument() -> None:
         assert find_runner(argument) == identify(process.pid)
 
 
+def test_another_node_of_a_job_is_not_mistaken_for_its_runner() -> None:
+    argument = f"file:///store/{os.getpid()}/node.json#sha256=abc"
+    start = f"subprocess.Popen([sys.executable, '-c', {SLEEP!r}, {argument!r}], stdout=-1)"
+    with leader(f"import subprocess, sys; p = {start}; p.stdout.readline(); {SLEEP}") as process:
+        assert find_runner(argument) is None
+        end_processes([identify(process.pid)], grace_s=30)
+
+
 def test_a_process_is_ended_by_sigterm() -> None:
     with leader(SLEEP) as process:
         end_processes([identify(process.pid)], grace_s=30)

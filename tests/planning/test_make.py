@@ -93,6 +93,16 @@ def test_a_value_inside_a_group_is_stored_if_its_step_has_a_cache_rule() -> None
     assert job_of(plan, "g").stored == ("a.out", "b.out")
 
 
+def test_a_value_inside_a_group_is_stored_if_several_nodes_load_it() -> None:
+    nodes = ResourceRequirements(nodes=2)
+    plan = plan_of(
+        a_step("a", group="g"),
+        a_step("b", ["a.out"], group="g", resources=nodes),
+        a_step("c", ["b.out"], group="g"),
+    )
+    assert job_of(plan, "g").stored == ("a.out", "c.out")
+
+
 @pytest.mark.parametrize(
     ("gpu", "family"),
     [

@@ -1,0 +1,35 @@
+"""The store of a job, by its URI, and its secrets."""
+
+from __future__ import annotations
+
+from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.runtime.log import say
+
+__all__ = ["open_store", "resolve_secret"]
+
+
+def open_store(uri: str, wait_s: float) -> ArtifactStore:
+    """Open a store.
+
+    Args:
+        uri: URI of the store.
+        wait_s: Seconds for which the job waits for a store that does not answer.
+    """
+    if uri.startswith("file://"):
+        from flowyml_aws.local.directory import DirectoryArtifactStore
+
+        return DirectoryArtifactStore.from_uri(uri)
+    from flowyml_aws.aws.s3.job_store import open_job_store
+
+    return open_job_store(uri, wait_s, say)
+
+
+def resolve_secret(reference: str) -> str:
+    """Return the value of a reference to a secret.
+
+    Raises:
+        AwsRefusedError: It can't be read.
+    """
+    from flowyml_aws.aws.secrets import read_job_secret
+
+    return read_job_secret(reference)
