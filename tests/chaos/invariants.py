@@ -22,7 +22,7 @@ _REASONS = {
     Trouble.STUCK: Cause.TIME_LIMIT.value,
 }
 _MEMORY_REASON = "out of memory"
-_FULL_STORE_REASON = "No space left on device"
+_FULL_STORE_REASONS = ("No space left on device", Cause.DISK_FULL.value)
 
 
 def broken_invariants(schedule: Schedule, evidence: Evidence) -> list[str]:
@@ -145,7 +145,7 @@ def _expected_failures(schedule: Schedule, run: RunEvidence) -> list[str]:
     parts = [_REASONS[task.trouble] for task in schedule.tasks if task.trouble is not None]
     if any(loss.kind is Loss.MEMORY for loss in schedule.losses):
         parts.append(_MEMORY_REASON)
-    parts += [_FULL_STORE_REASON] if _times_full(schedule) else []
+    parts += _FULL_STORE_REASONS if _times_full(schedule) else ()
     return [*parts, Cause.DAMAGED.value] if _may_fail_by_damage(schedule, run) else parts
 
 
