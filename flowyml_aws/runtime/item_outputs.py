@@ -1,0 +1,139 @@
+"""Outputs of the items of a map, which are stored together.
+
+An item often ends within milliseconds, and its outputs have a few bytes. To store each of them
+alone would take longer than to compute them, and the reader of the whole list would need a request
+for each. So the outputs wait a moment for those of the next items, and are stored in one pack.
+Until then, the item does not count as ended: it has no cache entry, and would be executed again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+
+from flowyml_aws.artifacts.packs import PACK_BYTES
+from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.artifacts.transfer import save_encoded
+from flowyml_aws.artifacts.values import EncodedValue
+from flowyml_aws.core import clock
+from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
+
+__all__ = ["RESULT_BYTES", "WAIT_S", "ItemOutputs"]
+
+WAIT_S = 1.0
+"""Longest time in seconds for which outputs wait, unless the store does not answer.
+
+The events of a job with many steps are written as often, and an item counts only with both. So a
+lost host costs hardly more items than if each item was stored alone.
+"""
+
+RESULT_BYTES = 96 * 1024
+"""Size of the outputs that are also part of the job's result, in bytes.
+
+In base64, they have 128 KiB. A request for so many bytes takes as long as for a few (see
+`packs.SMALL_BYTES`).
+"""
+
+
+class ItemOutputs:
+    """Small outputs of items that have ended, until they are stored.
+
+    The main thread adds outputs. A thread stores them when the first of them has waited for
+    `WAIT_S`, and the main thread does when they fill a pack, or when it needs them.
+
+    Args:
+        store: Target store.
+        assets: Gets the refs of the outputs when they are stored.
+
+    Attributes:
+        contents: Stored bytes by digest, of `RESULT_BYTES` in total.
+    """
+
+    def __init__(self, store: ArtifactStore, assets: dict[str, ArtifactRef]) -> None:
+        self._store = store
+        self._assets = assets
+        self.contents: dict[str, bytes] = {}
+        # Both are read and changed by single operations of the interpreter, so that the main
+        # thread does not wait while the other one stores.
+        self._values: dict[str, EncodedValue] = {}
+        self._settle: list[Callable[[], None]] = []
+        self._storing = threading.Lock()
+        self._timer: threading.Timer | None = None
+        self._failure: Exception | None = None
+        self._added_bytes = 0
+
+    def add(self, values: Iterable[EncodedValue], settle: Callable[[], None]) -> None:
+        """Let outputs of an item wait.
+
+        Args:
+            values: Outputs, each of which is `is_packed` and `detached`.
+            settle: Called in any thread when they are stored.
+
+        Raises:
+            FlowymlError: Outputs that were added before can't be stored.
+        """
+        self._raise_failure()
+        for value in values:
+            self._values[value.asset] = value
+            self._added_bytes += value.content.size_bytes
+        self._settle.append(settle)
+        if self._added_bytes >= PACK_BYTES:
+            self.flush()
+        elif self._timer is None:
+            self._timer = threading.Timer(clock.real_s(WAIT_S), self._flush_later)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def __contains__(self, asset: object) -> bool:
+        """Return whether the value of an asset waits."""
+        return asset in self._values
+
+    def identity(self, asset: str) -> str | None:
+        """Return `ArtifactRef.identity` of a value that waits; None if it does not."""
+        value = self._values.get(asset)
+        return None if value is None else value.identity
+
+    def flush(self) -> None:
+        """Store the outputs that wait, and settle their items.
+
+        Raises:
+            FlowymlError: They can't be stored; they continue to wait.
+        """
+        with self._storing:
+            self._raise_failure()
+            self._flush()
+
+    def _flush_later(self) -> None:
+        with self._storing:
+            try:
+                self._flush()
+            except Exception as error:  # the main thread raises it
+                self._failure = error
+
+    def _flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._added_bytes = 0
+        items, values = list(self._settle), list(self._values.values())  # in this order: see `add`
+        self._assets.update(save_encoded(self._store, values))
+        self.keep(values)
+        for value in values:
+            self._values.pop(value.asset, None)
+        map_concurrently(lambda settle: settle(), items, limit=STORE_REQUESTS)
+        del self._settle[: len(items)]
+
+    def keep(self, values: Iterable[EncodedValue]) -> None:
+        """Add stored values to `contents`, if there is room for them."""
+        free = RESULT_BYTES - sum(map(len, self.contents.values()))
+        for value in values:
+            size_bytes = value.content.size_bytes
+            if value.is_packed and size_bytes <= free and value.sha256 not in self.contents:
+                self.contents[value.sha256] = value.read()
+                free -= size_bytes
+
+    def _raise_failure(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
