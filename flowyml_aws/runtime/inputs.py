@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from flowyml_aws.artifacts.joint_reads import JointReads, group_by_object
 from flowyml_aws.artifacts.list_index import ListIndex, ListItem
 from flowyml_aws.artifacts.reading import is_intact
 from flowyml_aws.artifacts.refs import ArtifactRef
@@ -253,11 +254,13 @@ class JobInputs:
     def _note_damage(self, refs: Mapping[str, ArtifactRef]) -> None:
         """Record which values are missing or damaged, and which repetitions produced them."""
         attempt = self.attempt
-        for asset, ref in refs.items():
-            if len(refs) == 1 or not is_intact(attempt.store, ref):
-                own = AssetSource(job=attempt.spec.job)
-                producer = attempt.spec.assets.get(asset, own).job
-                attempt.damaged[asset] = attempt.repetition_of(producer) if producer else 0
+        own = AssetSource(job=attempt.spec.job)
+        for group in group_by_object(refs):
+            reads = JointReads(attempt.store, group.values(), {})
+            for asset, ref in group.items():
+                if len(refs) == 1 or not is_intact(reads, ref):
+                    producer = attempt.spec.assets.get(asset, own).job
+                    attempt.damaged[asset] = attempt.repetition_of(producer) if producer else 0
 
     def _advice_on_damage(self, assets: Collection[str]) -> str:
         """Return how to produce a damaged or missing value again, which is one of some assets."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,17 @@ import pytest
 from flowyml_aws import step
 from flowyml_aws.artifacts.content import Parts
 from flowyml_aws.artifacts.layout import CACHE
+from flowyml_aws.artifacts.list_index import ListIndex, ListItem
 from flowyml_aws.artifacts.values import save_value
 from flowyml_aws.core.arguments import Argument, Arguments
-from flowyml_aws.core.errors import AwsUnavailableError
+from flowyml_aws.core.errors import ArtifactNotFoundError, AwsUnavailableError
 from flowyml_aws.core.maps import FailureRule
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.exit_codes import STEP_FAILED
 from flowyml_aws.runtime.inputs import JobInputs
 from flowyml_aws.runtime.interruption import Interrupted, Interruption
+from flowyml_aws.runtime.parts import expand_parts
 from flowyml_aws.runtime.program import Program
 from flowyml_aws.runtime.result import AttemptEvents, StepFailure, read_result
 from flowyml_aws.runtime.runner import JobRunner
@@ -31,6 +34,7 @@ from flowyml_aws.runtime.spec import (
     GatheredAsset,
     JobSpec,
     StepCache,
+    StepPart,
     StepSpec,
     StoredObject,
 )
@@ -198,6 +202,56 @@ def test_values_in_a_result_are_also_stored(store: WatchedStore, tmp_path: Path)
     store.delete(["runs/r/jobs/squares/result.json"])
     store.put("runs/r/jobs/squares/result.json", without.to_json())
     assert a_reader(store, tmp_path).load(["squares"]) == {"squares": [0, 1, 4, 9]}
+
+
+def test_a_missing_pack_fails_its_reader_for_all_values_in_it(
+    store: WatchedStore, tmp_path: Path
+) -> None:
+    """So that the job that produced them is executed again."""
+    ACTIONS.update({n: partial(bytes, [n] * 60_000) for n in range(ITEMS)})
+    runner = a_runner(store, tmp_path)
+    runner.run()
+    runner.attempt.commit("succeeded")
+    last = runner.attempt.assets[f"squares[{ITEMS - 1}]"]
+    store.delete([last.key])
+    reader = a_reader(store, tmp_path)
+    with pytest.raises(ArtifactNotFoundError, match="flowyml-aws resume r"):
+        reader.load(["squares"])
+    assets = runner.attempt.assets.items()
+    assert set(reader.attempt.damaged) == {asset for asset, ref in assets if ref.key == last.key}
+
+
+def test_a_part_of_a_produced_list_is_read_with_its_index(
+    store: WatchedStore, tmp_path: Path
+) -> None:
+    runner = a_runner(store, tmp_path)
+    sources = runner.attempt.spec.assets
+    refs = (sources[f"number[{number}]"].ref for number in range(ITEMS))
+    items = tuple(ListItem(position=number, ref=ref) for number, ref in enumerate(refs))
+    part = an_item(0, "finish").model_copy(
+        update={
+            "name": "square{1/1}",
+            "reads": ("number",),
+            "arguments": Arguments((Argument("asset", "number"),)),
+            "outputs": ("squares{1/1}",),
+            "stored": ("squares{1/1}",),
+            "cache": None,
+            "part": StepPart(number=0, count=1, lists={"number": "number"}),
+        }
+    )
+    spec = a_spec("squares", (part,), assets={"number": sources["number[0]"]})
+    expanded = expand_parts(spec, {"number": ListIndex(length=ITEMS, items=items)})
+    attempt = Attempt.begin(expanded, store, 1)
+    assert replace(runner, attempt=attempt).run()
+    attempt.commit("succeeded")
+
+    parts = GatheredAsset(items=("squares{1/1}",), in_parts=True)
+    sources = {"squares{1/1}": AssetSource(job="squares")}
+    spec = a_spec("sum", (part,), assets=sources, gathered={"squares": parts})
+    reader = JobInputs(Attempt.begin(spec, store, 1), tmp_path)
+    store.reads.clear()
+    assert reader.load(["squares"]) == {"squares": [0, 1, 4, 9]}
+    assert store.reads == ["runs/r/jobs/squares/result.json"]
 
 
 def test_each_item_has_its_own_cache_entry(store: WatchedStore, tmp_path: Path) -> None:
