@@ -52,16 +52,6 @@ def test_a_result_decides_the_state_the_steps_and_the_reason_of_its_job() -> Non
     assert view.reason == "step 'fit': ValueError: no rows"
 
 
-def test_an_item_whose_outputs_were_not_stored_when_its_job_ended_counts_as_not_run() -> None:
-    waiting = StepReport(name="fit[0]", state=StepState.RUNNING, started_at=1.0, ended_at=2.0)
-    running = StepReport(name="fit[1]", state=StepState.RUNNING, started_at=2.0)
-    job = a_job("fit-0-1", steps=("fit[0]", "fit[1]"))
-    view = JobView(job, JobState.FAILED, 1, steps=(waiting, running))
-    steps = RunStatus("run", "pipeline", "local", 0.0, (view,)).steps
-    assert steps["fit[0]"].state is StepState.NOT_RUN
-    assert steps["fit[1]"].state is StepState.FAILED
-
-
 def test_a_failure_without_a_traceback_has_only_a_reason() -> None:
     reason = "Host EC2 terminated"
     report = StepReport(
