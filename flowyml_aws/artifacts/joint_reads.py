@@ -30,7 +30,7 @@ def group_by_object(refs: Mapping[str, ArtifactRef]) -> list[dict[str, ArtifactR
 
 @dataclass(slots=True)
 class _Range:
-    """A range of the object that is read when a value in it is needed for the first time.
+    """A range of an object, which is read when a value in it is needed for the first time.
 
     Attributes:
         data: Its bytes; None until they are read.
@@ -68,8 +68,8 @@ class JointReads:
                 packed.append(ref)
         for near in _near(packed):
             if len(near) > 1:
-                both = _Range(near[0].offset, _end(near[-1]))
-                self._ranges.update((ref.offset, both) for ref in near)
+                joint = _Range(near[0].offset, _end(near[-1]))
+                self._ranges.update((ref.offset, joint) for ref in near)
 
     @property
     def uri(self) -> str:
@@ -83,16 +83,16 @@ class JointReads:
             ArtifactNotFoundError: The object does not exist.
             DamagedArtifactError: The object ends before the end of the range.
         """
-        near = self._ranges.get(offset)
-        if near is None or offset + len(buffer) > near.end:
+        joint = self._ranges.get(offset)
+        if joint is None or offset + len(buffer) > joint.end:
             return self._store.read_into(key, offset, buffer)
-        if near.data is None:
-            data = memoryview(bytearray(near.end - near.start))
-            near.object_bytes = self._store.read_into(key, near.start, data)
-            near.data = data
+        if joint.data is None:
+            data = memoryview(bytearray(joint.end - joint.start))
+            joint.object_bytes = self._store.read_into(key, joint.start, data)
+            joint.data = data
         if buffer:  # an empty one may be read-only
-            buffer[:] = near.data[offset - near.start :][: len(buffer)]
-        return near.object_bytes
+            buffer[:] = joint.data[offset - joint.start :][: len(buffer)]
+        return joint.object_bytes
 
 
 def _near(refs: Iterable[ArtifactRef]) -> Iterator[Sequence[ArtifactRef]]:

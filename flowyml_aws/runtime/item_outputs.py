@@ -58,9 +58,9 @@ class ItemOutputs:
         # thread does not wait while the other one stores.
         self._values: dict[str, EncodedValue] = {}
         self._settle: list[Callable[[], None]] = []
-        self._storing = threading.Lock()
+        self._storing = threading.RLock()  # an interrupt of the main thread could leave it locked
         self._timer: threading.Timer | None = None
-        self._failure: Exception | None = None
+        self._has_failed = False
         self._added_bytes = 0
 
     def add(self, values: Iterable[EncodedValue], settle: Callable[[], None]) -> None:
@@ -71,14 +71,13 @@ class ItemOutputs:
             settle: Called in any thread when they are stored.
 
         Raises:
-            FlowymlError: Outputs that were added before can't be stored.
+            FlowymlError: The outputs that wait can't be stored.
         """
-        self._raise_failure()
         for value in values:
             self._values[value.asset] = value
             self._added_bytes += value.content.size_bytes
         self._settle.append(settle)
-        if self._added_bytes >= PACK_BYTES:
+        if self._added_bytes >= PACK_BYTES or self._has_failed:
             self.flush()
         elif self._timer is None:
             self._timer = threading.Timer(clock.real_s(WAIT_S), self._flush_later)
@@ -101,28 +100,24 @@ class ItemOutputs:
             FlowymlError: They can't be stored; they continue to wait.
         """
         with self._storing:
-            self._raise_failure()
-            self._flush()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            self._added_bytes, self._has_failed = 0, False
+            items = list(self._settle)  # before the values: `add` appends in the other order
+            values = list(self._values.values())
+            self._assets.update(save_encoded(self._store, values))
+            self.keep(values)
+            for value in values:
+                del self._values[value.asset]
+            map_concurrently(lambda settle: settle(), items, limit=STORE_REQUESTS)
+            del self._settle[: len(items)]
 
     def _flush_later(self) -> None:
-        with self._storing:
-            try:
-                self._flush()
-            except Exception as error:  # the main thread raises it
-                self._failure = error
-
-    def _flush(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._added_bytes = 0
-        items, values = list(self._settle), list(self._values.values())  # in this order: see `add`
-        self._assets.update(save_encoded(self._store, values))
-        self.keep(values)
-        for value in values:
-            self._values.pop(value.asset, None)
-        map_concurrently(lambda settle: settle(), items, limit=STORE_REQUESTS)
-        del self._settle[: len(items)]
+        try:
+            self.flush()
+        except Exception:  # at the end of the next item, the main thread repeats it
+            self._has_failed = True
 
     def keep(self, values: Iterable[EncodedValue]) -> None:
         """Add stored values to `contents`, if there is room for them."""
@@ -132,8 +127,3 @@ class ItemOutputs:
             if value.is_packed and size_bytes <= free and value.sha256 not in self.contents:
                 self.contents[value.sha256] = value.read()
                 free -= size_bytes
-
-    def _raise_failure(self) -> None:
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure

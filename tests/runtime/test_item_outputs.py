@@ -124,15 +124,21 @@ def test_an_item_whose_outputs_can_not_be_stored_is_not_settled(
     assert settled == ["a"]
 
 
-def test_a_failure_while_the_next_item_runs_is_raised_after_it(
-    store: FailingStore, outputs: ItemOutputs, monkeypatch: pytest.MonkeyPatch
+def test_a_failure_while_the_next_item_runs_counts_only_if_it_lasts(
+    store: FailingStore,
+    assets: Mapping[str, ArtifactRef],
+    outputs: ItemOutputs,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(clock, "_speed", 100.0)
     store.fails = True
     outputs.add(encoded(a=1), nothing)
-    until(lambda: outputs._failure is not None)
+    until(lambda: outputs._has_failed)
     with pytest.raises(DamagedArtifactError):
         outputs.add(encoded(b=2), nothing)
+    store.fails = False
+    outputs.flush()
+    assert assets.keys() == {"a", "b"}
 
 
 def test_the_result_gets_outputs_up_to_a_limit(outputs: ItemOutputs) -> None:
