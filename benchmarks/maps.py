@@ -100,7 +100,6 @@ def write_results(aws: Any, run_id: str) -> Attempt:
     Returns:
         An attempt of the job that reads the list of all values.
     """
-    from flowyml_aws.artifacts.values import encode_value
     from flowyml_aws.aws.s3.store import S3ArtifactStore
     from flowyml_aws.core.maps import index_of
     from flowyml_aws.runtime.attempt import Attempt
@@ -118,8 +117,8 @@ def write_results(aws: Any, run_id: str) -> Attempt:
             started = time.time()
             attempt.progress.update(step.name, state=StepState.RUNNING, started_at=started)
             attempt.progress.update(step.name, state=StepState.SUCCEEDED, ended_at=started + 1.234)
-            values = [encode_value(a, (index_of(a) or 0) ** 2).detached() for a in step.stored]
-            attempt.outputs.add(values, lambda: None)
+            values = {asset: (index_of(asset) or 0) ** 2 for asset in step.stored}
+            attempt.outputs.add(attempt.outputs.store_large(values), lambda: None)
         attempt.outputs.flush()
         attempt.commit("succeeded")
         return attempt

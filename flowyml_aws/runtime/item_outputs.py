@@ -9,13 +9,14 @@ Until then, the item does not count as ended: it has no cache entry, and would b
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from flowyml_aws.artifacts.packs import PACK_BYTES
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.artifacts.transfer import save_encoded
-from flowyml_aws.artifacts.values import EncodedValue
+from flowyml_aws.artifacts.values import EncodedValue, encode_value
 from flowyml_aws.core import clock
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 
@@ -63,11 +64,30 @@ class ItemOutputs:
         self._has_failed = False
         self._added_bytes = 0
 
+    def store_large(self, values: Mapping[str, Any]) -> list[EncodedValue]:
+        """Store the large ones among the outputs of an item. Return the others, for `add`.
+
+        Raises:
+            UnstorableValueError: An output can't be stored.
+        """
+        small: list[EncodedValue] = []
+
+        def large() -> Iterator[EncodedValue]:
+            for asset, value in values.items():
+                encoded = encode_value(asset, value)
+                if encoded.is_packed:
+                    small.append(encoded.detached())
+                else:
+                    yield encoded
+
+        self._assets.update(save_encoded(self._store, large()))
+        return small
+
     def add(self, values: Iterable[EncodedValue], settle: Callable[[], None]) -> None:
         """Let outputs of an item wait.
 
         Args:
-            values: Outputs, each of which is `is_packed` and `detached`.
+            values: Outputs from `store_large`.
             settle: Called in any thread when they are stored.
 
         Raises:

@@ -240,10 +240,10 @@ class JobRunner:
         """Store the values that the plan says, and keep those that later steps of the job read.
 
         Returns:
-            Small values of an item that are not stored yet.
+            Outputs of an item that wait for those of others.
         """
         stored = {asset: produced[asset] for asset in spec.stored}
-        waiting: list[EncodedValue] = []
+        waiting: Sequence[EncodedValue] = ()
         if stored:
             with self.attempt.sampler.phase(PhaseKind.OUTPUTS, spec.name):
                 for asset in spec.lists:
@@ -252,27 +252,12 @@ class JobRunner:
                         stored[asset] = save_items(self.attempt.store, asset, stored[asset])
                         self._lists[asset] = stored[asset]
                 if spec.is_item:
-                    waiting = self._store_large(stored)
+                    waiting = self.attempt.outputs.store_large(stored)
                 else:
                     self.attempt.assets.update(save_values(self.attempt.store, stored))
         del stored
         self._assets.add(produced)
         return waiting
-
-    def _store_large(self, values: Mapping[str, Any]) -> list[EncodedValue]:
-        """Store the large ones among the outputs of an item, and return the encoded others."""
-        small: list[EncodedValue] = []
-
-        def large() -> Iterator[EncodedValue]:
-            for asset, value in values.items():
-                encoded = encode_value(asset, value)
-                if encoded.is_packed:
-                    small.append(encoded.detached())
-                else:
-                    yield encoded
-
-        self.attempt.assets.update(save_encoded(self.attempt.store, large()))
-        return small
 
     def _end_part(self, spec: StepSpec, part: StepPart) -> None:
         """Store the lists of the outputs of a part's items, which have run."""

@@ -99,6 +99,29 @@ def test_an_output_does_not_wait_for_a_long_item(
     assert assets.keys() == {"a", "b"}
 
 
+def test_large_outputs_and_files_do_not_wait(
+    store: FailingStore, assets: Mapping[str, ArtifactRef], outputs: ItemOutputs, tmp_path: Path
+) -> None:
+    (tmp_path / "report.txt").write_text("all is well")
+    large = {"large": bytes(range(256)) * 1024, "file": tmp_path / "report.txt"}
+    small = outputs.store_large({"small": 1, **large})
+    assert [value.asset for value in small] == ["small"]
+    loaded = load_values(store, assets, tmp_path)
+    assert loaded["large"] == large["large"]
+    assert loaded["file"].read_text() == "all is well"
+
+
+def test_an_output_that_is_changed_while_it_waits_is_stored_as_it_was(
+    store: FailingStore, assets: Mapping[str, ArtifactRef], outputs: ItemOutputs, tmp_path: Path
+) -> None:
+    numpy = pytest.importorskip("numpy")
+    weights = numpy.arange(3)
+    outputs.add(outputs.store_large({"weights": weights}), nothing)
+    weights[:] = 9
+    outputs.flush()
+    assert load_values(store, assets, tmp_path)["weights"].tolist() == [0, 1, 2]
+
+
 def test_outputs_that_fill_a_pack_do_not_wait(
     assets: Mapping[str, ArtifactRef], outputs: ItemOutputs
 ) -> None:
