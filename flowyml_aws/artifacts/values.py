@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,14 @@ class EncodedValue:
         """
         content, filename = self.content, self.filename
         return isinstance(content, Content) and content.size_bytes <= SMALL_BYTES and not filename
+
+    def detached(self) -> EncodedValue:
+        """Return the same with a copy of its bytes, which changes of the value do not reach.
+
+        Raises:
+            UnstorableValueError: The value or one of its files changed.
+        """
+        return replace(self, content=Content(self.read()))
 
     def read(self) -> bytes:
         """Return the encoded bytes.

@@ -363,6 +363,8 @@ def _settled(report: StepReport, view: JobView, ended_at: float | None) -> StepR
     state = report.state
     if state is StepState.WAITING:
         state = StepState.CANCELLED if is_cancelled and view.attempt else StepState.NOT_RUN
+    elif state is StepState.RUNNING and report.ended_at is not None:
+        state = StepState.NOT_RUN  # an item whose outputs were not stored
     elif state is StepState.RUNNING:
         state = StepState.CANCELLED if is_cancelled else StepState.FAILED
     if report.started_at is None or report.ended_at is not None:
