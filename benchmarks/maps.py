@@ -12,18 +12,16 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from benchmarks._measuring import Target, argument_parser, peak_mib, report
-from benchmarks.load import Client, a_client, look
+from benchmarks.load import Client, a_client, look, write_results
 from flowyml_aws.core.errors import MissingExtraError
 
 ITEMS, ITEMS_PER_JOB = 10_000, 20
 MAX_PLANNING_S = 1.0
 MAX_RSS_MIB = 200.0
-_AT_ONCE = 8
 
 PIPELINE = f"""\
 from flowyml_aws import Pipeline, step
@@ -78,30 +76,6 @@ def submit(items: int) -> str:
 
 
 # The measurements, in the process of the emulator.
-
-
-def write_results(aws: Any, run_id: str) -> None:
-    """Write the result of each job and its summary, as its runner does."""
-    from flowyml_aws.aws.s3.store import S3ArtifactStore
-    from flowyml_aws.runtime.attempt import Attempt
-    from flowyml_aws.runtime.result import StepState
-    from flowyml_aws.runtime.specs import SpecArgument
-    from flowyml_aws.submission.record import read_record
-
-    store = S3ArtifactStore.from_uri(aws.client("s3"), aws.environment["FLOWYML_AWS_STORE"])
-    record = read_record(store, run_id)
-
-    def end(job: str) -> None:
-        spec = SpecArgument.parse(record.spec_argument(job, store.uri)).read(store)
-        attempt = Attempt.begin(spec, store, 1)
-        for step in spec.steps:
-            started = time.time()
-            attempt.progress.update(step.name, state=StepState.RUNNING, started_at=started)
-            attempt.progress.update(step.name, state=StepState.SUCCEEDED, ended_at=started + 1.234)
-        attempt.commit("succeeded")
-
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(end, record.specs))
 
 
 def measure(aws: Any, client: Client, items: int) -> Iterator[tuple[str, float, Mapping[str, int]]]:
