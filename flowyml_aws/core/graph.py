@@ -6,7 +6,7 @@ import difflib
 import heapq
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 
 from flowyml_aws.core.binding import BoundStep, bind_steps
@@ -37,7 +37,7 @@ class StepGraph:
         reads: Step → assets that it reads: its inputs, then those that only its condition takes.
         producers: Asset → the step that produces it.
         external_inputs: Assets that no step produces.
-        bound: Step → its arguments.
+        bound: Step → its arguments, also of steps that `only` left out.
         after: Step → the steps of its `after=`. A step without any is left out.
         gathered: Asset of a mapped step → the assets of its items, which readers of all items
             have in `reads`.
@@ -71,6 +71,11 @@ class StepGraph:
         steps = tuple(step for step in self.steps if step.name in names)
         producers = {asset: name for asset, name in self.producers.items() if name in names}
         reads = {step.name: self.reads[step.name] for step in steps}
+        external_inputs = frozenset(
+            a for read in reads.values() for a in read if a not in producers
+        )
+        if len(steps) == len(self.steps):
+            return replace(self, external_inputs=external_inputs)
         return StepGraph(
             steps=steps,
             parents={
@@ -78,10 +83,8 @@ class StepGraph:
             },
             reads=reads,
             producers=producers,
-            external_inputs=frozenset(
-                a for read in reads.values() for a in read if a not in producers
-            ),
-            bound={step.name: self.bound[step.name] for step in steps},
+            external_inputs=external_inputs,
+            bound=self.bound,
             after={
                 step: tuple(p for p in parents if p in names)
                 for step, parents in self.after.items()

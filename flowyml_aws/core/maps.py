@@ -64,8 +64,8 @@ class StepMap:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Names of the parameters that `rows` fills, in the order of their first use."""
-        return tuple(dict.fromkeys(name for row in self.rows or () for name in row))
+        """Names of the parameters that `rows` fills: each row has all of them."""
+        return tuple(self.rows[0]) if self.rows else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,18 @@ def test_rows_give_the_values_of_each_item() -> None:
     assert calls == [1.5, 0.75]
 
 
+def test_an_item_reads_its_values_in_the_order_of_the_row() -> None:
+    graph = built(fit.map(rows=[{"depth": 1, "lr": 0.5}, {"depth": 2, "lr": 0.5}])).graph
+    assert graph.reads["fit[0]"] == ("fit.depth[0]", "fit.lr[0]")
+    assert graph.reads["fit[1]"] == ("fit.depth[1]", "fit.lr[0]")
+
+
+def test_an_item_looks_like_its_step() -> None:
+    item = built(fit.map(rows=[{"lr": 0.5}])).graph.steps[0]
+    assert item.__wrapped__ is fit.func  # type: ignore[attr-defined]  # as functools.wraps
+    assert (item.outputs, item.mapping, item.declared_name) == (("score[0]",), None, "fit")
+
+
 def test_one_and_true_are_different_values_of_a_grid() -> None:
     pipeline = built(fit.map(grid={"lr": [1, True, 1.0]}))
     assert [type(value) for value in pipeline.items.values()] == [int, bool, float]
