@@ -30,7 +30,13 @@ from flowyml_aws.packaging.imports import imported_modules
 from flowyml_aws.packaging.neighbors import with_neighbors
 from flowyml_aws.packaging.project import find_project, project_files
 from flowyml_aws.planning.alternatives import allowed_moves
-from flowyml_aws.planning.batching import batch_of, planned_maps, produced_notes, split_group
+from flowyml_aws.planning.batching import (
+    batch_of,
+    empty_notes,
+    planned_maps,
+    produced_notes,
+    split_group,
+)
 from flowyml_aws.planning.cost_shares import with_shares
 from flowyml_aws.planning.durations import Durations
 from flowyml_aws.planning.history import RunTimes
@@ -175,6 +181,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
     notes = [
         *plan.notes,
         *request.notes,
+        *empty_notes(request.empty_maps),
         *produced_notes(groups, graph),
         *reuse.notes,
         *environment_notes(plan, graph.steps, ClientEnvironment.this()),
@@ -190,7 +197,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
         "notes": tuple(notes),
         "reused": reused,
         "image": _image_of(host),
-        "maps": planned_maps(request.graph, running, batches),
+        "maps": planned_maps(request.graph, running, batches, request.empty_maps),
     }
     plan = plan.model_copy(update=facts)
     return PlannedRun(plan, graph, groups, inputs, reuse, request.forced, fingerprinter, identities)

@@ -55,6 +55,7 @@ class PlanRequest:
         pins: Versions of packages that the project requires.
         stores_all: Whether all outputs are stored, also those that only one job reads.
         spot: Use of spot capacity for jobs without a rule of their own.
+        empty_maps: Mapped steps whose list is empty, so that the graph does not contain them.
     """
 
     name: str
@@ -73,6 +74,7 @@ class PlanRequest:
     pins: Pins = field(default_factory=Pins)
     stores_all: bool = False
     spot: SpotRule | None = None
+    empty_maps: tuple[Step, ...] = ()
 
     @property
     def environments(self) -> Mapping[str, Mapping[str, str]]:
@@ -186,6 +188,7 @@ class RunRequest:
             pins=self._pins(settings),
             stores_all=self.options.checkpoint_steps,
             spot=self.options.spot,
+            empty_maps=pipeline.empty_maps,
         )
 
     def _forced(self, pipeline: BuiltPipeline) -> frozenset[str]:

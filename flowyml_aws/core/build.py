@@ -11,6 +11,7 @@ from flowyml_aws.core.domains import find_places
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.expansion import expand
 from flowyml_aws.core.graph import StepGraph, order_steps
+from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import (
     StepGroup,
     affinity_conflicts,
@@ -35,6 +36,12 @@ class BuiltPipeline:
     groups: tuple[StepGroup, ...]
     declared: StepGraph
     items: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def empty_maps(self) -> tuple[Step, ...]:
+        """Mapped steps whose list is empty, so that they are not in the expanded graph."""
+        with_items = {step.declared_name for step in self.graph.steps}
+        return tuple(step for step in self.declared.steps if step.name not in with_items)
 
 
 def build_pipeline(

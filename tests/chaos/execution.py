@@ -391,7 +391,7 @@ def plain_outputs(project: Path, tasks: Sequence[Task]) -> Mapping[str, Any]:
             values[f"a{number}"] = step.func(**inputs)
             continue
         (over,) = step.mapping.over
-        items = inputs.get(over) if task.items.over is not None else program["LISTS"][over]
+        items = program["LISTS"][over] if task.items.over is None else values[over]
         values[f"a{number}"] = [
             step.func(**{**inputs, over: item})
             for item in items

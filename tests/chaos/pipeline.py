@@ -24,7 +24,7 @@ SHAPE = json.loads(Path(__file__).with_name("shape.json").read_text("utf-8"))
 
 def add_step(number: int, task: dict[str, Any]) -> Step:
     items = task["items"]
-    over = None if items is None else _list_of(number, items)
+    over = "" if items is None else _list_of(number, items)
 
     @step(
         name=f"s{number}",

@@ -44,6 +44,12 @@ def test_the_asset_and_the_step_of_a_map_are_lists_in_order() -> None:
     assert outputs["model"] == expected and outputs["train"] == expected
 
 
+def test_a_map_over_an_empty_list_has_an_empty_list_as_output() -> None:
+    outputs = outputs_of(a_run([]))
+    assert outputs["model"] == outputs["train"] == []
+    assert list(outputs) == ["best", "model", "train"]
+
+
 def test_a_list_is_loaded_at_once_and_only_once() -> None:
     loads: list[list[str]] = []
     outputs = outputs_of(a_run([OK] * 3), loads)
