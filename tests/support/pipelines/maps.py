@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +26,16 @@ def square(shard: int, trace: str) -> int:
 def halve(squared: int, trace: str) -> float:
     note(trace, f"halve {squared}")
     return squared / 2
+
+
+def hold(shard: int, trace: str) -> int:
+    note(trace, f"hold {shard}")
+    while shard == 2 and not Path(f"{trace}.go").exists():
+        if Path(f"{trace}.lost").exists():
+            Path(f"{trace}.lost").unlink()
+            os.kill(os.getpid(), signal.SIGTERM)  # as every host does that is lost
+        time.sleep(0.01)
+    return shard
 
 
 def add(half: list[float], trace: str) -> float:
@@ -77,6 +90,10 @@ def produced(
     pipeline.add_step(step(inputs=["total"], outputs=["text"])(report))
     return pipeline
 
+
+held = Pipeline("maps-held", Context(shards=[1, 2, 3, 4]))
+held.add_step(step(outputs=["half"])(hold).map(over="shards", items_per_job=2))
+held.add_step(step(inputs=["half"], outputs=["total"])(add))
 
 finish = mapped("finish")
 stop = mapped("stop")
