@@ -24,6 +24,7 @@ __all__ = [
     "MapPart",
     "StepMap",
     "declared_name",
+    "drop_cause",
     "index_of",
     "is_list",
     "is_part",
@@ -136,6 +137,11 @@ def is_list(value: Any) -> bool:
         and hasattr(value, "__getitem__")
         and not isinstance(value, (str, bytes, bytearray, Mapping))
     )
+
+
+def drop_cause(item: str) -> str:
+    """Return the reason why outputs do not exist that need an item which failed."""
+    return f"step {item!r} failed"
 
 
 def required_items(items: int, min_success: float) -> int:

@@ -124,6 +124,17 @@ def test_items_that_an_earlier_run_dropped_are_still_dropped() -> None:
     assert note.endswith("(train[0]: dropped in run r-0: step 'train[0]' failed)")
 
 
+def test_an_item_after_one_that_an_earlier_run_dropped_was_not_run() -> None:
+    after = ReusedStep(
+        produces=("model[0]",), run_id="r-0", dropped={"model[0]": "step 'load[0]' failed"}
+    )
+    status = run_of_items([OK], reused=1, on_item_failure="drop")
+    status = replace(status, reused={"train[0]": after})
+    progress = status.progress["train"]
+    assert (len(progress.dropped), progress.failed) == (1, [])
+    assert status.steps["train[0]"].reason == "dropped in run r-0: step 'load[0]' failed"
+
+
 def test_the_missing_items_are_a_failure_with_its_traceback() -> None:
     status = run_of_items([OK, BAD, BAD], on_item_failure="drop", min_success=0.6)
     (failure,) = described_failures(status)
