@@ -15,6 +15,7 @@ from flowyml_aws.caching.fingerprint import Fingerprinter
 from flowyml_aws.caching.lookup import Identities, KeyFacts, find_reuse, identities_of
 from flowyml_aws.caching.reuse import Reuse
 from flowyml_aws.client.key_notes import key_notes
+from flowyml_aws.client.lengths import build
 from flowyml_aws.client.request import PlanRequest, RunRequest
 from flowyml_aws.core.distributions import VersionReader
 from flowyml_aws.core.environment import environment_problems
@@ -182,7 +183,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
         *plan.notes,
         *request.notes,
         *empty_notes(request.empty_maps),
-        *produced_notes(groups, graph),
+        *produced_notes(groups, graph, request.length_runs),
         *reuse.notes,
         *environment_notes(plan, graph.steps, ClientEnvironment.this()),
         *key_notes(plan, identities, request.pins.source),
@@ -317,7 +318,7 @@ def prepare(request: RunRequest) -> PreparedRequest:
     """
     project = request.project.root
     placement: Placement | None = None
-    pipeline, problems = request.build()
+    pipeline, problems = build(request)
     try:
         placement = request.placement(project)
     except FlowymlError as error:

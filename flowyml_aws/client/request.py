@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from flowyml_aws.client.options import RunOptions
@@ -16,6 +17,7 @@ from flowyml_aws.core.distributions import VersionRule
 from flowyml_aws.core.environment import environment_problems, merge_environments
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.maps import EarlierLength
 from flowyml_aws.core.parameters import input_problems
 from flowyml_aws.core.secret_references import secret_problems
 from flowyml_aws.core.spelling import did_you_mean
@@ -56,6 +58,7 @@ class PlanRequest:
         stores_all: Whether all outputs are stored, also those that only one job reads.
         spot: Use of spot capacity for jobs without a rule of their own.
         empty_maps: Mapped steps whose list is empty, so that the graph does not contain them.
+        length_runs: Run that had the assumed number of items, by mapped step.
     """
 
     name: str
@@ -75,6 +78,7 @@ class PlanRequest:
     stores_all: bool = False
     spot: SpotRule | None = None
     empty_maps: tuple[Step, ...] = ()
+    length_runs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environments(self) -> Mapping[str, Mapping[str, str]]:
@@ -157,14 +161,28 @@ class RunRequest:
         """
         return Limits(self.options.max_price_usd_hour, self.options.max_cost_usd)
 
-    def build(self) -> tuple[BuiltPipeline | None, list[FlowymlError]]:
-        """Order, group and expand the steps. Return None and all mistakes if there are any."""
+    @property
+    def assumes_lengths(self) -> bool:
+        """Whether a step maps over a list that the run produces, and expects no length of it."""
+        once = {asset for step in self.steps if step.mapping is None for asset in step.assets}
+        mappings = (step.mapping for step in self.steps if step.mapping is not None)
+        return any(m.expect is None and not once.isdisjoint(m.over) for m in mappings)
+
+    def build(
+        self, earlier: Mapping[str, EarlierLength] = MappingProxyType({})
+    ) -> tuple[BuiltPipeline | None, list[FlowymlError]]:
+        """Order, group and expand the steps. Return None and all mistakes if there are any.
+
+        Args:
+            earlier: Numbers of items of mapped steps in earlier runs, for lists that the run
+                produces.
+        """
         lists = self._lists_in(self.values)
         pipeline, problems = build_pipeline(self.bound, {*self.options.inputs, *lists})
         if pipeline is None:
             return None, problems
         values = {name: self.values[name] for name in lists}
-        return expand_maps(pipeline, {**values, **self.options.input_values})
+        return expand_maps(pipeline, {**values, **self.options.input_values}, earlier)
 
     def plan(
         self, pipeline: BuiltPipeline, placement: Placement, settings: Settings
@@ -189,6 +207,7 @@ class RunRequest:
             stores_all=self.options.checkpoint_steps,
             spot=self.options.spot,
             empty_maps=pipeline.empty_maps,
+            length_runs=pipeline.length_runs,
         )
 
     def _forced(self, pipeline: BuiltPipeline) -> frozenset[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from flowyml_aws.core.binding import BoundStep
@@ -11,6 +12,7 @@ from flowyml_aws.core.domains import find_places
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.expansion import expand
 from flowyml_aws.core.graph import StepGraph, order_steps
+from flowyml_aws.core.maps import EarlierLength
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import (
     StepGroup,
@@ -30,12 +32,14 @@ class BuiltPipeline:
         groups: All groups in running order; a step without an execution group is a group of one.
         declared: Graph of the steps as declared, if mapped steps were expanded into their items.
         items: Values of the external inputs of items, if they are known.
+        length_runs: Run that had the assumed number of items, by mapped step.
     """
 
     graph: StepGraph
     groups: tuple[StepGroup, ...]
     declared: StepGraph
     items: Mapping[str, Any] = field(default_factory=dict)
+    length_runs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def empty_maps(self) -> tuple[Step, ...]:
@@ -64,15 +68,25 @@ def build_pipeline(
 
 
 def expand_maps(
-    pipeline: BuiltPipeline, lists: Mapping[str, Any]
+    pipeline: BuiltPipeline,
+    lists: Mapping[str, Any],
+    earlier: Mapping[str, EarlierLength] = MappingProxyType({}),
 ) -> tuple[BuiltPipeline | None, list[FlowymlError]]:
     """Expand mapped steps into their items. Return None and all mistakes if there are any.
 
     Args:
         pipeline: Pipeline as declared.
         lists: Values by name, with those of the lists that steps map over, as far as known.
+        earlier: Numbers of items of mapped steps in earlier runs.
     """
-    expansion, problems = expand(pipeline.graph, pipeline.groups, lists)
+    expansion, problems = expand(pipeline.graph, pipeline.groups, lists, earlier)
     if expansion is None:
         return None, problems
-    return BuiltPipeline(expansion.graph, expansion.groups, pipeline.graph, expansion.values), []
+    expanded = BuiltPipeline(
+        graph=expansion.graph,
+        groups=expansion.groups,
+        declared=pipeline.graph,
+        items=expansion.values,
+        length_runs=expansion.length_runs,
+    )
+    return expanded, []

@@ -20,6 +20,7 @@ from typing import Any, Literal, get_args
 from flowyml_aws.core.errors import InvalidStepError
 
 __all__ = [
+    "EarlierLength",
     "FailureRule",
     "MapPart",
     "StepMap",
@@ -53,7 +54,8 @@ class StepMap:
         on_item_failure: Consequence of a failed item: `"stop"` ends its job at once, `"finish"`
             runs the other items and then fails the run, `"drop"` leaves the item out.
         min_success: With `"drop"`, share of the items that must succeed, from 0 to 1.
-        expect: Number of items to plan for if the length of the lists is unknown.
+        expect: Number of items to plan for if the length of the lists is unknown. By default, an
+            earlier run decides, if a step of the pipeline produces the lists.
     """
 
     over: tuple[str, ...] = ()
@@ -88,6 +90,14 @@ class MapPart:
     def whole_lists(self) -> tuple[str, ...]:
         """Lists of which the part takes a slice."""
         return tuple(asset for asset, name in self.lists.items() if asset == name)
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierLength:
+    """The number of items that a mapped step had in an earlier run, which produced its list."""
+
+    items: int
+    run_id: str
 
 
 def item_name(name: str, index: int) -> str:

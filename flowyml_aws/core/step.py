@@ -171,7 +171,8 @@ class Step:
             min_success: Share of the items that must succeed with `"drop"`, from 0 to 1; by
                 default one item.
             expect: Number of items to plan for while the length of the list is unknown: if a step
-                of the pipeline produces it, or if a plan is made without its value.
+                of the pipeline produces it, or if a plan is made without its value. For a produced
+                list, the default is its length in the last run of the pipeline that succeeded.
 
         Raises:
             InvalidStepError: An argument is invalid, or not exactly one of `over`, `grid` and

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.step import Step
@@ -156,12 +157,17 @@ def _lists_text(step: Step) -> str:
     return f"{' and '.join(map(repr, names))} {'is' if len(names) == 1 else 'are'}"
 
 
-def produced_notes(groups: Sequence[StepGroup], graph: StepGraph) -> list[str]:
+def produced_notes(
+    groups: Sequence[StepGroup],
+    graph: StepGraph,
+    length_runs: Mapping[str, str] = MappingProxyType({}),
+) -> list[str]:
     """Return a note on each mapped step whose list is produced in the run.
 
     Args:
         groups: Groups of the jobs that run.
         graph: Graph of the steps that run.
+        length_runs: Run that had the assumed number of items, by mapped step.
     """
     items: dict[str, int] = {}
     jobs: dict[str, set[str]] = {}
@@ -181,5 +187,6 @@ def produced_notes(groups: Sequence[StepGroup], graph: StepGraph) -> list[str]:
         f"produced in this run: step {name!r} is planned "
         f"for {number:,} item{'s' * (number != 1)} in {len(jobs[name])} "
         f"job{'s' * (len(jobs[name]) != 1)}"
+        + (f", from the length in run {length_runs[name]}" if name in length_runs else "")
         for name, number in items.items()
     ]

@@ -10,6 +10,7 @@ import pytest
 
 from flowyml_aws import Run
 from flowyml_aws.client.result import PipelineResult
+from flowyml_aws.core.errors import InvalidPipelineError
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.status import failures
@@ -197,6 +198,22 @@ def test_nothing_starts_again_for_the_same_produced_list(rig: BackendRig) -> Non
     assert not again.status.jobs
     assert again["text"] == first["text"]
     assert ran_since(rig, before) == []
+
+
+@locally
+def test_a_produced_list_is_assumed_to_be_as_long_as_in_the_last_run(rig: BackendRig) -> None:
+    allow(rig)
+    with pytest.raises(InvalidPipelineError, match=r"square\.map\(…, expect=N\)"):
+        rig.pipeline("maps:produced_unknown").plan(backend=rig.backend)
+    first = run(rig, "produced_finish")
+    before = len(rig.ran())
+    numbers = [5, 4, 3, 2, 1]
+    again = rig.pipeline("maps:produced_unknown", numbers=numbers).submit(backend=rig.backend)
+    assert again.plan.maps["square"].parts == 5
+    (note,) = [each for each in again.plan.notes if "produced in this run" in each]
+    assert note.endswith(f"from the length in run {first.run_id}")
+    assert again.wait()["text"] == first["text"]
+    assert ran_since(rig, before) == ["add", "list"]
 
 
 @locally

@@ -165,6 +165,8 @@ def test_parts_of_a_produced_list_are_planned_for_the_expected_items(
         f"'shards' is produced in this run: step 'train' is planned for {expect:,} items in "
         f"{jobs} jobs"
     ]
+    (note,) = produced_notes(groups, pipeline.graph, {"train": "run-1"})
+    assert note.endswith(f"{jobs} jobs, from the length in run run-1")
     assert produced_notes(groups, pipeline.graph.only({s.name for s in group.steps})) == []
 
 

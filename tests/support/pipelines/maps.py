@@ -70,20 +70,22 @@ def produced(
     rule: Literal["stop", "finish", "drop"],
     share: float | None = None,
     second: Literal["finish"] | None = None,
+    expect: int | None = 3,
 ) -> Pipeline:
-    """Return a pipeline whose list is produced in the run; it has 5 items instead of 3.
+    """Return a pipeline whose list is produced in the run, and has 5 items.
 
     Args:
         rule: Rule for failed items.
         share: Share of the items that must succeed.
         second: Rule of the second mapped step, if it is another one.
+        expect: Number of items to plan for.
     """
     squares = step(outputs=["squared"], execution_group="g")(square)
     halves = step(outputs=["half"], execution_group="g")(halve)
     pipeline = Pipeline(f"maps-produced-{rule}-{second}", Context(numbers=[1, 2, 3, 4, 5]))
     pipeline.add_step(step(outputs=["shards"])(listed))
     rules: Any = {"on_item_failure": rule, "min_success": share}
-    pipeline.add_step(squares.map(over="shards", items_per_job=1, expect=3, **rules))
+    pipeline.add_step(squares.map(over="shards", items_per_job=1, expect=expect, **rules))
     rules = rules if second is None else {"on_item_failure": second}
     pipeline.add_step(halves.map(over="squared", **rules))
     pipeline.add_step(step(inputs=["half"], outputs=["total"])(add))
@@ -101,6 +103,7 @@ drop = mapped("drop", 0.6)
 strict = mapped("drop", 0.7)
 
 produced_finish = produced("finish")
+produced_unknown = produced("finish", expect=None)
 produced_drop = produced("drop", 0.6)
 produced_strict = produced("drop", 0.7)
 produced_mixed = produced("drop", second="finish")
