@@ -12,7 +12,7 @@ from typing import Any
 from flowyml_aws.client.options import RunOptions
 from flowyml_aws.core.additions import addition_problems
 from flowyml_aws.core.binding import BoundStep, bind_steps
-from flowyml_aws.core.build import BuiltPipeline, build_pipeline, expand_maps
+from flowyml_aws.core.build import BuiltPipeline, build_pipeline, expand_maps, lists_in
 from flowyml_aws.core.distributions import VersionRule
 from flowyml_aws.core.environment import environment_problems, merge_environments
 from flowyml_aws.core.errors import FlowymlError, SettingsError
@@ -123,7 +123,7 @@ class RunRequest:
         steps, problems = with_sweeps(self.steps, self.options.sweep)
         object.__setattr__(self, "steps", steps)
         of_run = self.options.context or {}
-        lists = self._lists_in({**self.context, **of_run})
+        lists = lists_in({**self.context, **of_run}, self.steps, self.options.inputs)
         inputs = {*self.options.inputs, *lists}
         bound = list(bind_steps(self.steps, inputs, {**self.context, **of_run}))
         for position, step in enumerate(bound):
@@ -134,13 +134,6 @@ class RunRequest:
         resolved = resolve_context(self.name, bound, self.context, of_run, lists)
         resolved = replace(resolved, problems=(*problems, *resolved.problems))
         object.__setattr__(self, "resolved", resolved)
-
-    def _lists_in(self, context: Collection[str]) -> frozenset[str]:
-        """Return the context values that steps map over."""
-        produced = {asset for step in self.steps for asset in step.assets}
-        mappings = (step.mapping for step in self.steps)
-        names = {name for mapping in mappings if mapping is not None for name in mapping.over}
-        return frozenset(names.intersection(context).difference(produced, self.options.inputs))
 
     @property
     def project(self) -> Project:
@@ -177,8 +170,9 @@ class RunRequest:
             earlier: Numbers of items of mapped steps in earlier runs, for lists that the run
                 produces.
         """
-        lists = self._lists_in(self.values)
-        pipeline, problems = build_pipeline(self.bound, {*self.options.inputs, *lists})
+        lists = lists_in(self.values, self.steps, self.options.inputs)
+        inputs = {*self.options.inputs, *lists}
+        pipeline, problems = build_pipeline(self.bound, inputs, self.values)
         if pipeline is None:
             return None, problems
         values = {name: self.values[name] for name in lists}

@@ -21,7 +21,7 @@ from flowyml_aws.core.step_grouping import (
     group_steps,
 )
 
-__all__ = ["BuiltPipeline", "build_pipeline", "expand_maps"]
+__all__ = ["BuiltPipeline", "build_pipeline", "expand_maps", "lists_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +48,32 @@ class BuiltPipeline:
         return tuple(step for step in self.declared.steps if step.name not in with_items)
 
 
+def lists_in(
+    context: Collection[str], steps: Sequence[Step], inputs: Collection[str] = ()
+) -> frozenset[str]:
+    """Return the context values that steps map over.
+
+    Args:
+        context: Names in the context.
+        steps: Steps of a pipeline.
+        inputs: Names of the external inputs, which come before the context.
+    """
+    produced = {asset for step in steps for asset in step.assets}
+    names = {name for step in steps if step.mapping is not None for name in step.mapping.over}
+    return frozenset(names.intersection(context).difference(produced, inputs))
+
+
 def build_pipeline(
-    steps: Sequence[BoundStep], inputs: Collection[str]
+    steps: Sequence[BoundStep], inputs: Collection[str], context: Collection[str] = ()
 ) -> tuple[BuiltPipeline | None, list[FlowymlError]]:
     """Order and group steps. Return None and all mistakes if there are any.
 
     Args:
         steps: Steps in declaration order, with their arguments.
-        inputs: Names of the external inputs.
+        inputs: Names of the external inputs, and of the context values that steps map over.
+        context: Names in the context, to suggest them for a list that does not exist.
     """
-    graph, problems = order_steps(steps, inputs)
+    graph, problems = order_steps(steps, inputs, context)
     if graph is None:
         return None, problems
     problems += affinity_conflicts(graph.steps) + environment_conflicts(graph.steps)

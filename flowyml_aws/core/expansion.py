@@ -27,6 +27,7 @@ from flowyml_aws.core.maps import (
     MapPart,
     is_list,
     item_name,
+    list_advice,
     part_name,
     slice_of_part,
 )
@@ -487,8 +488,8 @@ def _mixed_lists(step: str, name: str, producer: str, known: Mapping[str, int]) 
 def _no_list(step: str, name: str, value: Any) -> FlowymlError:
     return InvalidStepError(
         what=f"Step {step!r} can't map over {name!r}",
-        why=f"it is a {type(value).__name__}, not a list",
-        fix="pass a list, a tuple or an array",
+        why=f"its type is {type(value).__name__}, which is not a list",
+        fix=list_advice(value),
     )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -30,6 +31,7 @@ __all__ = [
     "is_list",
     "is_part",
     "item_name",
+    "list_advice",
     "make_map",
     "members_text",
     "part_name",
@@ -40,6 +42,7 @@ __all__ = [
 
 FailureRule = Literal["stop", "finish", "drop"]
 FAILURE_RULES: tuple[FailureRule, ...] = get_args(FailureRule)
+_short = reprlib.Repr()
 _PART = re.compile(r"\{\d+/\d+\}$")
 
 
@@ -141,12 +144,30 @@ def slice_of_part(number: int, count: int, length: int) -> range:
 
 
 def is_list(value: Any) -> bool:
-    """Return whether a value can be mapped over: it has a length and items by position."""
+    """Return whether a value can be mapped over: it has a length and items by position.
+
+    A table is no list: the items of a data frame are its columns, and its length is that of a
+    column. An array without a dimension has no length.
+    """
     return (
         isinstance(value, Sized)
         and hasattr(value, "__getitem__")
         and not isinstance(value, (str, bytes, bytearray, Mapping))
+        and not hasattr(value, "columns")
+        and getattr(value, "ndim", 1) != 0
     )
+
+
+def list_advice(value: Any) -> str:
+    """Return how to make a list of the items of a value that is not a list."""
+    if isinstance(value, Mapping):
+        return "pass a list, such as list(value.items())"
+    if hasattr(value, "columns"):
+        return 'pass a list, such as the rows of the table: frame.to_dict("records") of pandas'
+    is_single = isinstance(value, (str, bytes, bytearray)) or hasattr(value, "ndim")
+    if isinstance(value, Iterable) and not is_single:
+        return "pass a list: list(value)"
+    return "pass a list, a tuple or an array"
 
 
 def drop_cause(item: str) -> str:
@@ -218,9 +239,16 @@ def make_map(
             fix=f'write {step}.map(over="LIST"), {step}.map(grid={{"PARAMETER": [VALUES]}}), or '
             f"{step}.map(rows=[…])",
         )
-    names = (over,) if isinstance(over, str) else tuple(over or ())
+    names: tuple[Any, ...] = () if over is None else (over,)
+    if isinstance(over, Sequence) and not isinstance(over, str):
+        names = tuple(over)
     if over is not None and not (names and all(isinstance(n, str) and n for n in names)):
-        raise invalid("over", over, "the name of a list, or several names")
+        raise InvalidStepError(
+            what=f"Step {step!r}: Invalid argument over={_short.repr(over)}",
+            why="over must be the name of a list, or several names",
+            fix=f"write {step}.map(over='items'), and Context(items=…) or inputs={{'items': …}} "
+            "with the list",
+        )
     if len(set(names)) < len(names):
         raise invalid("over", over, "a list without duplicates")
     for argument, number in (("items_per_job", items_per_job), ("expect", expect)):

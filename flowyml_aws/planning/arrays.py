@@ -18,8 +18,8 @@ from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.planning.services import service_traits
 
 _MOST_ARRAYS = 19
-"""Arrays of which an array may wait for the jobs of its own index: they can't be joined as its other
-parents, and AWS Batch accepts 20 parents (API reference, SubmitJob)."""
+"""Arrays of which an array may wait for the jobs of its own index. They can't be joined as its
+other parents, and AWS Batch accepts 20 parents (API reference, SubmitJob)."""
 
 __all__ = ["ArrayPlaces", "Links", "job_arrays", "shared_moves"]
 
