@@ -122,3 +122,13 @@ def test_the_list_of_a_map_with_a_missing_part_does_not_exist() -> None:
     outputs = outputs_of(run_of_parts([OK, StepState.WAITING], None))
     with pytest.raises(OutputNotFoundError, match="incomplete: 1 of 2"):
         _ = outputs["model"]
+
+
+def test_an_item_of_a_part_that_was_dropped_is_an_error_with_its_cause() -> None:
+    outputs = outputs_of(run_of_parts([OK, OK], [BAD, OK], on_item_failure="drop"))
+    with pytest.raises(OutputNotFoundError) as caught:
+        outputs["model[1]"]
+    assert caught.value.what == "Output 'model[1]' of run r-1 was dropped"
+    assert caught.value.why == "step 'train[1]' is failed: ValueError: no rows"
+    with pytest.raises(OutputNotFoundError, match="has no output 'model\\[7\\]'"):
+        outputs["model[7]"]
