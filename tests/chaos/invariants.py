@@ -59,6 +59,9 @@ def _of_run(schedule: Schedule, evidence: Evidence, run: RunEvidence) -> Iterato
         dropped = _dropped(schedule)
         if unwanted := {n: s for n, s in unfinished.items() if dropped.get(n) != s}:
             yield f"the run succeeded, but steps are {unwanted}"
+        for step in dropped:
+            if run.steps.get(step) in ("succeeded", "cached"):
+                yield f"step {step} was not dropped"
     if run.billed_s != run.service_billed_s:
         yield f"billed {dict(run.billed_s)}, but the service bills {dict(run.service_billed_s)}"
 
