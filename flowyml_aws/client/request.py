@@ -156,7 +156,7 @@ class RunRequest:
 
     @property
     def assumes_lengths(self) -> bool:
-        """Whether a step maps over a list that the run produces, and expects no length of it."""
+        """True if a step maps over a list that the run produces, without an expected length."""
         once = {asset for step in self.steps if step.mapping is None for asset in step.assets}
         mappings = (step.mapping for step in self.steps if step.mapping is not None)
         return any(m.expect is None and not once.isdisjoint(m.over) for m in mappings)

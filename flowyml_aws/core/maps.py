@@ -146,8 +146,8 @@ def slice_of_part(number: int, count: int, length: int) -> range:
 def is_list(value: Any) -> bool:
     """Return whether a value can be mapped over: it has a length and items by position.
 
-    A table is no list: the items of a data frame are its columns, and its length is that of a
-    column. An array without a dimension has no length.
+    False for a table, because the items of a data frame are its columns, and its length is that of
+    a column; and for an array without a dimension, which has no length.
     """
     return (
         isinstance(value, Sized)
