@@ -17,11 +17,11 @@ from flowyml_aws.planning.cost_shares import attempt_limit_s
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.planning.services import service_traits
 
+__all__ = ["ArrayPlaces", "Links", "job_arrays", "shared_moves"]
+
 _MOST_ARRAYS = 19
 """Arrays of which an array may wait for the jobs of its own index. They can't be joined as its
 other parents, and AWS Batch accepts 20 parents (API reference, SubmitJob)."""
-
-__all__ = ["ArrayPlaces", "Links", "job_arrays", "shared_moves"]
 
 Array = tuple[str, ...]
 """Names of the jobs of an array, by index."""
