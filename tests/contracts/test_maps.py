@@ -266,3 +266,14 @@ def test_a_mapped_value_that_is_not_a_list_fails_the_step_that_produces_it(
 ) -> None:
     (failure,) = failures(run(rig, "produced_finish", numbers="abc").status)
     assert "step 'listed': ListMismatchError: 'shards' is a str, not a list" in str(failure)
+
+
+@locally
+@pytest.mark.parametrize("spoiled", ["index", "items"])
+def test_a_produced_list_of_which_something_is_lost_is_produced_again(
+    rig: BackendRig, spoiled: str
+) -> None:
+    result = run(rig, "damaged", spoiled=spoiled)
+    assert result.success, result.summary()
+    assert result["squared"] == [1, 4, 25]
+    assert Counter(rig.ran()) == {"list": 2, "square 1": 1, "square 2": 1, "square 5": 1}

@@ -52,6 +52,24 @@ def listed(numbers: Any, trace: str) -> Any:
     return numbers
 
 
+def spoil(shards: Any, trace: str, spoiled: str) -> None:
+    if not Path(f"{trace}.{spoiled}").exists():
+        Path(f"{trace}.{spoiled}").touch()
+        for file in (file for file in Path(".flowyml/aws/artifacts").rglob("*") if file.is_file()):
+            if (b'"position"' in file.read_bytes()) == (spoiled == "index"):
+                file.unlink()
+
+
+def damaged() -> Pipeline:
+    """Return a pipeline in which the stored list is lost once before its items are read."""
+    squares = step(outputs=["squared"], after=["spoilt"])(square)
+    pipeline = Pipeline("maps-damaged", Context(numbers=[1, 2, 5]))
+    pipeline.add_step(step(outputs=["shards"])(listed))
+    pipeline.add_step(step(inputs=["shards"], outputs=["spoilt"])(spoil))
+    pipeline.add_step(squares.map(over="shards", items_per_job=2, expect=3))
+    return pipeline
+
+
 def mapped(rule: Literal["stop", "finish", "drop"], share: float | None = None) -> Pipeline:
     """Return the pipeline with a rule for failed items."""
     squares = step(outputs=["squared"], execution_group="g")(square)
