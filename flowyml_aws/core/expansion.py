@@ -14,13 +14,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from flowyml_aws.core.domains import Place, find_places
 from flowyml_aws.core.errors import DuplicateAssetError, FlowymlError, InvalidStepError
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.item_steps import BoundItems, MapSize, Template
-from flowyml_aws.core.maps import is_list, item_name
+from flowyml_aws.core.maps import EarlierLength, is_list, item_name, list_advice
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
 
@@ -40,15 +41,20 @@ class Expansion:
         graph: The expanded graph.
         groups: Groups of the expanded graph; all items of mapped steps are in one group.
         values: Values of the external inputs of items, if they are known.
+        length_runs: Run that had the assumed number of items, by mapped step.
     """
 
     graph: StepGraph
     groups: tuple[StepGroup, ...]
     values: Values = field(default_factory=dict)
+    length_runs: Mapping[str, str] = field(default_factory=dict)
 
 
 def expand(
-    graph: StepGraph, groups: Sequence[StepGroup], values: Values
+    graph: StepGraph,
+    groups: Sequence[StepGroup],
+    values: Values,
+    earlier: Mapping[str, EarlierLength] = MappingProxyType({}),
 ) -> tuple[Expansion | None, list[FlowymlError]]:
     """Expand the mapped steps of a graph. Return None and all mistakes if there are any.
 
@@ -56,12 +62,15 @@ def expand(
         graph: Graph of the declared steps.
         groups: Their groups; the steps of a mapped group are in one stage of one domain.
         values: Values of lists by name, if known.
+        earlier: Numbers of items of mapped steps in earlier runs, for lists that steps of the graph
+            produce, and for which no step expects a number.
     """
     mapped = [step for step in graph.steps if step.mapping is not None]
     if not mapped:
         return Expansion(graph, tuple(groups)), []
     places = find_places(graph.steps, graph.reads, graph.producers)
-    lengths, in_parts, problems = _lengths(mapped, places, graph, values)
+    assumed = _assumed(mapped, places, earlier)
+    lengths, in_parts, problems = _lengths(mapped, places, graph, values, assumed)
     problems += _name_conflicts(mapped, graph)
     if problems:
         return None, problems
@@ -74,11 +83,33 @@ def expand(
     expander = _Expander(graph, {name: sizes[place.domain] for name, place in places.items()})
     new_groups = tuple(group for group in map(expander.group, groups) if group.steps)
     steps = tuple(step for group in new_groups for step in group.steps)
-    return Expansion(expander.graph(steps), new_groups, expander.values(values)), []
+    length_runs = {
+        name: assumed[place.domain].run_id
+        for name, place in places.items()
+        if place.domain in assumed.keys() & in_parts
+    }
+    return Expansion(expander.graph(steps), new_groups, expander.values(values), length_runs), []
+
+
+def _assumed(
+    mapped: Sequence[Step], places: Mapping[str, Place], earlier: Mapping[str, EarlierLength]
+) -> dict[int, EarlierLength]:
+    """Return the largest number of earlier items of each domain without an expected number."""
+    expected = {places[s.name].domain for s in mapped if s.mapping and s.mapping.expect is not None}
+    lengths: dict[int, EarlierLength] = {}
+    for step in mapped:
+        domain, length = places[step.name].domain, earlier.get(step.name)
+        if length is not None and domain not in expected:
+            lengths[domain] = max(length, lengths.get(domain, length), key=lambda each: each.items)
+    return lengths
 
 
 def _lengths(
-    mapped: Sequence[Step], places: Mapping[str, Place], graph: StepGraph, values: Values
+    mapped: Sequence[Step],
+    places: Mapping[str, Place],
+    graph: StepGraph,
+    values: Values,
+    assumed: Mapping[int, EarlierLength],
 ) -> tuple[dict[int, int], set[int], list[FlowymlError]]:
     """Return the number of items of each domain, and the domains for which it is an assumption.
 
@@ -107,6 +138,8 @@ def _lengths(
                     problems.append(_no_list(step.name, name, values[name]))
                 else:
                     known[repr(name)] = len(values[name])
+    for domain in produced.keys() & assumed.keys():
+        expected[domain] = max(1, assumed[domain].items)
     lengths: dict[int, int] = {}
     for step in mapped:
         domain = places[step.name].domain
@@ -265,7 +298,8 @@ class _Expander:
 def _produced_list(step: str, name: str, producer: str) -> FlowymlError:
     return InvalidStepError(
         what=f"Step {step!r} can't map over {name!r}",
-        why=f"step {producer!r} produces it, so that its length is unknown before the run",
+        why=f"step {producer!r} produces it in the run, and no earlier run of the pipeline in this "
+        "store shows its length",
         fix=f"write {step}.map(…, expect=N) to plan for about N items; the list may have more or "
         "fewer when it exists",
     )
@@ -282,8 +316,8 @@ def _mixed_lists(step: str, name: str, producer: str, known: Mapping[str, int]) 
 def _no_list(step: str, name: str, value: Any) -> FlowymlError:
     return InvalidStepError(
         what=f"Step {step!r} can't map over {name!r}",
-        why=f"it is a {type(value).__name__}, not a list",
-        fix="pass a list, a tuple or an array",
+        why=f"its type is {type(value).__name__}, which is not a list",
+        fix=list_advice(value),
     )
 
 

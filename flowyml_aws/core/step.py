@@ -184,12 +184,20 @@ class Step:
             min_success: Share of the items that must succeed with `"drop"`, from 0 to 1; by
                 default one item.
             expect: Number of items to plan for while the length of the list is unknown: if a step
-                of the pipeline produces it, or if a plan is made without its value.
+                of the pipeline produces it, or if a plan is made without its value. For a produced
+                list, the default is its length in the last run of the pipeline that succeeded.
 
         Raises:
-            InvalidStepError: An argument is invalid, or not exactly one of `over`, `grid` and
-                `rows` is given.
+            InvalidStepError: An argument is invalid, not exactly one of `over`, `grid` and
+                `rows` is given, or the step is mapped already.
         """
+        if self.mapping is not None:
+            raise InvalidStepError(
+                what=f"Step {self.name!r} can't be mapped twice",
+                why="a step has one list of items",
+                fix="write one map over all combinations, such as grid={…}, or over several lists "
+                "of the same length",
+            )
         mapping = make_map(
             self.name, over, grid, rows, items_per_job, on_item_failure, min_success, expect
         )

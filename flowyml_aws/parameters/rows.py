@@ -58,7 +58,7 @@ def _with_rows(step: Step, rows: Rows) -> Step:
             why=f"it maps over {', '.join(map(repr, old.over))}",
             fix="sweep a step that has no map, or one with `grid` or `rows`",
         )
-    mapped = step.map(rows=rows)
+    mapped = replace(step, mapping=None).map(rows=rows)
     if old is None or mapped.mapping is None:
         return mapped
     return replace(step, mapping=replace(old, rows=mapped.mapping.rows))

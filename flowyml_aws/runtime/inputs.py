@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from flowyml_aws.artifacts.joint_reads import JointReads, group_by_object
-from flowyml_aws.artifacts.list_index import ListIndex, ListItem
+from flowyml_aws.artifacts.list_index import ListIndex, ListItem, with_items
 from flowyml_aws.artifacts.reading import is_intact
 from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.artifacts.transfer import load_list, load_values, save_values
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import (
@@ -19,7 +21,7 @@ from flowyml_aws.core.errors import (
     DamagedArtifactError,
     TooFewItemsError,
 )
-from flowyml_aws.core.maps import item_name, required_items
+from flowyml_aws.core.maps import index_of, item_name, required_items
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.parts import check_list, positions_to_read
 from flowyml_aws.runtime.result import JobResult
@@ -214,6 +216,7 @@ class JobInputs:
         try:
             value = load_list(self.attempt.store, ref, asset, self.scratch, self._contents)
         except (ArtifactNotFoundError, DamagedArtifactError) as error:
+            self._note_damage({asset: ref})
             fix = self._advice_on_damage([asset])
             raise type(error)(what=error.what, why=error.why, fix=fix) from error
         if type(value) is ListIndex:
@@ -254,13 +257,25 @@ class JobInputs:
     def _note_damage(self, refs: Mapping[str, ArtifactRef]) -> None:
         """Record which values are missing or damaged, and which repetitions produced them."""
         attempt = self.attempt
-        own = AssetSource(job=attempt.spec.job)
         for group in group_by_object(refs):
             reads = JointReads(attempt.store, group.values(), {})
-            for asset, ref in group.items():
-                if len(refs) == 1 or not is_intact(reads, ref):
+            for name, ref in group.items():
+                if len(refs) == 1 or not _is_whole(reads, attempt.store, ref):
+                    asset = self._list_with(name)
+                    own = AssetSource(job=attempt.spec.job)
                     producer = attempt.spec.assets.get(asset, own).job
                     attempt.damaged[asset] = attempt.repetition_of(producer) if producer else 0
+
+    def _list_with(self, asset: str) -> str:
+        """Return the list of another job from which a part takes an item; other assets remain."""
+        index, sources = index_of(asset), self.attempt.spec.assets
+        for part in (step.part for step in self.attempt.spec.steps):
+            if index is None or part is None or index not in (part.positions or ()):
+                continue
+            for stored, name in part.lists.items():
+                if stored in sources and asset == item_name(name, index):
+                    return stored
+        return asset
 
     def _advice_on_damage(self, assets: Collection[str]) -> str:
         """Return how to produce a damaged or missing value again, which is one of some assets."""
@@ -292,6 +307,23 @@ class JobInputs:
         self._results.update(zip(jobs, results, strict=True))
         for result in results:
             self._contents.update({} if result is None else result.contents)
+
+
+def _is_whole(reads: JointReads, store: ArtifactStore, ref: ArtifactRef) -> bool:
+    """Return whether a value is intact, with the items of a list that are stored one by one.
+
+    Args:
+        reads: Reader of the value's object.
+        store: Store of its items.
+        ref: Ref of the value.
+    """
+    if not is_intact(reads, ref):
+        return False
+    try:
+        items = islice(with_items(store, ref), 1, None)
+        return all(is_intact(store, item) for item in items)
+    except (ArtifactNotFoundError, DamagedArtifactError):
+        return False
 
 
 def _cause(item: ListItem) -> str:

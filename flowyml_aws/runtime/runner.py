@@ -33,6 +33,7 @@ from flowyml_aws.core.errors import (
     JobError,
 )
 from flowyml_aws.core.event_loop import EventLoop
+from flowyml_aws.core.maps import drop_cause
 from flowyml_aws.core.skipped import Skipped
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_log import recording
@@ -537,7 +538,7 @@ class JobRunner:
         failure = describe_step_failure(error, self.roots, advice, self._kills)
         self._end(spec, StepState.FAILED, failure=failure)
         if spec.is_item:
-            self._drop(spec, f"step {spec.name!r} failed")
+            self._drop(spec, drop_cause(spec.name))
         show(failure.text)
 
     def _end(
