@@ -129,6 +129,7 @@ def test_a_killed_process_is_a_failure_that_names_the_signal(rig: BackendRig) ->
     assert rig.ran() == ["devour"]
 
 
+@pytest.mark.usefixtures("new_pythons")
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
@@ -151,6 +152,7 @@ def test_a_signal_that_ends_the_command_leaves_no_process_behind(
     assert not alive
 
 
+@pytest.mark.usefixtures("new_pythons")
 def test_a_signal_that_ends_a_script_leaves_no_process_behind(rig: BackendRig) -> None:
     file = rig.write("orphans")
     code = (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from threading import Lock
 
 from flowyml_aws.packaging.starting import ProgramProcess, ProgramStart, start_python
-from flowyml_aws.testing.machines.warm import WarmStarter, read_at_start
+from flowyml_aws.testing.machines.warm import WarmProcess, WarmStarter, read_at_start
 
 __all__ = ["WarmPrograms"]
 
@@ -36,12 +36,20 @@ class WarmPrograms:
         Raises:
             OSError: The process can't be started.
         """
-        # The interpreter reads some variables when it starts, so a fork must agree with them.
-        settings = (start.module, frozenset(read_at_start(start.env).items()))
+        settings = _settings_of(start)
         with self._lock:
             self._starts[settings] += 1
-            if self._starts[settings] == 1:
-                return start_python(start)
+            is_first = settings not in self._starters and self._starts[settings] == 1
+        return start_python(start) if is_first else self.start_warm(start)
+
+    def start_warm(self, start: ProgramStart) -> WarmProcess:
+        """Start a program in a fork, also if it was not started before.
+
+        Raises:
+            OSError: The process can't be started.
+        """
+        settings = _settings_of(start)
+        with self._lock:
             if settings not in self._starters:
                 self._starters[settings] = WarmStarter(start.env, start.module, self._imports)
             starter = self._starters[settings]
@@ -58,3 +66,8 @@ class WarmPrograms:
         """Stop the processes that fork; running programs continue."""
         for starter in self._starters.values():
             starter.stop()
+
+
+def _settings_of(start: ProgramStart) -> object:
+    # The interpreter reads some variables when it starts, so a fork must agree with them.
+    return start.module, frozenset(read_at_start(start.env).items())
