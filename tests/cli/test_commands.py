@@ -424,6 +424,7 @@ def test_get_to_a_path_that_cannot_be_written_is_a_mistake(
     assert "No such file or directory" in answer.err
 
 
+@pytest.mark.usefixtures("new_pythons")
 def test_python_m_runs_the_same_program(rig: BackendRig) -> None:
     code, out, _ = rig.command("--help")
     assert code == 0

@@ -203,21 +203,19 @@ def test_a_proof_above_the_limit_is_refused_with_its_price(tmp_path: Path, cli: 
         assert left_in(aws) == set()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "fix"),
-    [
-        (["--only", "batch-sopt"], "did you mean 'batch-spot'?"),
-        (["--gpu", "t5"], "did you mean"),
-        (["--report", "missing/report.json"], "--report"),
-    ],
-)
 def test_a_mistake_in_the_options_is_reported_before_anything_is_planned(
-    arguments: list[str], fix: str, tmp_path: Path, cli: Cli
+    tmp_path: Path, cli: Cli
 ) -> None:
+    mistakes = {
+        ("--only", "batch-sopt"): "did you mean 'batch-spot'?",
+        ("--gpu", "t5"): "did you mean",
+        ("--report", "missing/report.json"): "--report",
+    }
     with account() as aws, project(aws, tmp_path):
-        answer = cli("doctor", "--prove", "--yes", *arguments)
-        assert answer.code == 2
-        assert fix in answer.err
+        for arguments, fix in mistakes.items():
+            answer = cli("doctor", "--prove", "--yes", *arguments)
+            assert answer.code == 2, arguments
+            assert fix in answer.err
 
 
 def test_options_of_a_proof_need_prove(rig: BackendRig, cli: Cli) -> None:

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BufferedReader, FileIO, TextIOWrapper
@@ -21,13 +20,16 @@ from threading import Thread
 from typing import IO, cast
 
 from flowyml_aws.packaging.starting import ProgramStart
-from flowyml_aws.testing.machines.warm import WarmProcess, read_at_start
+from flowyml_aws.testing.machines.warm import WarmProcess
 from flowyml_aws.testing.machines.warm_programs import WarmPrograms
 from tests.support.warm_python import can_be_warm
 
 __all__ = ["Client", "forked_clients", "new_pythons", "start_client"]
 
 _HOST = "tests.support.warm_host"
+
+_forks: WarmPrograms | None = None
+_is_forking = True
 
 
 class Client:
@@ -139,7 +141,7 @@ def start_client(
     )
     process: subprocess.Popen[bytes] | WarmProcess
     if _is_forking and _forks is not None and can_be_warm(arguments) and _forks.repeats(start):
-        process = _forks.programs.start_warm(start)
+        process = _forks.start_warm(start)
     else:
         process = subprocess.Popen(
             [sys.executable, *arguments],
@@ -152,33 +154,15 @@ def start_client(
     return Client(process, script)
 
 
-class _Forks:
-    """The process that clients are forked from, for each environment of the interpreter."""
-
-    def __init__(self) -> None:
-        self.programs = WarmPrograms([_HOST])
-        self._starts: Counter[object] = Counter()
-
-    def repeats(self, start: ProgramStart) -> bool:
-        """Return whether another client had the same settings of the interpreter."""
-        settings = frozenset(read_at_start(start.env).items())
-        self._starts[settings] += 1
-        return self._starts[settings] > 1
-
-
-_forks: _Forks | None = None
-_is_forking = True
-
-
 @contextmanager
 def forked_clients() -> Iterator[None]:
     """Let clients be forks in the block, except for the first one and those with options."""
     global _forks
-    previous, _forks = _forks, _Forks()
+    previous, _forks = _forks, WarmPrograms([_HOST])
     try:
         yield
     finally:
-        _forks.programs.stop()
+        _forks.stop()
         _forks = previous
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from threading import Lock
 
@@ -27,7 +26,7 @@ class WarmPrograms:
     def __init__(self, imports: Sequence[str] = ()) -> None:
         self._imports = (*_IMPORTED, *imports)
         self._lock = Lock()
-        self._starts: Counter[object] = Counter()
+        self._settings: set[object] = set()
         self._starters: dict[object, WarmStarter] = {}
 
     def __call__(self, start: ProgramStart) -> ProgramProcess:
@@ -36,11 +35,16 @@ class WarmPrograms:
         Raises:
             OSError: The process can't be started.
         """
+        return self.start_warm(start) if self.repeats(start) else start_python(start)
+
+    def repeats(self, start: ProgramStart) -> bool:
+        """Count a start. Return whether it has the program and the settings of an earlier one."""
         settings = _settings_of(start)
         with self._lock:
-            self._starts[settings] += 1
-            is_first = settings not in self._starters and self._starts[settings] == 1
-        return start_python(start) if is_first else self.start_warm(start)
+            if settings in self._settings or settings in self._starters:
+                return True
+            self._settings.add(settings)
+            return False
 
     def start_warm(self, start: ProgramStart) -> WarmProcess:
         """Start a program in a fork, also if it was not started before.
