@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from io import BufferedReader, FileIO, TextIOWrapper
 from pathlib import Path
 from threading import Thread
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from flowyml_aws.packaging.starting import ProgramStart
 from flowyml_aws.testing.machines.warm import WarmProcess
@@ -53,7 +53,7 @@ class Client:
                 process.stdin.write(script.encode())
 
     @property
-    def returncode(self) -> int | None:
+    def returncode(self) -> int | Any:  # the type of `Popen.returncode`
         """Exit code, -n after signal n, or None while it runs."""
         return self._process.poll()
 

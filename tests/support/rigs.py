@@ -147,7 +147,7 @@ class BackendRig:
         """Run `flowyml-aws` in another process; return its exit code, stdout and stderr."""
         with self.client("-m", "flowyml_aws", *arguments) as process:
             out, err = process.communicate(timeout=DEADLINE_S)
-            return process.wait(timeout=DEADLINE_S), out, err
+        return process.returncode, out, err
 
 
 def ambient() -> set[str]:

@@ -1,9 +1,8 @@
 """Preparation of the process from which clients are forked.
 
 It imports what clients import, also inside functions, reads the catalog and the service models, and
-looks at the files of modules.
-The trial loads and the local jobs of these clients are forks, too, of processes that this one
-starts: clients inherit the connections to them.
+checks the files of modules. The trial loads and the local jobs of these clients are forks, too,
+of processes that this one starts: clients inherit the connections to them.
 """
 
 from __future__ import annotations

@@ -280,15 +280,15 @@ def _start_job(module: str, request: int, status: int, *streams: int) -> None:
     os.setsid()
     with open(request, "rb") as file:
         document: dict[str, Any] = json.load(file)
+    os.environ.clear()
+    show_command(document["command"])
+    os.write(status, b"%d\n" % os.getpid())  # others can find it from now on
     for target, source in enumerate(streams):
         os.dup2(source, target)
-    os.chdir(document["cwd"])
-    os.environ.clear()
-    os.environ.update(document["environment"])
-    show_command(document["command"])
-    os.write(status, b"%d\n" % os.getpid())  # the client can find it from now on
     for spare in (*streams, status):
         os.close(spare)
+    os.chdir(document["cwd"])
+    os.environ.update(document["environment"])
     time.tzset()
     if not getattr(sys.flags, "safe_path", False):
         sys.path[0] = document["cwd"]

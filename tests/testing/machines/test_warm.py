@@ -214,6 +214,18 @@ def test_a_warm_process_has_the_command_line_of_its_program(
         process.wait()
 
 
+def test_a_warm_process_whose_folder_is_missing_fails(
+    programs: WarmPrograms, tmp_path: Path
+) -> None:
+    start = replace(start_of("flowyml_aws.job", tmp_path / "missing"), stdin=subprocess.DEVNULL)
+    process = programs.start_warm(start)
+    assert process.stdout is not None
+    with process.stdout:
+        assert b"FileNotFoundError" in process.stdout.read()
+    assert process.wait() == 1
+    eventually(lambda: not psutil.pid_exists(process.pid))
+
+
 def test_the_exit_code_of_a_warm_process_is_the_signal_that_ended_it(
     programs: WarmPrograms, tmp_path: Path
 ) -> None:
