@@ -281,7 +281,6 @@ def test_following_the_logs_of_a_run_without_a_client_starts_nothing(
 ) -> None:
     run = rig.pipeline("waiting").submit()
     with rig.client("-m", "flowyml_aws", "logs", run.id, "first", "--follow") as follower:
-        assert follower.stdout is not None
         while "waiting" not in follower.stdout.readline():
             pass
         Path(f"{rig.trace}.go").touch()
@@ -299,7 +298,6 @@ def test_following_the_logs_of_an_interrupted_run_says_how_to_continue_it(rig: B
     run_id = output.split()[1]
     assert f"detached from run {run_id}: its local jobs were stopped" in output
     with rig.client("-m", "flowyml_aws", "logs", run_id, "--follow") as follower:
-        assert follower.stderr is not None
         hint = follower.stderr.readline()
     assert hint.startswith("no job is running; continue the run with: ")
     assert hint.endswith(f"flowyml-aws attach {run_id}\n")

@@ -51,7 +51,6 @@ def detached(rig: BackendRig) -> Iterator[RunDriver]:
     """A run whose first job waits, and whose client has exited."""
     rig.write("waiting")
     with rig.client("-c", SUBMIT, str(rig.trace)) as client:
-        assert client.stdout is not None
         run_id = client.stdout.readline().strip()
         client.wait(timeout=60)
     eventually(lambda: "wait" in rig.ran(), "the first job waiting")

@@ -35,9 +35,12 @@ _is_forking = True
 class Client:
     """A process with pipes for text; the interface of `subprocess.Popen`, as far as tests use it.
 
+    Args:
+        process: The process.
+        script: Text for its standard input, or None if that is not a pipe.
+
     Attributes:
         pid: Process id.
-        stdin: Its standard input, or None.
         stdout, stderr: Its output.
     """
 
