@@ -7,6 +7,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from flowyml_aws import scripts
 from flowyml_aws.packaging.starting import starting_with
 from flowyml_aws.testing.machines.warm_programs import WarmPrograms
+from tests.support import clients
 from tests.support.collecting import collect_less_often
 from tests.support.effort import load_profile
 from tests.support.permissions import UsedGrants
@@ -73,7 +75,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     global _tests_run
-    with guarded(item):
+    is_sensitive = item.get_closest_marker("version_sensitive") is not None
+    with guarded(item), clients.new_pythons() if is_sensitive else nullcontext():
         result = yield
     _tests_run += 1
     if _tests_run % FREEZE_AFTER == 0:
@@ -154,11 +157,18 @@ def warm_imports() -> Sequence[str]:
 
 @pytest.fixture(autouse=True, scope="session")
 def warm_programs(no_account_and_no_caches: None, warm_imports: Sequence[str]) -> Iterator[None]:
-    """Fork the jobs and trial loads of pipelines that run in this process, where that works."""
+    """Fork clients, and the jobs and trial loads of pipelines, where that works."""
     if sys.platform != "linux":
         yield
         return
     programs = WarmPrograms(warm_imports)
-    with starting_with(programs):
+    with starting_with(programs), clients.forked_clients():
         yield
     programs.stop()
+
+
+@pytest.fixture
+def new_pythons() -> Iterator[None]:
+    """Start a new Python for each client of the test, as in tests marked `version_sensitive`."""
+    with clients.new_pythons():
+        yield

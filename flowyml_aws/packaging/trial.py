@@ -36,6 +36,7 @@ __all__ = [
     "TrialRequest",
     "carried_states",
     "environment_of_jobs",
+    "environment_of_load",
     "loaded_states",
 ]
 
@@ -126,13 +127,7 @@ class TrialLoad:
                     module="flowyml_aws.runtime.load",
                     arguments=(),
                     cwd=folder,
-                    env={
-                        **request.environment,
-                        LOADING_VARIABLE: "1",
-                        "PYTHONHASHSEED": _UNUSUAL_SEED,
-                        "PYTHONIOENCODING": "utf-8:replace",
-                        "PYTHONSAFEPATH": "1",
-                    },
+                    env=environment_of_load(request.environment),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=output,
@@ -316,6 +311,21 @@ def environment_of_jobs(
         return {**own, **environment}
     kept = {name: client[name] for name in _KEPT if name in client}
     return {**kept, **environment_in_container(environment)}
+
+
+def environment_of_load(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of the process that loads the program.
+
+    Args:
+        environment: Environment in which jobs load the program.
+    """
+    return {
+        **environment,
+        LOADING_VARIABLE: "1",
+        "PYTHONHASHSEED": _UNUSUAL_SEED,
+        "PYTHONIOENCODING": "utf-8:replace",
+        "PYTHONSAFEPATH": "1",
+    }
 
 
 def _is_systems(path: Path) -> bool:

@@ -35,7 +35,7 @@ __all__ = ["Stage", "open_stage"]
 _QUEUES = (SPOT_QUEUE, ON_DEMAND_QUEUE, f"{PREFIX}-driver")
 _GAVE_UP = f"exit code: {STORE_OUTAGE}"
 _MOST_SUBMISSIONS = 4 * MAX_MOVES
-_WARM_HOST = "tests.chaos.warm_host"
+_WARM_HOST = "tests.support.warm_host"
 _FASTER = "tests.chaos.faster"
 _SITE = Path(__file__).with_name("site")
 
