@@ -319,6 +319,9 @@ def environment_of_jobs(
 
 
 def _is_systems(path: Path) -> bool:
+    if any(path.is_relative_to(own) for own in (sys.prefix, sys.base_prefix, _PACKAGE)):
+        return True
+    if path.is_relative_to(tempfile.gettempdir()):  # which can be in /var or /dev
+        return False
     roots = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/lib64", "/opt", "/var", "/run")
-    own = (sys.prefix, sys.base_prefix, str(_PACKAGE))
-    return any(path.is_relative_to(root) for root in (*roots, *own))
+    return any(path.is_relative_to(root) for root in roots)
