@@ -319,9 +319,9 @@ def environment_of_jobs(
 
 
 def _is_systems(path: Path) -> bool:
-    if any(path.is_relative_to(own) for own in (sys.prefix, sys.base_prefix, _PACKAGE)):
+    own = (sys.prefix, sys.base_prefix, str(_PACKAGE))
+    if any(path.is_relative_to(folder) for folder in own):
         return True
-    if path.is_relative_to(tempfile.gettempdir()):  # which can be in /var or /dev
-        return False
     roots = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/lib64", "/opt", "/var", "/run")
-    return any(path.is_relative_to(root) for root in roots)
+    is_users = path.is_relative_to("/dev/shm")  # a file system in memory, not a device
+    return not is_users and any(path.is_relative_to(root) for root in roots)
