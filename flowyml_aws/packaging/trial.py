@@ -329,6 +329,9 @@ def environment_of_load(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_systems(path: Path) -> bool:
-    roots = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/lib64", "/opt", "/var", "/run")
     own = (sys.prefix, sys.base_prefix, str(_PACKAGE))
-    return any(path.is_relative_to(root) for root in (*roots, *own))
+    if any(path.is_relative_to(folder) for folder in own):
+        return True
+    roots = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/lib64", "/opt", "/var", "/run")
+    is_users = path.is_relative_to("/dev/shm")  # a file system in memory, not a device
+    return not is_users and any(path.is_relative_to(root) for root in roots)
