@@ -21,10 +21,17 @@ bin := $(VENV)/bin
 install := PYTHON='$(PYTHON)' scripts/environment
 pytest := $(bin)/python -m pytest -n $(WORKERS) --dist loadgroup
 heading = @printf '\n== %s\n'
+# mypy uses one core for most of a minute if it has no cache, so it runs next to the tests.
+define tests_and_types
+report=$$(mktemp); $(bin)/mypy >"$$report" 2>&1 & types=$$!; \
+  trap 'kill $$types 2>/dev/null; rm -f "$$report"' EXIT; trap 'exit 130' INT TERM; \
+  $(pytest); tests=$$?; wait $$types; types_failed=$$?; \
+  printf '\n== types (mypy)\n'; cat "$$report"; exit $$((tests | types_failed))
+endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check unit test test-all every-python lowest compat coverage flowyml with-flowyml sdk format chaos bench pin base-images setup \
+.PHONY: help demo check quick-checks unit test test-all every-python lowest compat coverage flowyml with-flowyml sdk format chaos bench pin base-images setup \
   infra-tools audit clean
 
 help: ## list the targets
@@ -35,13 +42,15 @@ demo: $(VENV)/.installed-examples,testing ## run the example pipeline on this ma
 	$(heading) 'examples/digits: a pipeline in three jobs, on this machine'
 	@$(bin)/python examples/digits/pipeline.py
 
-check: $(VENV)/.installed-dev ## check format, lint, types, import rules and English
+check: quick-checks ## check format, lint, types, import rules and English
+	$(heading) 'types (mypy)'
+	@$(bin)/mypy
+
+quick-checks: $(VENV)/.installed-dev
 	$(heading) 'format (ruff)'
 	@$(bin)/ruff format --check .
 	$(heading) 'lint (ruff)'
 	@$(bin)/ruff check .
-	$(heading) 'types (mypy)'
-	@$(bin)/mypy
 	$(heading) 'import rules (import-linter)'
 	@$(bin)/lint-imports --no-logo
 	$(heading) 'English (codespell, scripts/check-prose)'
@@ -52,9 +61,9 @@ unit: $(VENV)/.installed-dev ## run the unit tests: no processes, no servers
 	$(heading) 'unit tests (pytest)'
 	@$(pytest) -m 'not contract and not system' $(PYTEST)
 
-test: $(if $(PYTEST),,check) $(VENV)/.installed-dev ## run the checks, and all tests except the thorough ones
+test: $(if $(PYTEST),,quick-checks) $(VENV)/.installed-dev ## run the checks, and all tests except the thorough ones
 	$(heading) 'tests (pytest)'
-	@$(pytest) $(PYTEST)
+	@$(if $(PYTEST),$(pytest) $(PYTEST),$(tests_and_types))
 
 test-all: check infra-tools ## run every test on every Python, with more examples and jobs (up to an hour)
 	$(heading) 'all tests (pytest)'

@@ -193,7 +193,7 @@ def write_results(aws: Any, run_id: str) -> None:
     """Write the events, the result and its summary of each job, as its runner does."""
     from flowyml_aws.aws.s3.store import S3ArtifactStore
     from flowyml_aws.runtime.attempt import Attempt
-    from flowyml_aws.runtime.result import AttemptEvents
+    from flowyml_aws.runtime.result import AttemptEvents, StepState
     from flowyml_aws.runtime.specs import SpecArgument
     from flowyml_aws.submission.record import read_record
 
@@ -203,7 +203,10 @@ def write_results(aws: Any, run_id: str) -> None:
     def end(job: str) -> None:
         spec = SpecArgument.parse(record.spec_argument(job, store.uri)).read(store)
         attempt = Attempt.begin(spec, store, 1)
-        attempt.progress.update(spec.steps[0].name, started_at=time.time(), ended_at=time.time())
+        for step in spec.steps:
+            started = time.time()
+            attempt.progress.update(step.name, state=StepState.RUNNING, started_at=started)
+            attempt.progress.update(step.name, state=StepState.SUCCEEDED, ended_at=started + 1.234)
         events = AttemptEvents(attempt=1, steps=attempt.progress.reports, assets={})
         store.put(f"runs/{run_id}/jobs/{job}/attempts/1/events.json", events.to_json())
         attempt.commit("succeeded")

@@ -12,7 +12,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from benchmarks._measuring import Target, arguments, cpu_seconds, report
+from benchmarks._measuring import Target, argument_parser, cpu_seconds, report
 from flowyml_aws.report.data import RunReport
 from flowyml_aws.report.page import to_html
 from tests.support.browser import CHROMIUM, open_page
@@ -44,10 +44,14 @@ def make_page(run: RunReport, pages: list[str]) -> None:
 
 
 def main() -> int:
-    options = arguments(__doc__, 3)
+    parser = argument_parser(__doc__, repetitions=3)
+    parser.add_argument("--largest", type=int, default=max(MAX_MB), metavar="JOBS")
+    options = parser.parse_args()
     rows, targets, numbers = [], [], {}
     with tempfile.TemporaryDirectory() as folder:
         for jobs, max_mb in MAX_MB.items():
+            if jobs > options.largest:
+                continue
             lines = 2000 if jobs <= 1000 else 50
             run = with_logged_steps(a_report(jobs, failed=True, log_lines=lines))
             path = Path(folder, f"{jobs}.html")

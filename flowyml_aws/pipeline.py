@@ -9,7 +9,7 @@ from flowyml_aws.client.options import RunKeywords, RunOptions
 from flowyml_aws.core.additions import as_additions
 from flowyml_aws.core.auto_resources import Auto
 from flowyml_aws.core.binding import bind_steps
-from flowyml_aws.core.build import BuiltPipeline, build_pipeline
+from flowyml_aws.core.build import BuiltPipeline, build_pipeline, lists_in
 from flowyml_aws.core.context import Context
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, InvalidStepError
 from flowyml_aws.core.resources import ResourceRequirements
@@ -101,8 +101,9 @@ class Pipeline(ShownAsSheets):
         Raises:
             InvalidPipelineError: With every mistake found.
         """
-        bound = bind_steps(self.steps, inputs, self.context)
-        built, problems = build_pipeline(bound, inputs)
+        known = {*inputs, *lists_in(self.context, self.steps, inputs)}
+        bound = bind_steps(self.steps, known, self.context)
+        built, problems = build_pipeline(bound, known, self.context)
         if built is None:
             raise InvalidPipelineError(self.name, problems)
         self._built = built

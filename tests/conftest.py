@@ -3,10 +3,12 @@ from __future__ import annotations
 import functools
 import gc
 import os
+import shutil
 import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,10 @@ import pytest
 from flowyml_aws import scripts
 from flowyml_aws.packaging.starting import starting_with
 from flowyml_aws.testing.machines.warm_programs import WarmPrograms
+from tests.support import clients
 from tests.support.collecting import collect_less_often
 from tests.support.effort import load_profile
+from tests.support.memory_files import move_temporary_files
 from tests.support.permissions import UsedGrants
 from tests.support.rigs import HERMETIC, ambient, emulator_settings
 from tests.support.rings import guarded, ring_of, watch
@@ -26,6 +30,7 @@ __all__ = ["emulator_settings"]
 MAIN = sys.modules["__main__"]
 FREEZE_AFTER = 50  # tests
 _tests_run = 0
+_memory = pytest.StashKey[Path | None]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,6 +42,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Workers inherit the folder. Images and whole accounts of thorough tests need too much memory.
+    is_worker = hasattr(config, "workerinput")
+    is_moved = not is_worker and not config.getoption("--thorough")
+    config.stash[_memory] = move_temporary_files() if is_moved else None
     # Some container images set it. Each process then compiles all that it imports: twice the time.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
@@ -73,7 +82,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     global _tests_run
-    with guarded(item):
+    is_sensitive = item.get_closest_marker("version_sensitive") is not None
+    with guarded(item), clients.new_pythons() if is_sensitive else nullcontext():
         result = yield
     _tests_run += 1
     if _tests_run % FREEZE_AFTER == 0:
@@ -87,10 +97,20 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     return result
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    folder = session.config.stash[_memory]
+    if folder is not None and exitstatus == pytest.ExitCode.OK:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     if terminalreporter.stats.get("failed"):
+        folder = config.stash[_memory]
+        if folder is not None:
+            terminalreporter.write_line(f"temporary files, until the next run: {folder}")
         seed = config.getoption("--hypothesis-seed")
         thorough = " --thorough" if config.getoption("--thorough") else ""
         terminalreporter.write_line(f"same Hypothesis examples: --hypothesis-seed={seed}{thorough}")
@@ -154,11 +174,18 @@ def warm_imports() -> Sequence[str]:
 
 @pytest.fixture(autouse=True, scope="session")
 def warm_programs(no_account_and_no_caches: None, warm_imports: Sequence[str]) -> Iterator[None]:
-    """Fork the jobs and trial loads of pipelines that run in this process, where that works."""
+    """Fork clients, and the jobs and trial loads of pipelines, where that works."""
     if sys.platform != "linux":
         yield
         return
     programs = WarmPrograms(warm_imports)
-    with starting_with(programs):
+    with starting_with(programs), clients.forked_clients():
         yield
     programs.stop()
+
+
+@pytest.fixture
+def new_pythons() -> Iterator[None]:
+    """Start a new Python for each client of the test, as in tests marked `version_sensitive`."""
+    with clients.new_pythons():
+        yield

@@ -16,8 +16,9 @@ ROOT = Path(__file__).parents[1]
     ("name", "options"),
     [
         ("planning", ["--largest", "200"]),
-        ("report", []),
+        ("report", ["--largest", "50"]),
         pytest.param("planning", [], marks=pytest.mark.thorough),
+        pytest.param("report", [], marks=pytest.mark.thorough),
         pytest.param("startup", [], marks=pytest.mark.thorough),
         pytest.param("sampler", ["--seconds", "5"], marks=pytest.mark.thorough),
         pytest.param("copies", [], marks=pytest.mark.thorough),

@@ -130,12 +130,11 @@ class Parts(ABC):
     def part_digests(self) -> tuple[bytes, ...]:
         """Binary SHA-256 of each part, computed once and in parallel."""
         if self._digests is None:
-            sizes = self.part_sizes
-            if len(sizes) == 1 and sizes[0] <= _SMALL_BYTES:
+            if self.size_bytes <= _SMALL_BYTES:  # one part
                 self._digests = (self._digest(0),)
             else:
                 # hashlib releases the GIL while it hashes.
-                self._digests = for_each_part(len(sizes), self._digest)
+                self._digests = for_each_part(len(self.part_sizes), self._digest)
         return self._digests
 
     @property

@@ -15,9 +15,8 @@ from flowyml_aws.artifacts.codecs.codec import AnyCodec, FileCodec, TrustingCode
 from flowyml_aws.artifacts.codecs.plain import BytesCodec
 from flowyml_aws.artifacts.codecs.selection import find_codec
 from flowyml_aws.artifacts.errors import PickleRefusedError, UnpicklingFailedError
-from flowyml_aws.artifacts.reading import read_to_bytes, read_to_file, read_to_memory
+from flowyml_aws.artifacts.reading import ObjectReader, read_to_bytes, read_to_file, read_to_memory
 from flowyml_aws.artifacts.refs import ArtifactRef
-from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import (
     ArtifactNotFoundError,
     DamagedArtifactError,
@@ -99,7 +98,7 @@ class FetchedValue:
 
 
 def fetch_value(
-    store: ArtifactStore, ref: ArtifactRef, asset: str, folder: Path, *, allow_pickle: bool = True
+    store: ObjectReader, ref: ArtifactRef, asset: str, folder: Path, *, allow_pickle: bool = True
 ) -> FetchedValue:
     """Read the bytes of a ref, and verify all of them. Runs no code of the value.
 
@@ -170,7 +169,7 @@ def _check_filename(ref: ArtifactRef, asset: str) -> None:
 
 
 def _read(
-    store: ArtifactStore, ref: ArtifactRef, asset: str, codec: AnyCodec, folder: Path
+    store: ObjectReader, ref: ArtifactRef, asset: str, codec: AnyCodec, folder: Path
 ) -> memoryview | bytes | Path:
     try:
         if isinstance(codec, FileCodec):
@@ -188,7 +187,7 @@ def _read(
         ) from error
 
 
-def _download(store: ArtifactStore, ref: ArtifactRef, folder: Path) -> Path:
+def _download(store: ObjectReader, ref: ArtifactRef, folder: Path) -> Path:
     # Other users must not read it: the folder may be in a folder that they share.
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     downloaded = folder / f".{uuid.uuid4().hex}"

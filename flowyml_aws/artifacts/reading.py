@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import Protocol
 
 from flowyml_aws.artifacts.compression import MAX_FRAME_BYTES, decompress_frame, frames_of_parts
 from flowyml_aws.artifacts.content import (
@@ -26,10 +27,9 @@ from flowyml_aws.artifacts.parallel import (
     for_each_part,
 )
 from flowyml_aws.artifacts.refs import ArtifactRef, Compression
-from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
 
-__all__ = ["is_intact", "read_to_bytes", "read_to_file", "read_to_memory"]
+__all__ = ["ObjectReader", "is_intact", "read_to_bytes", "read_to_file", "read_to_memory"]
 
 AllocateBuffer = Callable[[int, int], memoryview]
 WritePiece = Callable[[int, memoryview], None]
@@ -38,7 +38,16 @@ PieceBuffers = Callable[[int, int], Iterator["tuple[int, memoryview]"]]
 _PIECE_BYTES = 4 * 1024 * 1024  # buffer for decompressed data; the frame is in memory, too
 
 
-def read_to_memory(store: ArtifactStore, ref: ArtifactRef) -> memoryview:
+class ObjectReader(Protocol):
+    """The part of a store that reads objects. The methods are those of `ArtifactStore`."""
+
+    @property
+    def uri(self) -> str: ...
+
+    def read_into(self, key: str, offset: int, buffer: memoryview) -> int: ...
+
+
+def read_to_memory(store: ObjectReader, ref: ArtifactRef) -> memoryview:
     """Return a value's bytes, verified by their digest, in writable memory of exactly their size.
 
     Raises:
@@ -51,7 +60,7 @@ def read_to_memory(store: ArtifactStore, ref: ArtifactRef) -> memoryview:
     return data
 
 
-def read_to_bytes(store: ArtifactStore, ref: ArtifactRef) -> bytes:
+def read_to_bytes(store: ObjectReader, ref: ArtifactRef) -> bytes:
     """Return a value's bytes, verified by their digest, as `bytes`.
 
     Raises:
@@ -75,7 +84,7 @@ def read_to_bytes(store: ArtifactStore, ref: ArtifactRef) -> bytes:
     return data.getvalue()
 
 
-def is_intact(store: ArtifactStore, ref: ArtifactRef) -> bool:
+def is_intact(store: ObjectReader, ref: ArtifactRef) -> bool:
     """Read all bytes of a value, in constant memory, and return whether they are those of the ref.
 
     False, too, if the object does not exist.
@@ -88,7 +97,7 @@ def is_intact(store: ArtifactStore, ref: ArtifactRef) -> bool:
     return True
 
 
-def read_to_file(store: ArtifactStore, ref: ArtifactRef, path: Path) -> None:
+def read_to_file(store: ObjectReader, ref: ArtifactRef, path: Path) -> None:
     """Write a value's bytes to a new file, in constant memory.
 
     Raises:
@@ -100,7 +109,7 @@ def read_to_file(store: ArtifactStore, ref: ArtifactRef, path: Path) -> None:
         _read_buffered(store, ref, lambda start, piece: write_at(file, piece, start))
 
 
-def _read_buffered(store: ArtifactStore, ref: ArtifactRef, write: WritePiece) -> None:
+def _read_buffered(store: ObjectReader, ref: ArtifactRef, write: WritePiece) -> None:
     """Read all parts of a value through temporary buffers."""
     _read(
         store,
@@ -113,7 +122,7 @@ def _read_buffered(store: ArtifactStore, ref: ArtifactRef, write: WritePiece) ->
 
 
 def _read(
-    store: ArtifactStore,
+    store: ObjectReader,
     ref: ArtifactRef,
     allocate: AllocateBuffer,
     write: WritePiece,
@@ -150,7 +159,7 @@ def _read(
 
 
 def _plain_reader(
-    store: ArtifactStore, ref: ArtifactRef, pieces: PieceBuffers
+    store: ObjectReader, ref: ArtifactRef, pieces: PieceBuffers
 ) -> Callable[[int], bytes]:
     def read_part(index: int) -> bytes:
         digest = hashlib.sha256()
@@ -163,7 +172,7 @@ def _plain_reader(
 
 
 def _frames_reader(
-    store: ArtifactStore,
+    store: ObjectReader,
     ref: ArtifactRef,
     compression: Compression,
     parts: Sequence[range],
@@ -202,12 +211,12 @@ def _group_frames(frames: range, compression: Compression) -> Iterator[range]:
     yield range(first, frames.stop)
 
 
-def _fetch(store: ArtifactStore, ref: ArtifactRef, start: int, memory: memoryview) -> None:
+def _fetch(store: ObjectReader, ref: ArtifactRef, start: int, memory: memoryview) -> None:
     """Fill memory with stored bytes, and check the size of the object."""
     _check_size(store, ref, store.read_into(ref.key, ref.offset + start, memory))
 
 
-def _checked_size(store: ArtifactStore, ref: ArtifactRef) -> int:
+def _checked_size(store: ObjectReader, ref: ArtifactRef) -> int:
     """Return the size of the value. A wrong size must not allocate memory or disk space."""
     if ref.offset + ref.size_bytes > ref.object_bytes:
         reason = f"the value ends at byte {ref.offset + ref.size_bytes} of {ref.object_bytes}"
@@ -220,7 +229,7 @@ def _checked_size(store: ArtifactStore, ref: ArtifactRef) -> int:
     return ref.value_bytes
 
 
-def _check_frames(store: ArtifactStore, ref: ArtifactRef, compression: Compression) -> None:
+def _check_frames(store: ObjectReader, ref: ArtifactRef, compression: Compression) -> None:
     frames, count = compression.frames, part_count(compression.size_bytes)
     if len(frames) != count:
         reason = f"{len(frames)} frames, expected {count} for {compression.size_bytes} bytes"
@@ -233,7 +242,7 @@ def _check_frames(store: ArtifactStore, ref: ArtifactRef, compression: Compressi
     raise _damaged(store, ref, f"its ref is inconsistent: {reason}")
 
 
-def _check_size(store: ArtifactStore, ref: ArtifactRef, size: int) -> None:
+def _check_size(store: ObjectReader, ref: ArtifactRef, size: int) -> None:
     if size != ref.object_bytes:
         raise _damaged(store, ref, f"it has {size} bytes, expected {ref.object_bytes}")
 
@@ -260,7 +269,7 @@ def _keep_in_place(_start: int, _part: memoryview) -> None:
     """Do nothing: the bytes were read into their final place, or only to verify them."""
 
 
-def _damaged(store: ArtifactStore, ref: ArtifactRef, why: str) -> DamagedArtifactError:
+def _damaged(store: ObjectReader, ref: ArtifactRef, why: str) -> DamagedArtifactError:
     return DamagedArtifactError(
         what=f"Damaged object: {store.uri}/{ref.key}",
         why=why,

@@ -11,7 +11,14 @@ from pydantic import NonNegativeInt, StringConstraints
 from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.layout import COPIES, artifact_key, artifact_pack_key
 
-__all__ = ["ArtifactRef", "Compression", "ItemBytes", "PackPlace", "digest_of_facts"]
+__all__ = [
+    "ArtifactRef",
+    "Compression",
+    "ItemBytes",
+    "PackPlace",
+    "digest_of_facts",
+    "value_identity",
+]
 
 _VERSION = "flowyml-aws cache 2"
 
@@ -99,12 +106,19 @@ class ArtifactRef(Document):
 
     @property
     def identity(self) -> str:
-        """Digest in hex of everything that defines the value, not only of its bytes.
+        """Identity of the value, as `value_identity` defines it."""
+        return value_identity(self.sha256, self.codec, self.filename, self.compression)
 
-        The same bytes can be a string or a file.
-        """
-        item_bytes = None if self.compression is None else self.compression.item_bytes
-        return digest_of_facts([self.sha256, self.codec, self.filename, item_bytes])
+
+def value_identity(
+    sha256: str, codec: str, filename: str | None, compression: Compression | None
+) -> str:
+    """Return the digest in hex of everything that defines a value, not only of its bytes.
+
+    The same bytes can be a string or a file. See `ArtifactRef` for the arguments.
+    """
+    item_bytes = None if compression is None else compression.item_bytes
+    return digest_of_facts([sha256, codec, filename, item_bytes])
 
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # one encoder for many thousands of keys

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import (
@@ -87,13 +88,27 @@ class SharedValues:
     _known: dict[Hashable, Any] = field(default_factory=dict)
 
     def shared_by(self, document: DocumentT) -> DocumentT:
-        """Return the document with values that are in tables from equal documents before it."""
-        shared = {}
-        for name, info in type(document).model_fields.items():
-            if any(isinstance(each, InTable) for each in info.metadata):
-                value = getattr(document, name)
-                shared[name] = self._known.setdefault((name, _key(value)), value)
+        """Return the document with values that are in tables from equal documents before it.
+
+        Empty mappings are shared, too.
+        """
+        in_tables = _names_in_tables(type(document))
+        shared = {
+            name: self._known.setdefault((name, _key(value)), value)
+            for name, value in vars(document).items()
+            if name in in_tables or value == {}
+        }
         return document.model_copy(update=shared)
+
+
+@cache
+def _names_in_tables(document_type: type[Document]) -> frozenset[str]:
+    """Return the fields of a document whose values are in tables."""
+    return frozenset(
+        name
+        for name, info in document_type.model_fields.items()
+        if any(isinstance(each, InTable) for each in info.metadata)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from flowyml_aws.artifacts.content import CHUNK_BYTES, PART_BYTES
 from flowyml_aws.artifacts.fetching import FetchedValue, fetch_value
+from flowyml_aws.artifacts.joint_reads import JointReads, group_by_object
 from flowyml_aws.artifacts.list_index import ListIndex, ListItem
 from flowyml_aws.artifacts.packs import PACK_BYTES
 from flowyml_aws.artifacts.parallel import CONNECTIONS, PART_SLOTS
@@ -82,13 +83,24 @@ def load_values(
     folder: Path,
     *,
     allow_pickle: bool = True,
+    contents: Mapping[str, bytes] | None = None,
 ) -> dict[str, Any]:
-    """Load the values of several assets, by asset. See `load_value` for arguments and errors.
+    """Load the values of several assets, by asset. See `load_value` for other arguments and errors.
 
     The items of a list that are stored one by one are loaded like several values.
+
+    Args:
+        contents: Bytes of small values by their digest, which need not be read.
     """
-    fetch = partial(fetch_value, store, allow_pickle=allow_pickle)
-    values = _load_stored(fetch, refs, folder)
+
+    def fetch(refs: Mapping[str, ArtifactRef]) -> list[FetchedValue]:
+        reads = JointReads(store, refs.values(), contents or {})
+        return [
+            fetch_value(reads, ref, asset, folder, allow_pickle=allow_pickle)
+            for asset, ref in refs.items()
+        ]
+
+    values = _load_stored(fetch, refs)
     lists = {asset: value for asset, value in values.items() if type(value) is ListIndex}
     if not lists:
         return values
@@ -99,26 +111,37 @@ def load_values(
         if item.ref is not None
     }
     named = {item_name(*place): ref for place, ref in items.items()}
-    loaded = _load_stored(fetch, named, folder)
+    loaded = _load_stored(fetch, named)
     values.update((asset, []) for asset in lists)
     for asset, position in items:
         values[asset].append(loaded.pop(item_name(asset, position)))
     return values
 
 
-def load_list(store: ArtifactStore, ref: ArtifactRef, asset: str, folder: Path) -> Any:
+def load_list(
+    store: ArtifactStore,
+    ref: ArtifactRef,
+    asset: str,
+    folder: Path,
+    contents: Mapping[str, bytes],
+) -> Any:
     """Return the index of a list whose items are stored one by one; another value is loaded."""
-    return fetch_value(store, ref, asset, folder).decode()
+    return fetch_value(JointReads(store, [ref], contents), ref, asset, folder).decode()
 
 
 def _load_stored(
-    fetch: Callable[..., FetchedValue], refs: Mapping[str, ArtifactRef], folder: Path
+    fetch: Callable[[Mapping[str, ArtifactRef]], list[FetchedValue]],
+    refs: Mapping[str, ArtifactRef],
 ) -> dict[str, Any]:
     """Load values; those of lists whose items are stored one by one are their indexes."""
-    if len(refs) < 2:
-        return {asset: fetch(ref, asset, folder).decode() for asset, ref in refs.items()}
-    fetches = ((ref.value_bytes, partial(fetch, ref, asset, folder)) for asset, ref in refs.items())
-    return dict(zip(refs, map(FetchedValue.decode, _in_order(fetches)), strict=True))
+    groups = group_by_object(refs)
+    if len(groups) < 2:
+        return {value.asset: value.decode() for group in groups for value in fetch(group)}
+    fetches = (
+        (sum(ref.value_bytes for ref in group.values()), partial(fetch, group)) for group in groups
+    )
+    loaded = {value.asset: value.decode() for fetched in _in_order(fetches) for value in fetched}
+    return {asset: loaded[asset] for asset in refs}
 
 
 def _uploads(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from flowyml_aws.artifacts.fetching import fetch_value
 from flowyml_aws.artifacts.layout import COPIES, artifact_key, artifact_pack_key
 from flowyml_aws.artifacts.list_index import ListIndex
 from flowyml_aws.artifacts.packs import SMALL_BYTES, make_pack
-from flowyml_aws.artifacts.refs import ArtifactRef, PackPlace
+from flowyml_aws.artifacts.refs import ArtifactRef, Compression, PackPlace, value_identity
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import DamagedArtifactError, FlowymlError, SettingsError
 from flowyml_aws.core.maps import item_name
@@ -47,7 +47,7 @@ class EncodedValue:
     @property
     def identity(self) -> str:
         """`ArtifactRef.identity` of the ref that `save` returns, for any store."""
-        return self.ref("").identity
+        return value_identity(self.sha256, self.codec, self.filename, self._compression)
 
     def save(self, store: ArtifactStore) -> ArtifactRef:
         """Store the value, unless it is stored already. Return its ref.
@@ -73,6 +73,14 @@ class EncodedValue:
         content, filename = self.content, self.filename
         return isinstance(content, Content) and content.size_bytes <= SMALL_BYTES and not filename
 
+    def detached(self) -> EncodedValue:
+        """Return the same with a copy of its bytes, which changes of the value do not reach.
+
+        Raises:
+            UnstorableValueError: The value or one of its files changed.
+        """
+        return replace(self, content=Content(self.read()))
+
     def read(self) -> bytes:
         """Return the encoded bytes.
 
@@ -93,16 +101,19 @@ class EncodedValue:
 
     def ref(self, uri: str, pack: PackPlace | None = None) -> ArtifactRef:
         """Return the ref of the value in an object, or at a place in a pack."""
-        content = self.content
         return ArtifactRef(
             uri=uri,
             sha256=self.sha256,
-            size_bytes=content.size_bytes,
+            size_bytes=self.content.size_bytes,
             codec=self.codec,
             filename=self.filename,
-            compression=None if isinstance(content, Content) else content.compression,
+            compression=self._compression,
             pack=pack,
         )
+
+    @property
+    def _compression(self) -> Compression | None:
+        return None if isinstance(self.content, Content) else self.content.compression
 
 
 def encode_value(asset: str, value: Any) -> EncodedValue:

@@ -86,6 +86,7 @@ def identities_of(
     incomplete: dict[str, tuple[str, ...]] = {}
     differences: dict[str, tuple[Difference, ...]] = {}
     packages: dict[str, frozenset[str]] = {}
+    versioned: dict[tuple[str, frozenset[str]], tuple[StepIdentity, tuple[Difference, ...]]] = {}
     problems: list[FlowymlError] = []
     of_declared: dict[str, StepIdentity | FlowymlError | None] = {}  # the same for all items
     for step in graph.steps:  # in running order
@@ -112,9 +113,15 @@ def identities_of(
             incomplete[step.name] = identity.opaque
             continue
         reader = facts.versions.get(step.name)
-        if reader is not None and (versions := reader.read(packages[step.name])):
-            identity = replace(identity, versions=versions)
-            differences[step.name] = reader.differences(versions)
+        if reader is not None:
+            key = step.declared_name, packages[step.name]
+            if key not in versioned:
+                versions = reader.read(packages[step.name])
+                versioned[key] = (
+                    replace(identity, versions=versions),
+                    reader.differences(versions),
+                )
+            identity, differences[step.name] = versioned[key]
         known[step.name] = identity
     if problems:
         raise InvalidPipelineError(pipeline, problems)

@@ -85,6 +85,8 @@ def decide_reuse(
         }
         originals.update(found)
         hits.update({step: entry.of_item(outputs[step]) for step, entry in found.items()})
+        if not found:  # only the contents of hits can make more keys known
+            break
     while True:
         runs, refs = _demanded(graph, identities.keys(), hits)
         invalid = known.premature_hits(hits, runs)
@@ -101,12 +103,14 @@ def decide_reuse(
     unknown = {
         name: [asset for asset, identity in read.items() if identity is None]
         for name, read in assets.items()
-        if name in runs
+        if name in runs and None in read.values()
     }
     # Items of a part are looked up one by one, also if the client knew the key of the part.
     parts = {step.name for step in graph.steps if step.item is not None and step.item.part}
     deferred = {
-        name for name, names in unknown.items() if (names or name in parts) and name not in forced
+        name
+        for name in runs.intersection(assets)
+        if (name in unknown or name in parts) and name not in forced
     }
     stored = {asset for names in unknown.values() for asset in names}
     # Assets of a step that its job skips are not in the job's memory.
@@ -130,6 +134,8 @@ def _cacheable(
 
     What that step does is unknown before the run.
     """
+    if not graph.after:
+        return identities
     by_content = identified_by_content(graph, identities.keys())
     return {
         step: identity
@@ -139,7 +145,11 @@ def _cacheable(
 
 
 class _KnownIdentities:
-    """The identities of assets that are known so far, while cache entries are looked up."""
+    """The identities of assets that are known so far, while cache entries are looked up.
+
+    Readers identify an asset by its content or by the cache key of its producer. Those with the
+    cache rule `"input_hash"` always use the content.
+    """
 
     def __init__(
         self,
@@ -149,30 +159,36 @@ class _KnownIdentities:
     ) -> None:
         self._graph = graph
         self._identities = identities
-        self._rules = {step.name: step.cache for step in graph.steps}
         self._by_content = identified_by_content(graph, identities.keys())
+        self._by_input = {step.name for step in graph.steps if step.cache == "input_hash"}
         self._keys: dict[str, str] = {}
         self._digests: dict[int, str] = {}
-        self._contents = dict(external_inputs)  # identities by asset
+        self._contents = dict(external_inputs)
+        self._known = dict(external_inputs)
 
     def new_keys(self, hits: Mapping[str, CacheEntry]) -> dict[str, str]:
         """Return cache keys that were unknown before, by step."""
-        for entry in hits.values():
-            self._contents.update({asset: ref.identity for asset, ref in entry.assets.items()})
+        for name, entry in hits.items():
+            contents = {asset: ref.identity for asset, ref in entry.assets.items()}
+            self._contents.update(contents)
+            if self._by_content[name]:
+                self._known.update(contents)
         new = {}
         for step in self._graph.steps:  # in running order: a key may depend on earlier keys
             name = step.name
             if name in self._keys or name not in self._identities:
                 continue
-            assets = {
-                self._graph.label(asset, step): self._identity(asset, name)
-                for asset in self._graph.reads[name]
-            }
-            assets.update(self._awaited(name))
+            assets = {**self._read(name), **self._awaited(name)}
             known = {asset: identity for asset, identity in assets.items() if identity is not None}
-            if len(known) == len(assets):
-                key = cache_key(self._digest(name), known)
-                self._keys[name] = new[name] = key
+            if len(known) < len(assets):
+                continue
+            if step.item is not None:
+                known = {self._graph.label(asset, step): i for asset, i in known.items()}
+            key = cache_key(self._digest(name), known)
+            self._keys[name] = new[name] = key
+            if not self._by_content[name]:
+                declared = self._graph.declared
+                self._known.update({a: f"{key} {declared.get(a, a)}" for a in step.assets})
         return new
 
     def _digest(self, step: str) -> str:
@@ -187,13 +203,19 @@ class _KnownIdentities:
 
         The identity is None if it is a content that a step of this run still has to produce.
         """
-        read = {
-            asset: None
-            if self._is_by_content(asset, step) and self._graph.producers.get(asset) in runs
-            else self._identity(asset, step)
-            for asset in self._graph.reads[step]
-        }
+        read = self._read(step)
+        if self._by_content[step]:  # others read no contents of steps
+            producers = self._graph.producers
+            for asset in read:
+                producer = producers.get(asset)
+                is_content = step in self._by_input or self._by_content.get(producer or "", False)
+                if producer in runs and is_content:
+                    read[asset] = None
         return {**read, **{label: key for label, key in self._awaited(step).items() if key}}
+
+    def _read(self, step: str) -> dict[str, str | None]:
+        known = self._contents if step in self._by_input else self._known
+        return {asset: known.get(asset) for asset in self._graph.reads[step]}
 
     def _awaited(self, step: str) -> dict[str, str | None]:
         """Return the cache keys of the steps that a step waits for without reading an asset."""
@@ -208,23 +230,13 @@ class _KnownIdentities:
                 forced.add(step.name)
         return forced.difference(runs)
 
-    def _identity(self, asset: str, reader: str) -> str | None:
-        if self._is_by_content(asset, reader):
-            return self._contents.get(asset)
-        key = self._keys.get(self._graph.producers[asset])
-        return None if key is None else f"{key} {self._graph.declared.get(asset, asset)}"
-
-    def _is_by_content(self, asset: str, reader: str) -> bool:
-        producer = self._graph.producers.get(asset)
-        if producer is None or self._rules[reader] == "input_hash":
-            return True
-        return self._by_content[producer]
-
 
 def _demanded(
     graph: StepGraph, cached: Collection[str], hits: Mapping[str, CacheEntry]
 ) -> tuple[set[str], dict[str, ArtifactRef]]:
     """Return the steps that must run, and the earlier assets that they read or that are results."""
+    if not hits:  # each step leads to a result
+        return {step.name for step in graph.steps}, {}
     read = {asset for assets in graph.reads.values() for asset in assets}
     assets_of = {step.name: step.assets for step in graph.steps}
     uncached = [step for step in graph.steps if step.name not in cached]

@@ -76,7 +76,7 @@ def output_names(status: RunStatus, stored: Collection[str]) -> OutputNames:
     """Return the names under which the values of a run are found.
 
     A list exists if all its items are stored, except those that were dropped or skipped. It does
-    not exist if it would have no items.
+    not exist if all of them were.
 
     Args:
         status: Status of the run.
@@ -110,7 +110,7 @@ def output_names(status: RunStatus, stored: Collection[str]) -> OutputNames:
 
 
 def _complete(asset: str, progress: MapProgress, stored: Collection[str]) -> tuple[str, ...] | None:
-    """Return the assets of the items that exist; None if there are none, or one is missing."""
+    """Return the assets of the items that exist; None if one is missing, or all were left out."""
     if progress.planned.parts is not None:
         parts = progress.planned.members(asset)
         return parts if all(part in stored for part in parts) else None
@@ -120,4 +120,4 @@ def _complete(asset: str, progress: MapProgress, stored: Collection[str]) -> tup
             existing.append(name)
         elif not item.is_dropped and item.report.state is not StepState.SKIPPED:
             return None
-    return tuple(existing) or None
+    return tuple(existing) if existing or not progress.planned.items else None

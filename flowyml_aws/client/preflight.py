@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any, TypeVar
 
+from flowyml_aws.client.lengths import build
 from flowyml_aws.client.preview import PlannedRun, bundle_limits, limits_of, plan_at
 from flowyml_aws.client.request import PlanRequest, RunRequest
 from flowyml_aws.core.build import BuiltPipeline, expand_maps
@@ -91,7 +92,7 @@ def preflight(request: RunRequest) -> CheckedRequest:
     refuse_own_pipeline(request.name)
     report = _Report()
     project = request.project
-    pipeline, problems = request.build()
+    pipeline, problems = build(request)
     report.problems += problems
     placement = report.attempt(lambda: request.placement(project.root))
     report.problems += request.problems(pipeline, placement)

@@ -15,6 +15,7 @@ from flowyml_aws.caching.fingerprint import Fingerprinter
 from flowyml_aws.caching.lookup import Identities, KeyFacts, find_reuse, identities_of
 from flowyml_aws.caching.reuse import Reuse
 from flowyml_aws.client.key_notes import key_notes
+from flowyml_aws.client.lengths import build
 from flowyml_aws.client.request import PlanRequest, RunRequest
 from flowyml_aws.core.distributions import VersionReader
 from flowyml_aws.core.environment import environment_problems
@@ -30,7 +31,13 @@ from flowyml_aws.packaging.imports import imported_modules
 from flowyml_aws.packaging.neighbors import with_neighbors
 from flowyml_aws.packaging.project import find_project, project_files
 from flowyml_aws.planning.alternatives import allowed_moves
-from flowyml_aws.planning.batching import batch_of, planned_maps, produced_notes, split_group
+from flowyml_aws.planning.batching import (
+    batch_of,
+    empty_notes,
+    planned_maps,
+    produced_notes,
+    split_group,
+)
 from flowyml_aws.planning.cost_shares import with_shares
 from flowyml_aws.planning.durations import Durations
 from flowyml_aws.planning.history import RunTimes
@@ -175,7 +182,8 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
     notes = [
         *plan.notes,
         *request.notes,
-        *produced_notes(groups, graph),
+        *empty_notes(request.empty_maps),
+        *produced_notes(groups, graph, request.length_runs),
         *reuse.notes,
         *environment_notes(plan, graph.steps, ClientEnvironment.this()),
         *key_notes(plan, identities, request.pins.source),
@@ -190,7 +198,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
         "notes": tuple(notes),
         "reused": reused,
         "image": _image_of(host),
-        "maps": planned_maps(request.graph, running, batches),
+        "maps": planned_maps(request.graph, running, batches, request.empty_maps),
     }
     plan = plan.model_copy(update=facts)
     return PlannedRun(plan, graph, groups, inputs, reuse, request.forced, fingerprinter, identities)
@@ -310,7 +318,7 @@ def prepare(request: RunRequest) -> PreparedRequest:
     """
     project = request.project.root
     placement: Placement | None = None
-    pipeline, problems = request.build()
+    pipeline, problems = build(request)
     try:
         placement = request.placement(project)
     except FlowymlError as error:

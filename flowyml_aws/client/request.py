@@ -6,16 +6,18 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from flowyml_aws.client.options import RunOptions
 from flowyml_aws.core.additions import addition_problems
 from flowyml_aws.core.binding import BoundStep, bind_steps
-from flowyml_aws.core.build import BuiltPipeline, build_pipeline, expand_maps
+from flowyml_aws.core.build import BuiltPipeline, build_pipeline, expand_maps, lists_in
 from flowyml_aws.core.distributions import VersionRule
 from flowyml_aws.core.environment import environment_problems, merge_environments
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.maps import EarlierLength
 from flowyml_aws.core.parameters import input_problems
 from flowyml_aws.core.secret_references import secret_problems
 from flowyml_aws.core.spelling import did_you_mean
@@ -55,6 +57,8 @@ class PlanRequest:
         pins: Versions of packages that the project requires.
         stores_all: Whether all outputs are stored, also those that only one job reads.
         spot: Use of spot capacity for jobs without a rule of their own.
+        empty_maps: Mapped steps whose list is empty, so that the graph does not contain them.
+        length_runs: Run that had the assumed number of items, by mapped step.
     """
 
     name: str
@@ -73,6 +77,8 @@ class PlanRequest:
     pins: Pins = field(default_factory=Pins)
     stores_all: bool = False
     spot: SpotRule | None = None
+    empty_maps: tuple[Step, ...] = ()
+    length_runs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environments(self) -> Mapping[str, Mapping[str, str]]:
@@ -117,7 +123,7 @@ class RunRequest:
         steps, problems = with_sweeps(self.steps, self.options.sweep)
         object.__setattr__(self, "steps", steps)
         of_run = self.options.context or {}
-        lists = self._lists_in({**self.context, **of_run})
+        lists = lists_in({**self.context, **of_run}, self.steps, self.options.inputs)
         inputs = {*self.options.inputs, *lists}
         bound = list(bind_steps(self.steps, inputs, {**self.context, **of_run}))
         for position, step in enumerate(bound):
@@ -128,13 +134,6 @@ class RunRequest:
         resolved = resolve_context(self.name, bound, self.context, of_run, lists)
         resolved = replace(resolved, problems=(*problems, *resolved.problems))
         object.__setattr__(self, "resolved", resolved)
-
-    def _lists_in(self, context: Collection[str]) -> frozenset[str]:
-        """Return the context values that steps map over."""
-        produced = {asset for step in self.steps for asset in step.assets}
-        mappings = (step.mapping for step in self.steps)
-        names = {name for mapping in mappings if mapping is not None for name in mapping.over}
-        return frozenset(names.intersection(context).difference(produced, self.options.inputs))
 
     @property
     def project(self) -> Project:
@@ -155,14 +154,29 @@ class RunRequest:
         """
         return Limits(self.options.max_price_usd_hour, self.options.max_cost_usd)
 
-    def build(self) -> tuple[BuiltPipeline | None, list[FlowymlError]]:
-        """Order, group and expand the steps. Return None and all mistakes if there are any."""
-        lists = self._lists_in(self.values)
-        pipeline, problems = build_pipeline(self.bound, {*self.options.inputs, *lists})
+    @property
+    def assumes_lengths(self) -> bool:
+        """True if a step maps over a list that the run produces, without an expected length."""
+        once = {asset for step in self.steps if step.mapping is None for asset in step.assets}
+        mappings = (step.mapping for step in self.steps if step.mapping is not None)
+        return any(m.expect is None and not once.isdisjoint(m.over) for m in mappings)
+
+    def build(
+        self, earlier: Mapping[str, EarlierLength] = MappingProxyType({})
+    ) -> tuple[BuiltPipeline | None, list[FlowymlError]]:
+        """Order, group and expand the steps. Return None and all mistakes if there are any.
+
+        Args:
+            earlier: Numbers of items of mapped steps in earlier runs, for lists that the run
+                produces.
+        """
+        lists = lists_in(self.values, self.steps, self.options.inputs)
+        inputs = {*self.options.inputs, *lists}
+        pipeline, problems = build_pipeline(self.bound, inputs, self.values)
         if pipeline is None:
             return None, problems
         values = {name: self.values[name] for name in lists}
-        return expand_maps(pipeline, {**values, **self.options.input_values})
+        return expand_maps(pipeline, {**values, **self.options.input_values}, earlier)
 
     def plan(
         self, pipeline: BuiltPipeline, placement: Placement, settings: Settings
@@ -186,6 +200,8 @@ class RunRequest:
             pins=self._pins(settings),
             stores_all=self.options.checkpoint_steps,
             spot=self.options.spot,
+            empty_maps=pipeline.empty_maps,
+            length_runs=pipeline.length_runs,
         )
 
     def _forced(self, pipeline: BuiltPipeline) -> frozenset[str]:

@@ -400,13 +400,17 @@ class Run(ShownAsSheets):
         logged = RunLogged(self._driver.store, status)
         return make_result(status, outputs, refs, logged, first, time.time(), self.report)
 
-    def _load(self, refs: Mapping[str, ArtifactRef]) -> Mapping[str, Any]:
+    def _load(
+        self, refs: Mapping[str, ArtifactRef], contents: Mapping[str, bytes]
+    ) -> Mapping[str, Any]:
         store = self._driver.store
         allow_pickle = self._allow_pickle
         if allow_pickle is None:
             allow_pickle = is_own_run(store.uri, self.id)
         try:
-            return load_values(store, refs, self._assets, allow_pickle=allow_pickle)
+            return load_values(
+                store, refs, self._assets, allow_pickle=allow_pickle, contents=contents
+            )
         except PickleRefusedError as error:
             if self._allow_pickle is not None:
                 raise
@@ -423,9 +427,12 @@ class Run(ShownAsSheets):
 def _outputs_of(
     status: RunStatus,
     refs: RunRefs,
-    load: Callable[[Mapping[str, ArtifactRef]], Mapping[str, Any]],
+    load: Callable[[Mapping[str, ArtifactRef], Mapping[str, bytes]], Mapping[str, Any]],
 ) -> Outputs:
     def explain(name: str) -> OutputNotFoundError:
         return output_not_found(name, status, refs)
 
-    return Outputs(output_names(status, refs), lambda assets: load(refs.read(assets)), explain)
+    def load_assets(assets: Sequence[str]) -> Mapping[str, Any]:
+        return load(refs.read(assets), refs.contents(assets))
+
+    return Outputs(output_names(status, refs), load_assets, explain)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from flowyml_aws.core.binding import BoundStep
@@ -11,6 +12,8 @@ from flowyml_aws.core.domains import find_places
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.expansion import expand
 from flowyml_aws.core.graph import StepGraph, order_steps
+from flowyml_aws.core.maps import EarlierLength
+from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import (
     StepGroup,
     affinity_conflicts,
@@ -18,7 +21,7 @@ from flowyml_aws.core.step_grouping import (
     group_steps,
 )
 
-__all__ = ["BuiltPipeline", "build_pipeline", "expand_maps"]
+__all__ = ["BuiltPipeline", "build_pipeline", "expand_maps", "lists_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +32,48 @@ class BuiltPipeline:
         groups: All groups in running order; a step without an execution group is a group of one.
         declared: Graph of the steps as declared, if mapped steps were expanded into their items.
         items: Values of the external inputs of items, if they are known.
+        length_runs: Run that had the assumed number of items, by mapped step.
     """
 
     graph: StepGraph
     groups: tuple[StepGroup, ...]
     declared: StepGraph
     items: Mapping[str, Any] = field(default_factory=dict)
+    length_runs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def empty_maps(self) -> tuple[Step, ...]:
+        """Mapped steps whose list is empty, so that they are not in the expanded graph."""
+        with_items = {step.declared_name for step in self.graph.steps}
+        return tuple(step for step in self.declared.steps if step.name not in with_items)
+
+
+def lists_in(
+    context: Collection[str], steps: Sequence[Step], inputs: Collection[str] = ()
+) -> frozenset[str]:
+    """Return the context values that steps map over.
+
+    Args:
+        context: Names in the context.
+        steps: Steps of a pipeline.
+        inputs: Names of the external inputs, which come before the context.
+    """
+    produced = {asset for step in steps for asset in step.assets}
+    names = {name for step in steps if step.mapping is not None for name in step.mapping.over}
+    return frozenset(names.intersection(context).difference(produced, inputs))
 
 
 def build_pipeline(
-    steps: Sequence[BoundStep], inputs: Collection[str]
+    steps: Sequence[BoundStep], inputs: Collection[str], context: Collection[str] = ()
 ) -> tuple[BuiltPipeline | None, list[FlowymlError]]:
     """Order and group steps. Return None and all mistakes if there are any.
 
     Args:
         steps: Steps in declaration order, with their arguments.
-        inputs: Names of the external inputs.
+        inputs: Names of the external inputs, and of the context values that steps map over.
+        context: Names in the context, to suggest them for a list that does not exist.
     """
-    graph, problems = order_steps(steps, inputs)
+    graph, problems = order_steps(steps, inputs, context)
     if graph is None:
         return None, problems
     problems += affinity_conflicts(graph.steps) + environment_conflicts(graph.steps)
@@ -57,15 +84,25 @@ def build_pipeline(
 
 
 def expand_maps(
-    pipeline: BuiltPipeline, lists: Mapping[str, Any]
+    pipeline: BuiltPipeline,
+    lists: Mapping[str, Any],
+    earlier: Mapping[str, EarlierLength] = MappingProxyType({}),
 ) -> tuple[BuiltPipeline | None, list[FlowymlError]]:
     """Expand mapped steps into their items. Return None and all mistakes if there are any.
 
     Args:
         pipeline: Pipeline as declared.
         lists: Values by name, with those of the lists that steps map over, as far as known.
+        earlier: Numbers of items of mapped steps in earlier runs.
     """
-    expansion, problems = expand(pipeline.graph, pipeline.groups, lists)
+    expansion, problems = expand(pipeline.graph, pipeline.groups, lists, earlier)
     if expansion is None:
         return None, problems
-    return BuiltPipeline(expansion.graph, expansion.groups, pipeline.graph, expansion.values), []
+    expanded = BuiltPipeline(
+        graph=expansion.graph,
+        groups=expansion.groups,
+        declared=pipeline.graph,
+        items=expansion.values,
+        length_runs=expansion.length_runs,
+    )
+    return expanded, []

@@ -6,7 +6,7 @@ import difflib
 import heapq
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 
 from flowyml_aws.core.binding import BoundStep, bind_steps
@@ -37,7 +37,7 @@ class StepGraph:
         reads: Step → assets that it reads: its inputs, then those that only its condition takes.
         producers: Asset → the step that produces it.
         external_inputs: Assets that no step produces.
-        bound: Step → its arguments.
+        bound: Step → its arguments, also of steps that `only` left out.
         after: Step → the steps of its `after=`. A step without any is left out.
         gathered: Asset of a mapped step → the assets of its items, which readers of all items
             have in `reads`.
@@ -71,6 +71,11 @@ class StepGraph:
         steps = tuple(step for step in self.steps if step.name in names)
         producers = {asset: name for asset, name in self.producers.items() if name in names}
         reads = {step.name: self.reads[step.name] for step in steps}
+        external_inputs = frozenset(
+            a for read in reads.values() for a in read if a not in producers
+        )
+        if len(steps) == len(self.steps):
+            return replace(self, external_inputs=external_inputs)
         return StepGraph(
             steps=steps,
             parents={
@@ -78,10 +83,8 @@ class StepGraph:
             },
             reads=reads,
             producers=producers,
-            external_inputs=frozenset(
-                a for read in reads.values() for a in read if a not in producers
-            ),
-            bound={step.name: self.bound[step.name] for step in steps},
+            external_inputs=external_inputs,
+            bound=self.bound,
             after={
                 step: tuple(p for p in parents if p in names)
                 for step, parents in self.after.items()
@@ -108,13 +111,16 @@ def read_graph(
 
 
 def order_steps(
-    bound: Sequence[BoundStep], external_inputs: Collection[str] = ()
+    bound: Sequence[BoundStep],
+    external_inputs: Collection[str] = (),
+    context: Collection[str] = (),
 ) -> tuple[StepGraph | None, list[FlowymlError]]:
     """Order steps by the assets that they read, and collect all mistakes in them.
 
     Args:
         bound: Steps in declaration order, with their arguments.
         external_inputs: Assets that are passed to the run, so that no step produces them.
+        context: Names in the context, to suggest them for a list that does not exist.
 
     Returns:
         The graph (None if no order exists) and the mistakes: invalid declarations, duplicate step
@@ -136,7 +142,7 @@ def order_steps(
     problems += [
         *duplicates,
         *conflicts,
-        *_undefined_assets(declared, producers, external_inputs),
+        *_undefined_assets(declared, producers, external_inputs, context),
         *cycles,
     ]
     if cycles or duplicates:
@@ -245,14 +251,15 @@ def _producers(
 
 
 def _undefined_assets(
-    declared: Sequence[Step], producers: Collection[str], external_inputs: Collection[str]
+    declared: Sequence[Step],
+    producers: Collection[str],
+    external_inputs: Collection[str],
+    context: Collection[str],
 ) -> Iterator[FlowymlError]:
     assets = {*producers, *external_inputs}
     steps = {step.name for step in declared}
     known = sorted(assets)
-    listed = ", ".join(known[:_MAX_LISTED]) or "(none)"
-    if len(known) > _MAX_LISTED:
-        listed += f" and {len(known) - _MAX_LISTED} more"
+    listed = _listed(known)
     missing = [
         (step, asset)
         for step in declared
@@ -261,8 +268,18 @@ def _undefined_assets(
     ]
     for count, (step, asset) in enumerate(missing):
         # The search for similar names is slow, and the first suggestions suffice.
-        near = difflib.get_close_matches(asset, known, n=3) if count < _MAX_LISTED else []
+        is_list = step.mapping is not None and asset in step.mapping.over
+        names = sorted({*known, *context}) if is_list else known
+        near = difflib.get_close_matches(asset, names, n=3) if count < _MAX_LISTED else []
         fix = f"did you mean {' or '.join(map(repr, near))}? Otherwise " if near else ""
+        if is_list:
+            yield UndefinedAssetError(
+                what=f"Step {step.name!r} maps over {asset!r}, which does not exist",
+                why=f"the assets and the context values are {_listed(names)}",
+                fix=f"{fix}add the list to the context or to the run's `inputs`, or "
+                f"outputs=[{asset!r}] to the step that produces it",
+            )
+            continue
         verb = "reads" if asset in step.inputs else "waits for"
         yield UndefinedAssetError(
             what=f"Step {step.name!r} {verb} {asset!r}, which no step produces",
@@ -270,6 +287,11 @@ def _undefined_assets(
             fix=f"{fix}add outputs=[{asset!r}] to the step that produces it, or pass it in the "
             "run's `inputs`",
         )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    return (", ".join(names[:_MAX_LISTED]) or "(none)") + more
 
 
 def _cycles(declared: Sequence[Step], parents: Sequence[Sequence[int]]) -> Iterator[FlowymlError]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -20,14 +21,17 @@ from typing import Any, Literal, get_args
 from flowyml_aws.core.errors import InvalidStepError
 
 __all__ = [
+    "EarlierLength",
     "FailureRule",
     "MapPart",
     "StepMap",
     "declared_name",
+    "drop_cause",
     "index_of",
     "is_list",
     "is_part",
     "item_name",
+    "list_advice",
     "make_map",
     "members_text",
     "part_name",
@@ -38,6 +42,7 @@ __all__ = [
 
 FailureRule = Literal["stop", "finish", "drop"]
 FAILURE_RULES: tuple[FailureRule, ...] = get_args(FailureRule)
+_short = reprlib.Repr()
 _PART = re.compile(r"\{\d+/\d+\}$")
 
 
@@ -52,7 +57,8 @@ class StepMap:
         on_item_failure: Consequence of a failed item: `"stop"` ends its job at once, `"finish"`
             runs the other items and then fails the run, `"drop"` leaves the item out.
         min_success: With `"drop"`, share of the items that must succeed, from 0 to 1.
-        expect: Number of items to plan for if the length of the lists is unknown.
+        expect: Number of items to plan for if the length of the lists is unknown. By default, an
+            earlier run decides, if a step of the pipeline produces the lists.
     """
 
     over: tuple[str, ...] = ()
@@ -64,8 +70,8 @@ class StepMap:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Names of the parameters that `rows` fills, in the order of their first use."""
-        return tuple(dict.fromkeys(name for row in self.rows or () for name in row))
+        """Names of the parameters that `rows` fills: each row has all of them."""
+        return tuple(self.rows[0]) if self.rows else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,14 @@ class MapPart:
     def whole_lists(self) -> tuple[str, ...]:
         """Lists of which the part takes a slice."""
         return tuple(asset for asset, name in self.lists.items() if asset == name)
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierLength:
+    """The number of items that a mapped step had in an earlier run, which produced its list."""
+
+    items: int
+    run_id: str
 
 
 def item_name(name: str, index: int) -> str:
@@ -130,12 +144,35 @@ def slice_of_part(number: int, count: int, length: int) -> range:
 
 
 def is_list(value: Any) -> bool:
-    """Return whether a value can be mapped over: it has a length and items by position."""
+    """Return whether a value can be mapped over: it has a length and items by position.
+
+    False for a table, because the items of a data frame are its columns, and its length is that of
+    a column; and for an array without a dimension, which has no length.
+    """
     return (
         isinstance(value, Sized)
         and hasattr(value, "__getitem__")
         and not isinstance(value, (str, bytes, bytearray, Mapping))
+        and not hasattr(value, "columns")
+        and getattr(value, "ndim", 1) != 0
     )
+
+
+def list_advice(value: Any) -> str:
+    """Return how to make a list of the items of a value that is not a list."""
+    if isinstance(value, Mapping):
+        return "pass a list, such as list(value.items())"
+    if hasattr(value, "columns"):
+        return 'pass a list, such as the rows of the table: frame.to_dict("records") of pandas'
+    is_single = isinstance(value, (str, bytes, bytearray)) or hasattr(value, "ndim")
+    if isinstance(value, Iterable) and not is_single:
+        return "pass a list: list(value)"
+    return "pass a list, a tuple or an array"
+
+
+def drop_cause(item: str) -> str:
+    """Return the reason why outputs do not exist that need an item which failed."""
+    return f"step {item!r} failed"
 
 
 def required_items(items: int, min_success: float) -> int:
@@ -202,9 +239,16 @@ def make_map(
             fix=f'write {step}.map(over="LIST"), {step}.map(grid={{"PARAMETER": [VALUES]}}), or '
             f"{step}.map(rows=[…])",
         )
-    names = (over,) if isinstance(over, str) else tuple(over or ())
+    names: tuple[Any, ...] = () if over is None else (over,)
+    if isinstance(over, Sequence) and not isinstance(over, str):
+        names = tuple(over)
     if over is not None and not (names and all(isinstance(n, str) and n for n in names)):
-        raise invalid("over", over, "the name of a list, or several names")
+        raise InvalidStepError(
+            what=f"Step {step!r}: Invalid argument over={_short.repr(over)}",
+            why="over must be the name of a list, or several names",
+            fix=f"write {step}.map(over='items'), and Context(items=…) or inputs={{'items': …}} "
+            "with the list",
+        )
     if len(set(names)) < len(names):
         raise invalid("over", over, "a list without duplicates")
     for argument, number in (("items_per_job", items_per_job), ("expect", expect)):

@@ -145,6 +145,19 @@ class Step:
         """Name of the step in its pipeline, also of an item of it."""
         return self.declared.name
 
+    def with_item(
+        self, name: str, inputs: tuple[str, ...], outputs: tuple[str, ...], item: MapItem
+    ) -> Step:
+        """Return the step of one item of this mapped step.
+
+        It is not made by `dataclasses.replace`, which takes ten times as long.
+        """
+        made = object.__new__(Step)
+        made.__dict__.update(
+            self.__dict__, name=name, inputs=inputs, outputs=outputs, item=item, mapping=None
+        )
+        return made
+
     def map(
         self,
         over: str | Sequence[str] | None = None,
@@ -175,12 +188,20 @@ class Step:
             min_success: Share of the items that must succeed with `"drop"`, from 0 to 1; by
                 default one item.
             expect: Number of items to plan for while the length of the list is unknown: if a step
-                of the pipeline produces it, or if a plan is made without its value.
+                of the pipeline produces it, or if a plan is made without its value. For a produced
+                list, the default is its length in the last run of the pipeline that succeeded.
 
         Raises:
-            InvalidStepError: An argument is invalid, or not exactly one of `over`, `grid` and
-                `rows` is given.
+            InvalidStepError: An argument is invalid, not exactly one of `over`, `grid` and
+                `rows` is given, or the step is mapped already.
         """
+        if self.mapping is not None:
+            raise InvalidStepError(
+                what=f"Step {self.name!r} can't be mapped twice",
+                why="a step has one list of items",
+                fix="write one map over all combinations, such as grid={…}, or over several lists "
+                "of the same length",
+            )
         mapping = make_map(
             self.name, over, grid, rows, items_per_job, on_item_failure, min_success, expect
         )
@@ -207,6 +228,8 @@ class Step:
     @property
     def nodes(self) -> int:
         """Number of machines that the step runs on at once."""
+        if self.item is not None:  # a step on several nodes can't be mapped
+            return 1
         needs = self.requirements()
         return 1 if needs is None or needs.nodes is None else needs.nodes
 

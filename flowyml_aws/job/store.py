@@ -18,7 +18,7 @@ def open_store(uri: str, wait_s: float) -> ArtifactStore:
     if uri.startswith("file://"):
         from flowyml_aws.local.directory import DirectoryArtifactStore
 
-        return DirectoryArtifactStore.from_uri(uri)
+        return DirectoryArtifactStore.from_uri(uri, wait_s, say)
     from flowyml_aws.aws.s3.job_store import open_job_store
 
     return open_job_store(uri, wait_s, say)

@@ -36,7 +36,7 @@ from flowyml_aws.packaging.starting import (
 from flowyml_aws.planning.environment import process_environment
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.runtime.causes import Cause
-from flowyml_aws.runtime.exit_codes import NODE_LOST
+from flowyml_aws.runtime.exit_codes import BAD_INPUT, NODE_LOST
 from flowyml_aws.runtime.heartbeat import HEARTBEAT
 from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
 from flowyml_aws.submission.losses import EndedAttempt
@@ -405,7 +405,9 @@ def _status_of_exit(process_exit: _Exit, attempt: int) -> JobStatus:
         reason = f"one of its nodes ended or did not start, in each of {_MOST_ATTEMPTS} attempts"
         return JobStatus(JobState.FAILED, attempt, reason, Cause.CAPACITY)
     if code > 0:
-        return JobStatus(JobState.FAILED, attempt, f"its process ended with exit code {code}")
+        cause = Cause.SETUP if code == BAD_INPUT else None
+        reason = f"its process ended with exit code {code}"
+        return JobStatus(JobState.FAILED, attempt, reason, cause=cause)
     name = _SIGNALS.get(-code, f"signal {-code}")
     hint = ": perhaps out of memory" if name == "SIGKILL" else ""
     return JobStatus(JobState.FAILED, attempt, f"its process was ended by {name}{hint}")

@@ -33,6 +33,8 @@ __all__ = ["DirectoryArtifactStore"]
 _INCOMING = ".incoming"  # no key starts with a dot
 _MAX_CHARACTERS = 300  # of a path in a message
 _ATTEMPTS = 50  # each failure is a race lost to `delete`, which ends
+_SPACE_INTERVAL_S = 5.0
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class DirectoryArtifactStore:
@@ -44,16 +46,27 @@ class DirectoryArtifactStore:
         path: The directory. If it is created here, git ignores it, and only the user can read it.
             Otherwise, files can be read and written by those who can read and write the directory,
             as far as the umask allows.
+        wait_s: Seconds for which `create` waits while the disk is full.
+        say: Called with a sentence when it begins to wait.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, wait_s: float = 0.0, say: Callable[[str], None] = lambda _: None
+    ) -> None:
         with _translate_errors("use", path):
             self._root = path.resolve()
         self._is_checked = False
+        self._wait_s, self._say = wait_s, say
 
     @classmethod
-    def from_uri(cls, uri: str) -> DirectoryArtifactStore:
+    def from_uri(
+        cls, uri: str, wait_s: float = 0.0, say: Callable[[str], None] = lambda _: None
+    ) -> DirectoryArtifactStore:
         """Return the store at a URI.
+
+        Args:
+            uri: URI of the store.
+            wait_s, say: Same as in the class.
 
         Raises:
             SettingsError: The URI does not begin with `file:///`.
@@ -64,7 +77,7 @@ class DirectoryArtifactStore:
                 why="it must begin with file:///",
                 fix="write file:// and the absolute path of the directory",
             )
-        return cls(Path(unquote(uri.removeprefix("file://"))))
+        return cls(Path(unquote(uri.removeprefix("file://"))), wait_s, say)
 
     @property
     def uri(self) -> str:
@@ -129,7 +142,24 @@ class DirectoryArtifactStore:
             self._publish(path, key, os.replace)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Create the document if it does not exist. Return False otherwise."""
+        """Create the document if it does not exist. Return False otherwise.
+
+        Whoever creates a document has finished something, so it waits for space on the disk.
+        """
+        started_at, is_waiting = clock.monotonic(), False
+        while True:
+            try:
+                return self._create(key, data)
+            except SettingsError as error:
+                is_late = clock.monotonic() - started_at + _SPACE_INTERVAL_S > self._wait_s
+                if is_late or not _is_full(error.__cause__):
+                    raise
+                if not is_waiting:
+                    is_waiting = True
+                    self._say(f"waiting for space for up to {self._wait_s:g} s\n{error}")
+            clock.sleep(_SPACE_INTERVAL_S)
+
+    def _create(self, key: str, data: bytes) -> bool:
         self._target(key)
         with self._temporary_file([data]) as path:
             try:
@@ -320,15 +350,18 @@ def _translate_errors(verb: str, root: Path) -> Iterator[None]:
     except (OSError, ValueError) as error:  # the latter: a null character in the path
         name = getattr(error, "filename", None)
         reason = getattr(error, "strerror", None) or str(error)
-        is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise SettingsError(
             what=f"Can't {verb} the store {str(root)[:_MAX_CHARACTERS]}",
             why=f"{str(name)[:_MAX_CHARACTERS]}: {reason}" if name else reason,
             fix="free disk space (`flowyml-aws gc --older-than 30d` deletes old runs), or set "
             "`local_store` to a folder on another disk"
-            if is_full
+            if _is_full(error)
             else "use a directory that is writable, or a path at which one can be created",
         ) from error
+
+
+def _is_full(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 def _writing(root: Path) -> AbstractContextManager[None]:

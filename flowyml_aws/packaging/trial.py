@@ -36,6 +36,7 @@ __all__ = [
     "TrialRequest",
     "carried_states",
     "environment_of_jobs",
+    "environment_of_load",
     "loaded_states",
 ]
 
@@ -126,13 +127,7 @@ class TrialLoad:
                     module="flowyml_aws.runtime.load",
                     arguments=(),
                     cwd=folder,
-                    env={
-                        **request.environment,
-                        LOADING_VARIABLE: "1",
-                        "PYTHONHASHSEED": _UNUSUAL_SEED,
-                        "PYTHONIOENCODING": "utf-8:replace",
-                        "PYTHONSAFEPATH": "1",
-                    },
+                    env=environment_of_load(request.environment),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=output,
@@ -318,7 +313,25 @@ def environment_of_jobs(
     return {**kept, **environment_in_container(environment)}
 
 
+def environment_of_load(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of the process that loads the program.
+
+    Args:
+        environment: Environment in which jobs load the program.
+    """
+    return {
+        **environment,
+        LOADING_VARIABLE: "1",
+        "PYTHONHASHSEED": _UNUSUAL_SEED,
+        "PYTHONIOENCODING": "utf-8:replace",
+        "PYTHONSAFEPATH": "1",
+    }
+
+
 def _is_systems(path: Path) -> bool:
-    roots = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/lib64", "/opt", "/var", "/run")
     own = (sys.prefix, sys.base_prefix, str(_PACKAGE))
-    return any(path.is_relative_to(root) for root in (*roots, *own))
+    if any(path.is_relative_to(folder) for folder in own):
+        return True
+    roots = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/lib64", "/opt", "/var", "/run")
+    is_users = path.is_relative_to("/dev/shm")  # a file system in memory, not a device
+    return not is_users and any(path.is_relative_to(root) for root in roots)

@@ -188,7 +188,7 @@ def _scan(nodes: Iterable[ast.AST], namespace: Mapping[str, Any]) -> _Part:
         nodes: Syntax trees.
         namespace: Values of the names that the code sees.
     """
-    parts = [node for tree in nodes for node in ast.walk(tree)]
+    parts = [node for tree in nodes for node in _scanned_nodes(tree)]
     scope = dict(namespace)
     for node in parts:
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -204,6 +204,13 @@ def _scan(nodes: Iterable[ast.AST], namespace: Mapping[str, Any]) -> _Part:
         elif isinstance(node, ast.Call):
             refers.append(_value(node.func, scope))
     return _Part(frozenset(names), tuple(refers))
+
+
+@functools.lru_cache(maxsize=1024)
+def _scanned_nodes(tree: ast.AST) -> tuple[ast.AST, ...]:
+    """Return the nodes of a tree that can matter. Functions made in a loop share their tree."""
+    kinds = (ast.Import, ast.ImportFrom, ast.Call, ast.Subscript, ast.Compare)
+    return tuple(node for node in ast.walk(tree) if isinstance(node, kinds))
 
 
 def _variable_read(node: ast.AST, scope: Mapping[str, Any]) -> str | None:

@@ -26,6 +26,8 @@ _COLLECTIONS = (list, tuple, set, frozenset, str)
 
 def can_be_meant(annotation: Any, value: object) -> bool:
     """Return whether a value can be meant for a parameter with this annotation."""
+    if type(value) is annotation:
+        return True  # most of the thousands of values of a map
     kind, base = unwrapped(annotation), base_type(annotation)
     if is_union(kind):
         return any(can_be_meant(member, value) for member in members(kind))

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from flowyml_aws.core.binding import BoundStep
-from flowyml_aws.core.context import ContextEntry, ContextText
 from flowyml_aws.core.errors import FlowymlError, InvalidStepError
 from flowyml_aws.core.parameters import ContextParameter, context_parameters
 from flowyml_aws.core.spelling import did_you_mean
@@ -59,7 +58,7 @@ def _with_rows(step: Step, rows: Rows) -> Step:
             why=f"it maps over {', '.join(map(repr, old.over))}",
             fix="sweep a step that has no map, or one with `grid` or `rows`",
         )
-    mapped = step.map(rows=rows)
+    mapped = replace(step, mapping=None).map(rows=rows)
     if old is None or mapped.mapping is None:
         return mapped
     return replace(step, mapping=replace(old, rows=mapped.mapping.rows))
@@ -86,24 +85,22 @@ def resolve_rows(bound: BoundStep) -> tuple[BoundStep, list[FlowymlError]]:
     if problems:
         return bound, problems
     known: dict[tuple[str, int], Any] = {}  # by parameter and object
-    rows: list[dict[str, Any]] = []
-    for row in mapping.rows:
-        values: dict[str, Any] = {}
-        for name, value in row.items():
+    is_written = False
+    for name in mapping.parameters:
+        parameters = takers.get(name, ())
+        for row in mapping.rows:
+            value = row[name]
             key = name, id(value)
             if key not in known:
-                known[key], mistakes = resolve_value(name, value, takers.get(name, ()))
+                known[key], mistakes = resolve_value(name, value, parameters)
                 problems += [_located(problem, bound.step) for problem in mistakes]
-            values[name] = known[key]
-        rows.append(values)
+                is_written = is_written or known[key] is not value
     if problems:
         return bound, list({str(problem): problem for problem in problems}.values())
-    if not any(
-        isinstance(v, (ContextText, ContextEntry)) for row in mapping.rows for v in row.values()
-    ):
+    if not is_written:
         return bound, []
-    step = replace(bound.step, mapping=replace(mapping, rows=tuple(rows)))
-    return replace(bound, step=step), []
+    rows = tuple({name: known[name, id(row[name])] for name in row} for row in mapping.rows)
+    return replace(bound, step=replace(bound.step, mapping=replace(mapping, rows=rows))), []
 
 
 def _located(problem: FlowymlError, step: Step) -> FlowymlError:

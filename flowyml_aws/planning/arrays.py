@@ -7,6 +7,7 @@ dependencies are submitted one by one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -17,6 +18,10 @@ from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.planning.services import service_traits
 
 __all__ = ["ArrayPlaces", "Links", "job_arrays", "shared_moves"]
+
+_MOST_ARRAYS = 19
+"""Arrays of which an array may wait for the jobs of its own index. They can't be joined as its
+other parents, and AWS Batch accepts 20 parents (API reference, SubmitJob)."""
 
 Array = tuple[str, ...]
 """Names of the jobs of an array, by index."""
@@ -119,16 +124,64 @@ def shared_moves(planned: Mapping[str, PlannedJob], places: ArrayPlaces) -> list
 
 
 def _candidates(plan: ExecutionPlan) -> Iterator[Array]:
-    """Yield consecutive jobs of a map that have the same requirements."""
-    for _, group in groupby(plan.jobs, key=_common):
-        jobs = list(group)
-        if not jobs[0].mapped:
-            continue
-        limit = service_traits(jobs[0].backend).array_size
-        for start in range(0, len(jobs), limit):
-            part = tuple(job.name for job in jobs[start : start + limit])
+    """Yield jobs of a map that have the same requirements, and the same place among other maps.
+
+    In a block of jobs that depend on each other, a map may have several jobs: two jobs with one
+    item each, and one job of another map that reads both. Then the first jobs of all blocks are an
+    array, and so are the second ones, because only arrays of the same size can depend on each other
+    job by job.
+    """
+    places = _block_places(plan)
+    candidates: dict[tuple[int, _BlockPlace], list[str]] = {}
+    limits: dict[tuple[int, _BlockPlace], int] = {}
+    for number, (_, group) in enumerate(groupby(plan.jobs, key=_common)):
+        for job in group:
+            if job.mapped:
+                key = number, places[job.name]
+                candidates.setdefault(key, []).append(job.name)
+                limits[key] = service_traits(job.backend).array_size
+    for key, jobs in candidates.items():
+        for start in range(0, len(jobs), limits[key]):
+            part = tuple(jobs[start : start + limits[key]])
             if len(part) > 1:
                 yield part
+
+
+_Map = tuple[tuple[str, ...], str | None]
+_BlockPlace = tuple[frozenset[tuple[_Map, int]], int]
+
+
+def _block_places(plan: ExecutionPlan) -> dict[str, _BlockPlace]:
+    """Return the place of each job of a map in its block.
+
+    A block has the jobs of maps that wait for each other, where one does not wait for a whole map.
+    A place is the number of jobs of each map in the block, and the position of the job among those
+    of its own map.
+    """
+    map_of = {job.name: (job.mapped, job.group) for job in plan.jobs if job.mapped}
+    sizes = Counter(map_of.values())
+    first: dict[str, str] = {name: name for name in map_of}
+
+    def find(name: str) -> str:
+        while first[name] != name:
+            first[name] = name = first[first[name]]
+        return name
+
+    for job in plan.jobs:
+        if job.mapped:
+            parents = [parent for parent in job.after if parent in map_of]
+            counts = Counter(map_of[parent] for parent in parents)
+            for parent in parents:
+                if counts[map_of[parent]] < sizes[map_of[parent]]:
+                    first[find(job.name)] = find(parent)
+    blocks: dict[str, Counter[_Map]] = {}
+    positions: dict[str, int] = {}
+    for name, of_map in map_of.items():
+        block = blocks.setdefault(find(name), Counter())
+        positions[name] = block[of_map]
+        block[of_map] += 1
+    shapes = {block: frozenset(counts.items()) for block, counts in blocks.items()}
+    return {name: (shapes[find(name)], position) for name, position in positions.items()}
 
 
 def _common(job: PlannedJob) -> tuple[Any, ...]:
@@ -149,6 +202,10 @@ def _without_conflicts(plan: ExecutionPlan, arrays: Sequence[Array]) -> list[Arr
         parts = (places.of(parent) for parent in links.jobs)
         conflicts.update(place[0] for place in parts if place is not None)
         own = places.of(job.name)
-        if own is not None and first.setdefault(own[0], links) != links:
+        if own is None:
+            continue
+        if first.setdefault(own[0], links) != links:
             conflicts.add(own[0])  # its jobs wait for different jobs
+        if len(links.same_index) > _MOST_ARRAYS:
+            conflicts.add(own[0])
     return [array for number, array in enumerate(arrays) if number not in conflicts]

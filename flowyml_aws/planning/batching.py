@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.step import Step
@@ -12,7 +13,7 @@ from flowyml_aws.core.step_grouping import StepGroup, split_items
 from flowyml_aws.planning.durations import Durations, items_of
 from flowyml_aws.planning.plan import PlannedMap
 
-__all__ = ["Batch", "batch_of", "planned_maps", "produced_notes", "split_group"]
+__all__ = ["Batch", "batch_of", "empty_notes", "planned_maps", "produced_notes", "split_group"]
 
 _START_SHARE = 0.1
 """Largest share of a job's time that its start may take, if there are enough items."""
@@ -84,7 +85,10 @@ def _item_s(steps: Sequence[Step], durations: Durations) -> float | None:
 
 
 def planned_maps(
-    graph: StepGraph, running: Sequence[StepGroup], batches: Sequence[Batch | None]
+    graph: StepGraph,
+    running: Sequence[StepGroup],
+    batches: Sequence[Batch | None],
+    empty: Sequence[Step] = (),
 ) -> dict[str, PlannedMap]:
     """Return the mapped steps of a plan by name, also those whose items are all reused.
 
@@ -92,6 +96,7 @@ def planned_maps(
         graph: Graph of all items.
         running: Groups with the items that run.
         batches: Number of items per job of each of these groups.
+        empty: Mapped steps as declared whose list is empty.
     """
     of_step = {
         step.declared_name: batch
@@ -119,15 +124,50 @@ def planned_maps(
             on_item_failure=step.mapping.on_item_failure,
             min_success=step.mapping.min_success,
         )
+    maps.update((step.name, _empty_map(step)) for step in empty)
     return maps
 
 
-def produced_notes(groups: Sequence[StepGroup], graph: StepGraph) -> list[str]:
+def _empty_map(step: Step) -> PlannedMap:
+    assert step.mapping is not None
+    return PlannedMap(
+        items=0,
+        outputs=step.assets,
+        items_per_job=1,
+        reason="the list is empty",
+        on_item_failure=step.mapping.on_item_failure,
+        min_success=step.mapping.min_success,
+    )
+
+
+def empty_notes(empty: Sequence[Step]) -> list[str]:
+    """Return a note on each mapped step whose list is empty.
+
+    Args:
+        empty: Mapped steps as declared.
+    """
+    return [f"step {step.name!r} does not run: {_lists_text(step)} empty" for step in empty]
+
+
+def _lists_text(step: Step) -> str:
+    assert step.mapping is not None
+    names = step.mapping.over
+    if not names:
+        return "the list of its items is"
+    return f"{' and '.join(map(repr, names))} {'is' if len(names) == 1 else 'are'}"
+
+
+def produced_notes(
+    groups: Sequence[StepGroup],
+    graph: StepGraph,
+    length_runs: Mapping[str, str] = MappingProxyType({}),
+) -> list[str]:
     """Return a note on each mapped step whose list is produced in the run.
 
     Args:
         groups: Groups of the jobs that run.
         graph: Graph of the steps that run.
+        length_runs: Run that had the assumed number of items, by mapped step.
     """
     items: dict[str, int] = {}
     jobs: dict[str, set[str]] = {}
@@ -147,5 +187,6 @@ def produced_notes(groups: Sequence[StepGroup], graph: StepGraph) -> list[str]:
         f"produced in this run: step {name!r} is planned "
         f"for {number:,} item{'s' * (number != 1)} in {len(jobs[name])} "
         f"job{'s' * (len(jobs[name]) != 1)}"
+        + (f", from the length in run {length_runs[name]}" if name in length_runs else "")
         for name, number in items.items()
     ]

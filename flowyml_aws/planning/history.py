@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from flowyml_aws.artifacts.documents import Document
+from flowyml_aws.core.maps import EarlierLength
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.runtime.peaks import StepPeaks
 
-__all__ = ["Growth", "RunTimes", "StepTime"]
+__all__ = ["Growth", "RunTimes", "StepTime", "earlier_lengths"]
 
 
 class StepTime(Document):
@@ -48,6 +50,7 @@ class RunTimes(Document):
         steps: Duration of each step that ran and succeeded.
         asset_bytes: Size of each stored value.
         grown: Growth of the job of each step whose job needed more than its steps declare.
+        lengths: Number of items of each mapped step whose list the run produced, if it succeeded.
     """
 
     version: Literal[1] = 1
@@ -57,3 +60,25 @@ class RunTimes(Document):
     steps: dict[str, StepTime]
     asset_bytes: dict[str, int]
     grown: dict[str, Growth] = Field(default_factory=dict)
+    lengths: dict[str, int] = Field(default_factory=dict)
+
+    @model_serializer(mode="wrap")
+    def _without_empty_lengths(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Return the members, so that earlier versions can read runs without such lists."""
+        members: dict[str, Any] = serialize(self)
+        if not self.lengths:
+            del members["lengths"]
+        return members
+
+
+def earlier_lengths(history: Sequence[RunTimes]) -> dict[str, EarlierLength]:
+    """Return the number of items of each mapped step in the last run that shows it.
+
+    Args:
+        history: Earlier runs, newest first.
+    """
+    lengths: dict[str, EarlierLength] = {}
+    for run in history:
+        for step, items in run.lengths.items():
+            lengths.setdefault(step, EarlierLength(items, run.run_id))
+    return lengths

@@ -84,7 +84,7 @@ def make_plan(
         for group in groups
     }
     reduced = transitive_reduction(parents)
-    readers = _readers(graph, job_of)
+    readers = _only_readers(graph, job_of)
     durations = Durations(history)
     alternatives = Alternatives(targets, catalog)
     jobs: list[PlannedJob] = []
@@ -216,11 +216,13 @@ def _job_names(groups: Sequence[StepGroup]) -> Iterator[str]:
         yield name
 
 
-def _readers(graph: StepGraph, job_of: Mapping[str, str]) -> dict[str, set[str]]:
-    readers: dict[str, set[str]] = {}
+def _only_readers(graph: StepGraph, job_of: Mapping[str, str]) -> dict[str, str | None]:
+    """Return the job that reads each asset, or None if several do. Others are left out."""
+    readers: dict[str, str | None] = {}
     for step in graph.steps:
+        job = job_of[step.name]
         for asset in graph.reads[step.name]:
-            readers.setdefault(asset, set()).add(job_of[step.name])
+            readers[asset] = job if readers.get(asset, job) == job else None
     return readers
 
 
@@ -240,7 +242,7 @@ def _reads(
 def _stored(
     group: StepGroup,
     graph: StepGraph,
-    readers: Mapping[str, set[str]],
+    readers: Mapping[str, str | None],
     name: str,
     keep: Collection[str],
     selection: Selection | None,
@@ -256,7 +258,7 @@ def _stored(
     for step in group.steps:
         for asset in step.assets:
             is_part = step.item is not None and step.item.part is not None
-            is_read_elsewhere = readers.get(asset, set()) != {name}
+            is_read_elsewhere = readers.get(asset) != name
             is_kept = step.cache_explicit or asset in keep or asset in on_nodes
             if is_part or is_read_elsewhere or is_kept or on_spot:
                 yield asset

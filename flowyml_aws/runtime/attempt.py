@@ -15,6 +15,7 @@ from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.claim import JobClaim, claim_job
 from flowyml_aws.runtime.events import Progress
+from flowyml_aws.runtime.item_outputs import ItemOutputs
 from flowyml_aws.runtime.log import reporting, say
 from flowyml_aws.runtime.logged import StepLogged, read_logged
 from flowyml_aws.runtime.peaks import peaks_of
@@ -40,6 +41,7 @@ class Attempt:
         progress: Reports of the steps so far.
         log: Values that the steps log.
         assets: Refs of the values stored so far, by asset.
+        outputs: Outputs of items that are not stored yet.
         skipped: Assets of this job that do not exist because their step was skipped, with the
             cause.
         dropped: Assets of this job that do not exist because an item of a map failed, with the
@@ -59,6 +61,7 @@ class Attempt:
     progress: Progress
     log: StepLog
     assets: dict[str, ArtifactRef]
+    outputs: ItemOutputs
     skipped: dict[str, str] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
     partial: set[str] = field(default_factory=set)
@@ -85,6 +88,7 @@ class Attempt:
             progress,
             StepLog(store, RunLayout(spec.run_id).attempt(spec.job, number, LOGGED), number),
             assets,
+            ItemOutputs(store, assets),
             platform=platform,
             sampler=Sampler(number),
         )
@@ -190,6 +194,7 @@ class Attempt:
             instance_type=self.platform.instance_type,
             peaks=peaks_of(self.sampler.document()),
             damaged=self.damaged,
+            contents=self.outputs.contents,
         )
         key = RunLayout(self.spec.run_id).result(self.spec.job, self.repetition)
         if self.store.create(key, result.to_json()):

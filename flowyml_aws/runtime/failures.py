@@ -108,7 +108,7 @@ def describe_job_failure(error: Exception, roots: Sequence[Path]) -> StepFailure
     if cause is None:
         is_damaged = isinstance(error, ArtifactNotFoundError | DamagedArtifactError)
         cause = Cause.DAMAGED if is_damaged else Cause.SETUP
-    if advice:
+    if advice and not isinstance(error, FlowymlError):  # it has a fix of its own
         text += f"  fix: {advice}\n"
     return StepFailure(
         kind=type(error).__name__,

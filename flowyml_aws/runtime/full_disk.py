@@ -8,10 +8,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from flowyml_aws.core.emulated import SHARED_MEMORY_VARIABLE
+
 __all__ = ["chain", "full_disk_advice"]
 
 _TEXT = os.strerror(errno.ENOSPC)
-_SHARED_MEMORY = Path("/dev/shm")
+_SHARED_MEMORY = "/dev/shm"
 _MAX_CHAIN = 20  # exceptions that are looked at
 _GIB = 2**30
 
@@ -45,7 +47,7 @@ def _advice(path: Path) -> str:
     while not folder.exists():
         folder = folder.parent
     total_gib = shutil.disk_usage(folder).total / _GIB
-    if folder.is_relative_to(_SHARED_MEMORY):
+    if folder.is_relative_to(os.environ.get(SHARED_MEMORY_VARIABLE) or _SHARED_MEMORY):
         return (
             f"shared memory ({folder}) has {total_gib:.1f} GiB, half of the memory of the job: "
             "request more `memory`"

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from flowyml_aws.artifacts.list_index import ListIndex, ListItem
+from flowyml_aws.artifacts.joint_reads import JointReads, group_by_object
+from flowyml_aws.artifacts.list_index import ListIndex, ListItem, with_items
 from flowyml_aws.artifacts.reading import is_intact
 from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.artifacts.transfer import load_list, load_values, save_values
+from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import (
     ArtifactNotFoundError,
     DamagedArtifactError,
     TooFewItemsError,
 )
-from flowyml_aws.core.maps import item_name, required_items
+from flowyml_aws.core.maps import index_of, item_name, required_items
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.parts import check_list, positions_to_read
 from flowyml_aws.runtime.result import JobResult
@@ -42,13 +46,15 @@ class JobInputs:
 
     attempt: Attempt
     scratch: Path
-    _results: dict[str, JobResult] = field(default_factory=dict)
+    _results: dict[str, JobResult | None] = field(default_factory=dict)
+    _contents: dict[str, bytes] = field(default_factory=dict)
     _indexes: dict[str, ListIndex] = field(default_factory=dict)
 
     def is_stored(self, asset: str) -> bool:
         """Return whether `load` can load an asset."""
         spec = self.attempt.spec
-        return asset in self.attempt.assets or asset in spec.assets or asset in spec.gathered
+        own = asset in self.attempt.assets or asset in self.attempt.outputs
+        return own or asset in spec.assets or asset in spec.gathered
 
     def cause_of_absence(self, asset: str) -> str | None:
         """Return why an asset does not exist; None if it exists.
@@ -126,7 +132,9 @@ class JobInputs:
 
     def identity(self, asset: str) -> str:
         """Return the identity of an asset by its content."""
-        return _NO_CONTENT if self.cause_of_absence(asset) else self.ref(asset).identity
+        if self.cause_of_absence(asset):
+            return _NO_CONTENT
+        return self.attempt.outputs.identity(asset) or self.ref(asset).identity
 
     def ref(self, asset: str) -> ArtifactRef:
         """Return the ref of a stored asset that is not a list of items.
@@ -134,6 +142,8 @@ class JobInputs:
         Raises:
             ArtifactNotFoundError: The result of the job that produces it does not contain it.
         """
+        if asset in self.attempt.outputs:
+            self.attempt.outputs.flush()
         if asset in self.attempt.assets:
             return self.attempt.assets[asset]
         source = self.attempt.spec.assets[asset]
@@ -156,7 +166,7 @@ class JobInputs:
         members = {asset: self._members(asset) for asset in assets}
         refs = {name: self.ref(name) for names in members.values() for name in names}
         try:
-            values = load_values(self.attempt.store, refs, self.scratch)
+            values = load_values(self.attempt.store, refs, self.scratch, contents=self._contents)
         except (ArtifactNotFoundError, DamagedArtifactError) as error:
             self._note_damage(refs)
             fix = self._advice_on_damage(refs)
@@ -204,8 +214,9 @@ class JobInputs:
             return self._indexes[asset]
         ref = self.ref(asset)
         try:
-            value = load_list(self.attempt.store, ref, asset, self.scratch)
+            value = load_list(self.attempt.store, ref, asset, self.scratch, self._contents)
         except (ArtifactNotFoundError, DamagedArtifactError) as error:
+            self._note_damage({asset: ref})
             fix = self._advice_on_damage([asset])
             raise type(error)(what=error.what, why=error.why, fix=fix) from error
         if type(value) is ListIndex:
@@ -246,11 +257,25 @@ class JobInputs:
     def _note_damage(self, refs: Mapping[str, ArtifactRef]) -> None:
         """Record which values are missing or damaged, and which repetitions produced them."""
         attempt = self.attempt
-        for asset, ref in refs.items():
-            if len(refs) == 1 or not is_intact(attempt.store, ref):
-                own = AssetSource(job=attempt.spec.job)
-                producer = attempt.spec.assets.get(asset, own).job
-                attempt.damaged[asset] = attempt.repetition_of(producer) if producer else 0
+        for group in group_by_object(refs):
+            reads = JointReads(attempt.store, group.values(), {})
+            for name, ref in group.items():
+                if len(refs) == 1 or not _is_whole(reads, attempt.store, ref):
+                    asset = self._list_with(name)
+                    own = AssetSource(job=attempt.spec.job)
+                    producer = attempt.spec.assets.get(asset, own).job
+                    attempt.damaged[asset] = attempt.repetition_of(producer) if producer else 0
+
+    def _list_with(self, asset: str) -> str:
+        """Return the list of another job from which a part takes an item; other assets remain."""
+        index, sources = index_of(asset), self.attempt.spec.assets
+        for part in (step.part for step in self.attempt.spec.steps):
+            if index is None or part is None or index not in (part.positions or ()):
+                continue
+            for stored, name in part.lists.items():
+                if stored in sources and asset == item_name(name, index):
+                    return stored
+        return asset
 
     def _advice_on_damage(self, assets: Collection[str]) -> str:
         """Return how to produce a damaged or missing value again, which is one of some assets."""
@@ -263,16 +288,42 @@ class JobInputs:
         return f"run `flowyml-aws resume {self.attempt.spec.run_id}`, which produces it again"
 
     def _result_of(self, job: str) -> JobResult:
-        if job not in self._results:
-            result = self.attempt.result_of(job)
-            if result is None:
-                raise ArtifactNotFoundError(
-                    what=f"Job {job!r} has no result",
-                    why="this job reads its assets, but started before it ended",
-                    fix="check that job's status, then run the pipeline again",
-                )
-            self._results[job] = result
-        return self._results[job]
+        if not self._results:
+            self._read_results()
+        result = self._results[job]
+        if result is None:
+            raise ArtifactNotFoundError(
+                what=f"Job {job!r} has no result",
+                why="this job reads its assets, but started before it ended",
+                fix="check that job's status, then run the pipeline again",
+            )
+        return result
+
+    def _read_results(self) -> None:
+        """Read the results of all jobs whose assets the job reads: the list of a map has many."""
+        sources = self.attempt.spec.assets.values()
+        jobs = sorted({source.job for source in sources if source.job is not None})
+        results = map_concurrently(self.attempt.result_of, jobs, limit=STORE_REQUESTS)
+        self._results.update(zip(jobs, results, strict=True))
+        for result in results:
+            self._contents.update({} if result is None else result.contents)
+
+
+def _is_whole(reads: JointReads, store: ArtifactStore, ref: ArtifactRef) -> bool:
+    """Return whether a value is intact, with the items of a list that are stored one by one.
+
+    Args:
+        reads: Reader of the value's object.
+        store: Store of its items.
+        ref: Ref of the value.
+    """
+    if not is_intact(reads, ref):
+        return False
+    try:
+        items = islice(with_items(store, ref), 1, None)
+        return all(is_intact(store, item) for item in items)
+    except (ArtifactNotFoundError, DamagedArtifactError):
+        return False
 
 
 def _cause(item: ListItem) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 from enum import Enum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, field_validator
 
 from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.layout import RunLayout
@@ -28,6 +29,14 @@ __all__ = [
 ]
 
 
+Base64 = Annotated[
+    bytes,
+    BeforeValidator(lambda data: base64.b64decode(data) if isinstance(data, str) else data),
+    PlainSerializer(lambda data: base64.b64encode(data).decode(), when_used="json"),
+]
+"""Bytes that are base64 in JSON."""
+
+
 class StepState(str, Enum):
     """State of a step within an attempt. A runner reports all but the last two."""
 
@@ -39,7 +48,7 @@ class StepState(str, Enum):
     CACHED = "cached"
     CANCELLED = "cancelled"
     NOT_RUN = "not run"
-    """Its job has ended before the step could start."""
+    """Its job has ended before the step could start, or before its outputs were stored."""
 
 
 class StepFailure(Document):
@@ -143,6 +152,8 @@ class JobResult(Document):
         peaks: Highest use of the machine by each step that this attempt measured.
         damaged: Assets whose missing or damaged values have failed the job, with the number of the
             repetition that produced each.
+        contents: Bytes of small values of `assets` by their digest, so that a reader of the result
+            need not read them. They are stored like the others.
     """
 
     version: Literal[1] = 1
@@ -162,6 +173,7 @@ class JobResult(Document):
     instance_type: str | None = None
     peaks: dict[str, StepPeaks] = Field(default_factory=dict)
     damaged: dict[str, int] = Field(default_factory=dict)
+    contents: dict[str, Base64] = Field(default_factory=dict)
 
     @field_validator("skipped", mode="before")
     @classmethod

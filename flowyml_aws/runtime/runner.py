@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 from flowyml_aws.artifacts.fetching import may_run_code
 from flowyml_aws.artifacts.list_index import ListIndex, ListItem
-from flowyml_aws.artifacts.transfer import save_items, save_values
+from flowyml_aws.artifacts.transfer import save_encoded, save_items, save_values
+from flowyml_aws.artifacts.values import EncodedValue, encode_value
 from flowyml_aws.caching.cache_key import cache_key
 from flowyml_aws.caching.entries import (
     CacheEntry,
@@ -33,6 +34,7 @@ from flowyml_aws.core.errors import (
     JobError,
 )
 from flowyml_aws.core.event_loop import EventLoop
+from flowyml_aws.core.maps import drop_cause
 from flowyml_aws.core.skipped import Skipped
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_log import recording
@@ -59,6 +61,7 @@ __all__ = ["JobRunner", "NodeCalls"]
 
 _LONGEST_DELAY_S = 60.0
 _CONDITION = "its condition is false"
+_NOT_STORED = "its outputs are not stored"
 _ABSENT = " does not exist: "  # followed by the cause
 
 
@@ -132,9 +135,21 @@ class JobRunner:
                 store denied a call.
         """
         try:
-            return self._run_steps()
+            has_succeeded = self._run_steps()
+            self.attempt.outputs.flush()
+        except AwsUnavailableError:
+            raise  # the store would not answer again
+        except BaseException:
+            self._flush_last()
+            raise
         finally:
             self.attempt.log.close()
+        return has_succeeded
+
+    def _flush_last(self) -> None:
+        """Store the outputs of the items that have ended, before the job ends for another cause."""
+        with reporting("can't store the outputs of the last items"):
+            self.attempt.outputs.flush()
 
     def _run_steps(self) -> bool:
         self._context.add(dict(self.context), are_kept=True)
@@ -203,21 +218,49 @@ class JobRunner:
                     return True
                 say(f"{spec.name}: started")
                 produced = self._call_with_retries(spec, loop)
-            self._keep(spec, produced)
+            waiting = self._keep(spec, produced)
         except StepError as error:
             self._fail(spec, error.cause, error.advice)
             return False
         except JobError as error:  # a value can't be stored or copied, or too few items succeeded
             self._fail(spec, error)
             return False
-        if key is not None and spec.stored and not self.attempt.partial.intersection(spec.outputs):
-            self._write_cache_entry(key, spec)
-        self._end(spec, StepState.SUCCEEDED)
+        is_whole = not self.attempt.partial.intersection(spec.outputs)
+        self._succeed(spec, key if spec.stored and is_whole else None, waiting)
         return True
 
-    def _keep(self, spec: StepSpec, produced: dict[str, Any]) -> None:
-        """Store the values that the plan says, and keep those that later steps of the job read."""
+    def _succeed(
+        self, spec: StepSpec, key: str | None, waiting: Sequence[EncodedValue] = ()
+    ) -> None:
+        """End a step that has succeeded: at once, or when its outputs that wait are stored.
+
+        Args:
+            spec: The step.
+            key: Key of its cache entry, or None if it gets none.
+            waiting: Outputs of an item that wait for those of others.
+        """
+        progress, ended_at = self.attempt.progress, time.time()
+
+        def settle() -> None:
+            if key is not None:
+                self._write_cache_entry(key, spec)
+            progress.update(spec.name, state=StepState.SUCCEEDED, ended_at=ended_at, reason=None)
+
+        if waiting:
+            progress.update(spec.name, ended_at=ended_at, reason=_NOT_STORED)
+            self.attempt.outputs.add(waiting, settle)
+        else:
+            settle()
+        self._report_end(spec, StepState.SUCCEEDED)
+
+    def _keep(self, spec: StepSpec, produced: dict[str, Any]) -> Sequence[EncodedValue]:
+        """Store the values that the plan says, and keep those that later steps of the job read.
+
+        Returns:
+            Outputs of an item that wait for those of others.
+        """
         stored = {asset: produced[asset] for asset in spec.stored}
+        waiting: Sequence[EncodedValue] = ()
         if stored:
             with self.attempt.sampler.phase(PhaseKind.OUTPUTS, spec.name):
                 for asset in spec.lists:
@@ -225,9 +268,13 @@ class JobRunner:
                     if type(stored[asset]) is list:  # another one stays what it is for its readers
                         stored[asset] = save_items(self.attempt.store, asset, stored[asset])
                         self._lists[asset] = stored[asset]
-                self.attempt.assets.update(save_values(self.attempt.store, stored))
+                if spec.is_item:
+                    waiting = self.attempt.outputs.store_large(stored)
+                else:
+                    self.attempt.assets.update(save_values(self.attempt.store, stored))
         del stored
         self._assets.add(produced)
+        return waiting
 
     def _end_part(self, spec: StepSpec, part: StepPart) -> None:
         """Store the lists of the outputs of a part's items, which have run."""
@@ -239,6 +286,7 @@ class JobRunner:
             return
         items = [outputs_of_part(spec, position) for position in part.positions]
         names = {asset for item in items for asset in item.values()}
+        attempt.outputs.flush()
         drops = [attempt.dropped[asset] for asset in sorted(names & attempt.dropped.keys())]
         if drops and self._has_failed:
             self._drop(spec, drops[0])
@@ -246,16 +294,15 @@ class JobRunner:
             return
         with attempt.sampler.phase(PhaseKind.OUTPUTS, spec.name):
             lists = {asset: self._list_of_outputs(part, asset, items) for asset in spec.outputs}
-            attempt.assets.update(save_values(attempt.store, lists))
+            encoded = [encode_value(asset, stored) for asset, stored in lists.items()]
+            attempt.assets.update(save_encoded(attempt.store, encoded))
+            attempt.outputs.keep(encoded)
         self._lists.update(lists)
         self._mark_partial(spec)
         if drops or names & attempt.partial:
             attempt.partial.update(spec.outputs)
-        key = self._cache_key(spec)
         is_whole = names <= attempt.assets.keys() and not attempt.partial.intersection(spec.outputs)
-        if key is not None and is_whole:
-            self._write_cache_entry(key, spec)
-        self._end(spec, StepState.SUCCEEDED)
+        self._succeed(spec, self._cache_key(spec) if is_whole else None)
 
     def _list_of_outputs(
         self, part: StepPart, output: str, items: Sequence[Mapping[str, str]]
@@ -488,6 +535,7 @@ class JobRunner:
         try:
             self._end(spec, StepState.FAILED, failure=failure)
             show(failure.text)
+            self._flush_last()
             self.attempt.log.close()
             self.attempt.commit("failed")
         except FlowymlError as error:
@@ -523,7 +571,7 @@ class JobRunner:
         failure = describe_step_failure(error, self.roots, advice, self._kills)
         self._end(spec, StepState.FAILED, failure=failure)
         if spec.is_item:
-            self._drop(spec, f"step {spec.name!r} failed")
+            self._drop(spec, drop_cause(spec.name))
         show(failure.text)
 
     def _end(
@@ -543,6 +591,10 @@ class JobRunner:
             failure=failure,
             produced_in=produced_in,
         )
+        self._report_end(spec, state, reason)
+
+    def _report_end(self, spec: StepSpec, state: StepState, reason: str | None = None) -> None:
+        progress = self.attempt.progress
         self.attempt.log.end()
         duration = f"after {progress[spec.name].duration_s:.2f} s"
         say(f"{spec.name}: {state.value} {duration}{f': {reason}' if reason else ''}")

@@ -582,12 +582,16 @@ def _steps_cut_off(
 ) -> tuple[StepReport, ...]:
     """Return the step reports of a job that ended without reporting.
 
-    The first unfinished step gets the state and the failure. It ends with its attempt, if the
-    service reports how long that ran.
+    The first step that has not ended gets the state and the failure. It ends with its attempt, if
+    the service reports how long that ran.
     """
     reports = events.steps if events is not None else ()
     reports = reports or tuple(StepReport(name=name) for name in job.steps)
-    unfinished = [r.name for r in reports if r.state in (StepState.RUNNING, StepState.WAITING)]
+    unfinished = [
+        report.name
+        for report in reports
+        if report.state in (StepState.RUNNING, StepState.WAITING) and report.ended_at is None
+    ]
     starts = [report.started_at for report in reports if report.started_at is not None]
     ran_s = status.last.seconds if status.last is not None else 0.0
     ended_at = min(starts) + ran_s if starts and ran_s else None

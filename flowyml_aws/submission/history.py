@@ -15,6 +15,7 @@ from flowyml_aws.core.maps import declared_name, is_part
 from flowyml_aws.planning.history import Growth, RunTimes, StepTime
 from flowyml_aws.runtime.peaks import StepPeaks, highest
 from flowyml_aws.runtime.result import StepState
+from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.reports import JobReports
 from flowyml_aws.submission.status import RunStatus
 
@@ -87,8 +88,24 @@ def _record(store: ArtifactStore, status: RunStatus, peaks: Mapping[str, StepPea
         steps=steps,
         asset_bytes=sizes,
         grown=grown,
+        lengths=_lengths(status),
     )
     store.put(history_key(status.pipeline, status.run_id), times.to_json(indent=None))
+
+
+def _lengths(status: RunStatus) -> dict[str, int]:
+    """Return the number of items of each map over a list that a succeeded run has produced.
+
+    It is unknown if an earlier run has computed some of the parts.
+    """
+    if status.state is not RunState.SUCCEEDED:
+        return {}
+    return {
+        name: progress.total
+        for name, progress in status.progress.items()
+        if progress.planned.parts is not None
+        and not any(is_part(item.report.name) for item in progress.items)
+    }
 
 
 def _of_items(times: Sequence[StepTime]) -> StepTime:

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from flowyml_aws.core.amounts import counted
-from flowyml_aws.core.maps import declared_name, index_of, required_items, slice_of_part
+from flowyml_aws.core.maps import (
+    declared_name,
+    index_of,
+    is_part,
+    required_items,
+    slice_of_part,
+)
 from flowyml_aws.planning.plan import PlannedMap
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
@@ -75,7 +81,7 @@ class MapProgress:
     @cached_property
     def total(self) -> int:
         """Number of items; an assumption as long as a list that the run produces is unknown."""
-        if self.planned.parts is None or not self.items:
+        if self.planned.parts is None:
             return self.planned.items
         return sum(item.items for item in self.items)
 
@@ -173,6 +179,8 @@ def make_progress(
         runs_in = job_of.get(member)
         place = step, runs_in[0] if runs_in is not None else ""
         if place not in items_in:
+            if runs_in is not None and report.state is StepState.SUCCEEDED and is_part(member):
+                continue  # its job has read the list, and found no item for it
             items[step].append(_item(report, runs_in, _planned_items(maps[step], member)))
         elif place not in shown:  # the items of all parts in the job
             shown.add(place)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from flowyml_aws.core.errors import UserError
-from flowyml_aws.core.maps import declared_name, is_part
+from flowyml_aws.core.maps import declared_name, index_of, is_part, item_name
 from flowyml_aws.core.spelling import nearest
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
@@ -81,7 +81,7 @@ def output_not_found(name: str, status: RunStatus, stored: Collection[str]) -> O
         stored: Assets that are stored.
     """
     produced = produced_assets(status)
-    missing = missing_outputs(status, stored)
+    missing = missing_outputs(status, stored) | _item_of_part(name, status)
     for asset in (name, *produced.get(name, ())):
         if asset in missing:
             each = missing[asset]
@@ -117,6 +117,22 @@ def output_not_found(name: str, status: RunStatus, stored: Collection[str]) -> O
         why=f"no asset and no step has this name; the stored outputs are {shown}{more}",
         fix=f"did you mean {' or '.join(map(repr, near))}?" if near else listed,
     )
+
+
+def _item_of_part(name: str, status: RunStatus) -> dict[str, MissingOutput]:
+    """Return the output of an item of a part, by its name; nothing if the item is not known."""
+    index, declared = index_of(name), declared_name(name)
+    if index is None or is_part(name):
+        return {}
+    for step, planned in status.maps.items():
+        report = status.steps.get(item_name(step, index))
+        if planned.parts is None or report is None or declared not in (step, *planned.outputs):
+            continue
+        if report.state is StepState.SKIPPED:
+            return {name: _skipped(name, report.name, report.reason or "its condition is false")}
+        views = (view for view in status.jobs if report in view.steps)
+        return {name: _missing(name, report, next(views, None), status.run_id)}
+    return {}
 
 
 def _lists_of(name: str, status: RunStatus) -> list[list[str]]:

@@ -60,5 +60,13 @@ class RunRefs(Mapping[str, ArtifactRef]):
     def read(self, assets: Collection[str] | None = None) -> dict[str, ArtifactRef]:
         """Return the refs of some assets, or of all. Their results are read at the same time."""
         names = list(self) if assets is None else assets
-        self._reports.results({self._jobs[asset] for asset in names if asset in self._jobs})
+        self._reports.results(self._jobs_of(names))
         return {asset: self[asset] for asset in names}
+
+    def contents(self, assets: Collection[str]) -> dict[str, bytes]:
+        """Return the small values in the results of the jobs of some assets, by their digest."""
+        results = self._reports.results(self._jobs_of(assets))
+        return {sha256: data for each in results.values() for sha256, data in each.contents.items()}
+
+    def _jobs_of(self, assets: Collection[str]) -> set[str]:
+        return {self._jobs[asset] for asset in assets if asset in self._jobs}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from flowyml_aws.core.maps import drop_cause
 from flowyml_aws.planning.job_rows import job_names_text, job_rows, rows_by_job
 from flowyml_aws.planning.plan import InstanceOffer, PlannedJob, PlannedMap, ReusedStep
 from flowyml_aws.planning.wording import hourly_price
@@ -368,6 +369,8 @@ def _settled(report: StepReport, view: JobView, ended_at: float | None) -> StepR
     state = report.state
     if state is StepState.WAITING:
         state = StepState.CANCELLED if is_cancelled and view.attempt else StepState.NOT_RUN
+    elif state is StepState.RUNNING and report.ended_at is not None:
+        state = StepState.NOT_RUN  # an item whose outputs were not stored
     elif state is StepState.RUNNING:
         state = StepState.CANCELLED if is_cancelled else StepState.FAILED
     if report.started_at is None or report.ended_at is not None:
@@ -380,7 +383,9 @@ def _cached(name: str, step: ReusedStep) -> StepReport:
         reason = f"skipped in run {step.run_id}: {next(iter(step.skipped.values()))}"
         return StepReport(name=name, state=StepState.SKIPPED, reason=reason)
     if step.dropped:
-        reason = f"dropped in run {step.run_id}: {next(iter(step.dropped.values()))}"
-        return StepReport(name=name, state=StepState.FAILED, reason=reason)
+        cause = next(iter(step.dropped.values()))
+        # An item that another one was dropped before did not run.
+        state = StepState.FAILED if cause == drop_cause(name) else StepState.NOT_RUN
+        return StepReport(name=name, state=state, reason=f"dropped in run {step.run_id}: {cause}")
     reason = f"reused from run {step.run_id}" if step.run_id else "no step that runs needs it"
     return StepReport(name=name, state=StepState.CACHED, reason=reason, produced_in=step.run_id)

@@ -99,6 +99,8 @@ def explain_step(store: ArtifactStore, plan: ExecutionPlan, status: RunStatus, s
             why=f"its steps are {', '.join(known)}",
             fix=did_you_mean(step, known, "use one of these names"),
         )
+    if step in progress and not progress[step].items:
+        return Reason(f"{step} did not run: its list is empty")
     keys = read_keys(store, status.run_id)
     if keys is None:
         raise RunNotFoundError(

@@ -44,7 +44,7 @@ def s3_store(s3: S3Client, bucket: str) -> S3ArtifactStore:
 
 
 def keys_of(store: ArtifactStore) -> list[str]:
-    return [entry.key for entry in store.walk("artifacts/")]
+    return sorted(entry.key for entry in store.walk("artifacts/"))
 
 
 def load(store: ArtifactStore, ref: ArtifactRef, folder: Path) -> Any:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from math import ceil
+from pathlib import Path
 from typing import Literal
 
 import pytest
 
 from flowyml_aws import Pipeline, Run
 from flowyml_aws.aws.s3.store import S3ArtifactStore
+from flowyml_aws.runtime.attempt import Attempt
+from flowyml_aws.runtime.interruption import Interruption
 from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepFailure, StepReport, StepState
+from flowyml_aws.runtime.runner import JobRunner
+from flowyml_aws.runtime.specs import SpecArgument
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.services.connect import find_run
 from flowyml_aws.submission.backend import JobState
@@ -216,6 +221,35 @@ def test_one_call_to_sagemaker_lists_a_hundred_jobs_by_name(
     assert calls.pop(("sagemaker", "ListTrainingJobs")) == ceil(jobs / 100)
     assert {service for service, _ in calls} <= {"s3"}
     assert calls.total() <= 3, calls
+
+
+def test_the_list_of_a_map_costs_one_read_for_each_job(
+    aws: Emulator, rig: BackendRig, tmp_path: Path
+) -> None:
+    """The runners of the jobs run in this process."""
+    pipeline = rig.pipeline("gathered")
+    run = pipeline.submit(backend="batch", cache=False)
+    driver = find_run(run.id)
+    store = S3ArtifactStore.from_uri(aws.client("s3"), driver.store.uri)
+    steps = {step.name: step for step in pipeline.steps}
+    for job in driver.plan.jobs:  # in their order
+        argument = driver.record.spec_argument(job.name, store.uri)
+        attempt = Attempt.begin(SpecArgument.parse(argument).read(store), store, 1)
+        runner = JobRunner(attempt, steps, pipeline.context, (), tmp_path / "files", Interruption())
+        aws.calls.clear()
+        assert runner.run()
+        calls = counts(aws)
+        attempt.commit("succeeded")
+    aws.calls.clear()
+    assert job.name == "total"
+    assert calls["s3", "GetObject"] == 3
+
+    assert Run.attach(run.id).outputs["squares"] == [number**2 for number in range(60)]
+    read = [call.resource for call in aws.calls if call.operation == "GetObject"]
+    assert sorted(key.partition("/jobs/")[2] for key in read if "/jobs/square" in key) == [
+        f"square-{first}-{first + 19}/result.json" for first in (0, 20, 40)
+    ]
+    assert not [key for key in read if "/artifacts/" in key]
 
 
 def test_a_submission_reads_the_queues_of_the_account_once(aws: Emulator, rig: BackendRig) -> None:

@@ -49,6 +49,23 @@ def test_a_child_that_runs_out_of_memory_moves_alone_and_the_run_succeeds(
     assert any("job halve-3, attempt 1" in line for line in lines)
 
 
+def test_a_map_with_two_items_per_job_waits_for_two_arrays_with_one(
+    aws: Emulator, rig: BackendRig
+) -> None:
+    aws.calls.clear()
+    run = rig.pipeline("arrays:in_pairs", large=2).submit(backend="batch")
+    # The first and the second items of all pairs, the pairs, and the last job.
+    assert sum(call.operation == "SubmitJob" for call in aws.calls) == 4
+    result = run.wait()
+    assert result["total"] == TOTAL
+    assert [move.job for move in result.status.moves] == ["square-2"]
+    assert Counter(rig.ran()) == {
+        **{f"square {n}": 1 + (n == 2) for n in range(4)},
+        **{f"halve {n * n}": 1 for n in range(4)},
+        "total": 1,
+    }
+
+
 def test_a_child_that_fails_blocks_only_the_child_of_its_index(
     aws: Emulator, rig: BackendRig
 ) -> None:

@@ -22,6 +22,7 @@ from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import client_warning
 from flowyml_aws.testing import ApiCall, Emulator
 from flowyml_aws.testing.disturbance import CallFault
+from tests.support.boto import needs_preferences
 from tests.support.queues import make_queue
 from tests.support.rigs import BackendRig, eventually, raised_emulator
 from tests.support.shared_account import share_stores
@@ -364,6 +365,7 @@ def test_a_full_disk_of_a_training_job_gets_a_larger_volume(
     assert volumes == [30, 60]
 
 
+@needs_preferences  # another type has capacity on demand
 def test_a_training_job_that_gets_no_spot_capacity_continues_on_demand(
     aws: Emulator, rig: BackendRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,9 @@ from flowyml_aws.caching.cache_key import cache_key
 from flowyml_aws.caching.entries import CacheEntry, write_entry
 from flowyml_aws.caching.fingerprint import Fingerprinter
 from flowyml_aws.caching.lookup import KeyFacts, find_reuse, identities_of
+from flowyml_aws.core.binding import bind_steps
+from flowyml_aws.core.build import build_pipeline, expand_maps
+from flowyml_aws.core.distributions import VersionReader
 from flowyml_aws.core.graph import read_graph
 from flowyml_aws.core.step import Step
 from flowyml_aws.local.directory import DirectoryArtifactStore
@@ -76,3 +79,16 @@ def test_keys_without_an_entry_are_not_looked_up_one_by_one(tmp_path: Path) -> N
     reuse = find_reuse(store, graph, known, {}, ())
     assert reuse.runs == {step.name for step in graph.steps} - {"count_7"}
     assert store.reads == 1
+
+
+def test_items_with_the_same_packages_share_one_identity() -> None:
+    context = {"numbers": [1, 2, 3]}
+    mapped = step(name="double", outputs=["doubled"])(lambda number: 2 * number)
+    declared, _ = build_pipeline(bind_steps([mapped.map(over="numbers")], context), context)
+    assert declared is not None
+    pipeline, _ = expand_maps(declared, context)
+    assert pipeline is not None
+    names = [item.name for item in pipeline.graph.steps]
+    facts = KeyFacts(versions={name: VersionReader() for name in names})
+    known = identities_of("p", pipeline.graph, {}, Fingerprinter(), facts).known
+    assert len({id(known[name]) for name in names}) == 1

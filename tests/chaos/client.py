@@ -25,6 +25,7 @@ from flowyml_aws import Run
 from flowyml_aws.cli.load import load_pipeline
 from flowyml_aws.core import clock
 from flowyml_aws.core.errors import FlowymlError, RunNotFoundError
+from flowyml_aws.core.maps import declared_name
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.runtime.result import read_result
@@ -167,7 +168,7 @@ def _damage(order: dict[str, Any]) -> dict[str, Any]:
             for job in read_plan(store, run_id).jobs:
                 result = read_result(store, run_id, job.name)
                 for name, ref in sorted(result.assets.items() if result is not None else ()):
-                    if name not in order["assets"]:
+                    if declared_name(name) not in order["assets"]:
                         store.delete([ref.key])  # the account refuses to overwrite it
                         store.create(ref.key, b"damaged")
                         return {"run_id": run_id, "damaged": name}

@@ -38,7 +38,8 @@ class Disturber:
         lose: Ends the container of a job, by run id and job. Returns whether it had one.
 
     Attributes:
-        lost: Number of times that each job has lost its container, by the kind of the loss.
+        lost: Number of times that each job has lost its container, by the kind of the loss, then
+            by run id and job.
         faults: Number of faults by kind.
     """
 
@@ -117,10 +118,10 @@ class Disturber:
             if (loss := self._losses.pop(_group_of(job), None)) is None:
                 return
             # Before the loss, which ends the process that makes this call.
-            self.lost[loss.kind][job] += 1
+            self.lost[loss.kind][f"{run_id} {job}"] += 1
         is_lost = self._lose_container(loss.kind, run_id, job)
         with self._lock:
-            self.lost[loss.kind][job] -= not is_lost
+            self.lost[loss.kind][f"{run_id} {job}"] -= not is_lost
             self.faults[f"jobs: {loss.kind.value}"] += is_lost
 
     def _fault(self, rate: float, *call: object) -> CallFault | None:
@@ -134,5 +135,5 @@ class Disturber:
 
 
 def _group_of(job: str) -> str:
-    """Return the group of a job, which is named `x_1` if the group is split, or its own name."""
-    return job.partition("_")[0]
+    """Return the group of a job, or its step: `x` of the parts `x_1` and the items `x-0-3`."""
+    return re.split("[-_]", job)[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 __all__ = ["Evidence", "MoveEvidence", "RunEvidence"]
 
@@ -34,13 +35,14 @@ class RunEvidence:
         run_id: Id of the run, or of the run that continued it.
         state: State that a fresh client reports.
         driven_state: State that the client reported that drove it to its end.
-        jobs: Steps of each job, also of those of the runs that it continues.
+        jobs: Steps of each job by run id and job, also of the runs that it continues. They contain
+            the items of parts of maps.
         steps: State of each step that a fresh client reports.
         committed: Steps that each committed result contains as succeeded, by job.
         outputs: Values of the outputs that no step reads, as a fresh client loads them.
         expected: Same values, from plain calls of the steps in order.
         executions: Number of executions of each step that have begun.
-        lost: Number of times that each job has lost its container, by job.
+        lost: Number of times that each job has lost its container, by run id and job.
         moves: Moves of this run, and of the runs that it continues.
         driven_moves: Moves of this run, as the client reported them that drove it to its end.
         reported_moves: Same moves, as a fresh client reports them.
@@ -60,8 +62,8 @@ class RunEvidence:
     jobs: Mapping[str, Sequence[str]]
     steps: Mapping[str, str]
     committed: Mapping[str, Sequence[str]]
-    outputs: Mapping[str, int]
-    expected: Mapping[str, int]
+    outputs: Mapping[str, Any]
+    expected: Mapping[str, Any]
     executions: Mapping[str, int]
     lost: Mapping[str, int] = field(default_factory=dict)
     moves: Sequence[MoveEvidence] = ()

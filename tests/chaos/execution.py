@@ -15,11 +15,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flowyml_aws.core.maps import declared_name, is_part, item_name, slice_of_part
 from flowyml_aws.testing.machines.warm import WarmProcess
 from tests.chaos.capacity import Shortages, spot_settings
 from tests.chaos.disturber import Disturber
 from tests.chaos.evidence import Evidence, MoveEvidence, RunEvidence
-from tests.chaos.schedule import Action, Client, Fate, Loss, Schedule, Task
+from tests.chaos.schedule import Action, Client, Fate, Loss, Schedule, Task, length_of
 from tests.chaos.stage import Stage
 
 __all__ = ["Project", "execute", "nothing"]
@@ -251,12 +252,13 @@ def _damaged(projects: Sequence[Project]) -> int:
 def _lost(
     stage: Stage, jobs: Mapping[str, Sequence[str]], disturber: Disturber | None
 ) -> Mapping[str, int]:
-    """Return how often each job has lost its container, from the jobs of each run."""
+    """Return how often each job has lost its container, by run id and job."""
     if disturber is None:
         return {}
     attempts: Counter[str] = Counter()
     for run_id, names in jobs.items():
-        attempts += stage.lost_attempts(run_id, names)
+        lost = stage.lost_attempts(run_id, names)
+        attempts += Counter({f"{run_id} {job}": number for job, number in lost.items()})
     return losses_by_job(attempts, disturber.lost)
 
 
@@ -298,15 +300,20 @@ def _finish(
     billed |= {f"{run_id} {job}": seconds for job, seconds in report.get("bills", {}).items()}
     run_jobs = {end["run_id"]: end["jobs"] for end in ends if "jobs" in end}
     run_jobs = {**run_jobs, run_id: report.get("jobs", {})}
+    tasks = project.schedule.tasks
     return RunEvidence(
         run_id=run_id,
         state=report.get("state", "unknown"),
         driven_state=driven.get("state", "unknown"),
-        jobs={job: steps for jobs in run_jobs.values() for job, steps in jobs.items()},
+        jobs={
+            f"{each} {job}": with_items(steps, tasks)
+            for each, jobs in run_jobs.items()
+            for job, steps in jobs.items()
+        },
         steps=report.get("steps", {}),
         committed=report.get("committed", {}),
         outputs=report.get("outputs", {}),
-        expected=plain_outputs(project.folder, project.schedule.tasks),
+        expected=plain_outputs(project.folder, tasks),
         executions=project.executions(),
         lost=_lost(project.stage, {each: list(jobs) for each, jobs in run_jobs.items()}, disturber),
         moves=_moves(ends, report),
@@ -342,6 +349,18 @@ def unread(tasks: Sequence[Task]) -> set[str]:
     return {f"a{n}" for n in range(len(tasks)) if not any(n in task.reads for task in tasks)}
 
 
+def with_items(steps: Sequence[str], tasks: Sequence[Task]) -> list[str]:
+    """Return the steps of a job, with the items of parts of maps."""
+    names = list(steps)
+    for name in filter(is_part, steps):
+        part, count = name.rpartition("{")[2].removesuffix("}").split("/")
+        step = declared_name(name)
+        length = length_of(tasks, int(step[1:]))
+        positions = slice_of_part(int(part) - 1, int(count), length)
+        names += (item_name(step, position) for position in positions)
+    return names
+
+
 def write_shape(folder: Path, name: str, tasks: Sequence[Task], trace: Path | None) -> None:
     """Write what the steps of a project do."""
     shape = {
@@ -357,14 +376,25 @@ def _as_json(task: Task) -> dict[str, Any]:
     return {**asdict(task), "trouble": task.trouble and task.trouble.name}
 
 
-def plain_outputs(project: Path, tasks: Sequence[Task]) -> Mapping[str, int]:
+def plain_outputs(project: Path, tasks: Sequence[Task]) -> Mapping[str, Any]:
     """Return the outputs that no step reads, from plain calls of the steps in this process."""
     folder = project.with_suffix(".plain")
     folder.mkdir()
     shutil.copy(_PIPELINE, folder / "pipeline.py")
     write_shape(folder, "plain", tasks, None)
-    values: dict[str, int] = {}
-    for number, step in enumerate(runpy.run_path(str(folder / "pipeline.py"))["pipeline"].steps):
-        inputs = {f"a{read}": values[f"a{read}"] for read in tasks[number].reads}
-        values[f"a{number}"] = step.func(**inputs)
+    values: dict[str, Any] = {}
+    program = runpy.run_path(str(folder / "pipeline.py"))
+    for number, step in enumerate(program["pipeline"].steps):
+        task = tasks[number]
+        inputs = {f"a{read}": values[f"a{read}"] for read in task.reads}
+        if task.items is None:
+            values[f"a{number}"] = step.func(**inputs)
+            continue
+        (over,) = step.mapping.over
+        items = program["LISTS"][over] if task.items.over is None else values[over]
+        values[f"a{number}"] = [
+            step.func(**{**inputs, over: item})
+            for item in items
+            if not (task.items.drops and item[0] == task.items.item)
+        ]
     return {asset: values[asset] for asset in unread(tasks)}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from flowyml_aws.core.maps import is_part, item_name
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.submission.moves import MAX_LOSSES
 from tests.chaos.evidence import Evidence, MoveEvidence, RunEvidence
-from tests.chaos.schedule import Action, Loss, Schedule, Trouble
+from tests.chaos.schedule import Action, Loss, Schedule, Trouble, length_of
 
 __all__ = ["LIMIT_S", "broken_invariants"]
 
@@ -22,7 +23,7 @@ _REASONS = {
     Trouble.STUCK: Cause.TIME_LIMIT.value,
 }
 _MEMORY_REASON = "out of memory"
-_FULL_STORE_REASON = "No space left on device"
+_FULL_STORE_REASONS = ("No space left on device", Cause.DISK_FULL.value)
 
 
 def broken_invariants(schedule: Schedule, evidence: Evidence) -> list[str]:
@@ -44,6 +45,7 @@ def _of_run(schedule: Schedule, evidence: Evidence, run: RunEvidence) -> Iterato
     for text in run.failures:
         if not any(part in text for part in expected):
             yield f"a job failed without a fault of the schedule: {text}"
+    yield from _unnamed_items(schedule, run)
     if run.is_collected:
         return
     yield from _state(run)
@@ -52,12 +54,26 @@ def _of_run(schedule: Schedule, evidence: Evidence, run: RunEvidence) -> Iterato
     if run.state == "succeeded":
         if run.outputs != run.expected:
             yield f"outputs {dict(run.outputs)} instead of {dict(run.expected)}"
-        unfinished = {name: state for name, state in run.steps.items() if state != "succeeded"}
         # A run that continues another one reuses its steps.
-        if unwanted := {n: s for n, s in unfinished.items() if s != "cached"}:
+        unfinished = {n: s for n, s in run.steps.items() if s not in ("succeeded", "cached")}
+        dropped = _dropped(schedule)
+        if unwanted := {n: s for n, s in unfinished.items() if dropped.get(n) != s}:
             yield f"the run succeeded, but steps are {unwanted}"
+        for step in dropped:
+            if run.steps.get(step) in ("succeeded", "cached"):
+                yield f"step {step} was not dropped"
     if run.billed_s != run.service_billed_s:
         yield f"billed {dict(run.billed_s)}, but the service bills {dict(run.service_billed_s)}"
+
+
+def _unnamed_items(schedule: Schedule, run: RunEvidence) -> Iterator[str]:
+    """Yield a sentence for each failure of an item that does not name the item."""
+    for number, task in enumerate(schedule.tasks):
+        for text in run.failures:
+            if task.items is None or task.trouble is None or f"step 's{number}" not in text:
+                continue
+            if item_name(f"s{number}", task.items.item) not in text:
+                yield f"the failed item is {task.items.item}, but the failure is {text}"
 
 
 def _state(run: RunEvidence) -> Iterator[str]:
@@ -73,7 +89,7 @@ def _commits(run: RunEvidence) -> Iterator[str]:
     for step, times in commits.items():
         if times > 1:
             yield f"step {step} was committed {times} times"
-        if not run.executions.get(step):
+        if not run.executions.get(step) and not is_part(step):
             yield f"step {step} was committed without an execution"
     if run.state == "succeeded":
         for step, state in run.steps.items():
@@ -116,17 +132,41 @@ def _has_cause(schedule: Schedule, run: RunEvidence, move: MoveEvidence) -> bool
 
 
 def _executions(schedule: Schedule, evidence: Evidence, run: RunEvidence) -> Iterator[str]:
-    job_of = {step: job for job, steps in run.jobs.items() for step in steps}
+    jobs_of: dict[str, list[str]] = {}
+    for job, steps in run.jobs.items():
+        for step in steps:
+            jobs_of.setdefault(step, []).append(job)
+    dropped = _dropped(schedule)
     for number, task in enumerate(schedule.tasks):
-        step = f"s{number}"
-        losses = run.lost.get(job_of.get(step, ""), 0)
-        if schedule.backend == "local":
-            losses = evidence.lost_clients + _times_full(schedule)
-        losses += _troubles(schedule, run, job_of.get(step)) + run.damaged
-        losses += sum(_may_have_begun(move) and move.job == job_of.get(step) for move in run.moves)
-        allowed = 1 + task.failures + losses
-        if (times := run.executions.get(step, 0)) > allowed:
-            yield f"step {step} was executed {times} times, and may be executed {allowed} times"
+        for index in (None,) if task.items is None else range(length_of(schedule.tasks, number)):
+            step = f"s{number}" if index is None else item_name(f"s{number}", index)
+            jobs = jobs_of.get(step, [])
+            losses = sum(run.lost.get(job, 0) for job in jobs)
+            if schedule.backend == "local":
+                losses = evidence.lost_clients + _times_full(schedule)
+            losses += _troubles(schedule, run, jobs, step) + run.damaged
+            names = {job.rpartition(" ")[2] for job in jobs}
+            losses += sum(_may_have_begun(move) and move.job in names for move in run.moves)
+            # A continued run tries dropped items again.
+            losses += len(jobs) - 1 if step in dropped and jobs else 0
+            has_failures = task.items is None or task.items.item == index
+            allowed = 1 + losses + (task.failures if has_failures else 0)
+            if (times := run.executions.get(step, 0)) > allowed:
+                yield f"step {step} was executed {times} times, and may be executed {allowed} times"
+
+
+def _dropped(schedule: Schedule) -> dict[str, str]:
+    """Return the states of the items that are left out: of those that fail, and those after."""
+    states: dict[str, str] = {}
+    for number, task in enumerate(schedule.tasks):
+        if task.items is None:
+            continue
+        if task.items.drops:
+            states[item_name(f"s{number}", task.items.item)] = "failed"
+        for index in range(length_of(schedule.tasks, number)):
+            if item_name(f"s{task.items.over}", index) in states:
+                states[item_name(f"s{number}", index)] = "not run"
+    return states
 
 
 def _may_have_begun(move: MoveEvidence) -> bool:
@@ -134,10 +174,19 @@ def _may_have_begun(move: MoveEvidence) -> bool:
     return move.cause == Cause.CAPACITY.value
 
 
-def _troubles(schedule: Schedule, run: RunEvidence, job: str | None) -> int:
-    """Return how often the steps of a job end it; of all jobs if the job is unknown."""
-    steps = [int(name[1:]) for name in run.jobs.get(job or "", ())] or range(len(schedule.tasks))
-    return sum(schedule.tasks[number].trouble is not None for number in steps)
+def _troubles(schedule: Schedule, run: RunEvidence, jobs: Sequence[str], step: str) -> int:
+    """Return how often the steps of jobs end them; of all jobs if they are unknown.
+
+    An item that raises an exception does not end the job of the other items.
+    """
+    of_jobs = {each for job in jobs for each in run.jobs[job]}
+    ends = 0
+    for number, task in enumerate(schedule.tasks):
+        name = f"s{number}" if task.items is None else item_name(f"s{number}", task.items.item)
+        if task.trouble is None or (of_jobs and name not in of_jobs):
+            continue
+        ends += name == step or not (task.items and task.trouble is Trouble.RAISE)
+    return ends
 
 
 def _expected_failures(schedule: Schedule, run: RunEvidence) -> list[str]:
@@ -145,7 +194,7 @@ def _expected_failures(schedule: Schedule, run: RunEvidence) -> list[str]:
     parts = [_REASONS[task.trouble] for task in schedule.tasks if task.trouble is not None]
     if any(loss.kind is Loss.MEMORY for loss in schedule.losses):
         parts.append(_MEMORY_REASON)
-    parts += [_FULL_STORE_REASON] if _times_full(schedule) else []
+    parts += _FULL_STORE_REASONS if _times_full(schedule) else ()
     return [*parts, Cause.DAMAGED.value] if _may_fail_by_damage(schedule, run) else parts
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from flowyml_aws import Pipeline, step
+from flowyml_aws import Context, Pipeline, step
 from flowyml_aws.core.step import Step
 
 _TIME_LIMIT_S = 120  # two real seconds, because the clock of the job runs faster
@@ -23,6 +23,9 @@ SHAPE = json.loads(Path(__file__).with_name("shape.json").read_text("utf-8"))
 
 
 def add_step(number: int, task: dict[str, Any]) -> Step:
+    items = task["items"]
+    over = "" if items is None else _list_of(number, items)
+
     @step(
         name=f"s{number}",
         inputs=[f"a{read}" for read in task["reads"]],
@@ -32,20 +35,45 @@ def add_step(number: int, task: dict[str, Any]) -> Step:
         retry_delay=30,
         timeout=_TIME_LIMIT_S if task["trouble"] in ("HANG", "STUCK") else None,
     )
-    def add(**values: int) -> int:
+    def add(**values: Any) -> Any:
+        index, value = (None, 0) if items is None else values.pop(over)
+        name = f"s{number}" if items is None else f"s{number}[{index}]"
+        has_faults = items is None or index == items["item"]
         if SHAPE["trace"] is not None:
             with Path(SHAPE["trace"]).open("a+", encoding="utf-8") as file:
                 file.seek(0)
-                earlier = file.read().splitlines().count(f"s{number}")
-                file.write(f"s{number}\n")
+                earlier = file.read().splitlines().count(name)
+                file.write(f"{name}\n")
             time.sleep(SHAPE["step_s"])
-            if task["trouble"] and not earlier:
+            if has_faults and task["trouble"] and not earlier:
                 TROUBLES[task["trouble"]]()
-            if earlier < task["failures"]:
+            if has_faults and earlier < task["failures"]:
                 raise RuntimeError(f"execution {earlier + 1} fails")
-        return 31 * number + sum(values.values())
+        if has_faults and items is not None and items["drops"]:
+            raise LookupError("each execution fails")
+        total = 31 * number + value + sum(map(_number, values.values()))
+        if task["returns"] is not None:
+            return [[n, total + n] for n in range(task["returns"])]
+        return total if items is None else [index, total]
 
-    return add
+    if items is None:
+        return add
+    return add.map(
+        over,
+        items_per_job=items["items_per_job"],
+        expect=items["expect"],
+        on_item_failure=items["rule"],
+    )
+
+
+def _list_of(number: int, items: dict[str, Any]) -> str:
+    """Return the name of the list of a mapped step, whose items are an index and a number."""
+    return f"l{number}" if items["over"] is None else f"a{items['over']}"
+
+
+def _number(value: Any) -> int:
+    """Return a number that a step reads, or the sum of those of a list."""
+    return sum(number for _, number in value) if isinstance(value, list) else value
 
 
 def raise_error() -> None:
@@ -79,6 +107,11 @@ TROUBLES = {
     "STUCK": be_stuck,
 }
 
-pipeline = Pipeline(SHAPE["name"]).add_steps(
+LISTS = {
+    f"l{number}": [[n, n] for n in range(task["items"]["length"])]
+    for number, task in enumerate(SHAPE["tasks"])
+    if task["items"] is not None and task["items"]["over"] is None
+}
+pipeline = Pipeline(SHAPE["name"], Context(**LISTS)).add_steps(
     [add_step(number, task) for number, task in enumerate(SHAPE["tasks"])]
 )

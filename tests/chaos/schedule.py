@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from random import Random
 from typing import Literal
@@ -15,6 +15,7 @@ __all__ = [
     "Client",
     "Expiry",
     "Fate",
+    "ItemMap",
     "JobLoss",
     "Loss",
     "Outage",
@@ -25,6 +26,7 @@ __all__ = [
     "describe",
     "draw_schedule",
     "fraction",
+    "length_of",
 ]
 
 BACKENDS = ("local", "batch", "sagemaker")
@@ -75,6 +77,29 @@ class Loss(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class ItemMap:
+    """The items for which a step runs.
+
+    Attributes:
+        over: Number of the step whose output it maps over; None for a list of the context.
+        length: Number of items of the list of the context.
+        items_per_job: Declared number of items of a job, or None.
+        expect: Number of items to plan for if another step returns the list, or None.
+        rule: Rule for failed items.
+        item: Index of the item to which the faults of the step happen; the others have none.
+        drops: Whether each execution of this item fails.
+    """
+
+    over: int | None = None
+    length: int = 0
+    items_per_job: int | None = None
+    expect: int | None = None
+    rule: Literal["finish", "drop"] = "finish"
+    item: int = 0
+    drops: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """A step.
 
@@ -84,12 +109,16 @@ class Task:
         failures: Number of executions that fail with the step's own exception; all are retried.
         trouble: Fault of its first execution, or None. A job kills its process only on this
             machine: to a service, this is the same as too little memory.
+        returns: Length of the list that it returns; None for a number.
+        items: Items for which it runs; None if it runs once.
     """
 
     reads: tuple[int, ...] = ()
     group: str | None = None
     failures: int = 0
     trouble: Trouble | None = None
+    returns: int | None = None
+    items: ItemMap | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +233,7 @@ class Schedule:
 
 
 _LOSSES = (Loss.HOST, Loss.HOST, Loss.MEMORY)
+_LENGTHS = (0, 1, 2, 3, 4, 5)
 
 
 def fraction(seed: int, *parts: object) -> float:
@@ -217,7 +247,7 @@ def draw_schedule(seed: int, backend: str) -> Schedule:
     """Return the schedule of a seed."""
     rng = Random(f"{backend} {seed}")
     is_local = backend == "local"
-    tasks = tuple(_draw_tasks(rng, is_local))
+    tasks = tuple(_draw_maps(rng, is_local) if rng.random() < 1 / 3 else _draw_tasks(rng, is_local))
     runs = 2 if rng.random() < 0.2 else 1
     clients = tuple(_draw_clients(rng, runs, len(tasks), is_local))
     if is_local:
@@ -268,6 +298,48 @@ def _draw_tasks(rng: Random, is_local: bool) -> Iterator[Task]:
         )
 
 
+def _draw_maps(rng: Random, is_local: bool) -> Iterator[Task]:
+    """Draw steps of which at least one is mapped: over a list of the context, or a produced one."""
+    is_produced = rng.random() < 0.5
+    length = rng.choice(_LENGTHS)
+    drops = rng.random() < 0.4 and length > 1  # at most one item, so that others remain
+    tasks: list[Task] = []
+    for task in _draw_tasks(rng, is_local):
+        number = len(tasks)
+        lists = [n for n, each in enumerate(tasks) if each.items or each.returns is not None]
+        reads, over, is_mapped = task.reads, None, rng.random() < 0.7
+        if is_produced and number == 0:
+            task = replace(task, returns=length)
+        elif not lists or is_mapped:
+            over = rng.choice(lists) if lists else None
+            reads = reads if over is None else tuple(sorted({*reads, over}))
+            is_first = over is None or tasks[over].returns is not None
+            items = ItemMap(
+                over=over,
+                length=0 if lists else length,
+                items_per_job=rng.choice((None, 1, 2, 3)),
+                expect=rng.randint(1, 6) if over is not None and is_first else None,
+                rule="drop" if drops else rng.choice(("finish", "drop")),
+                item=rng.randrange(length or 1),
+                drops=drops,
+            )
+            drops = False
+            # A first execution that fails would drop the item.
+            trouble = task.trouble if items.rule == "finish" else None
+            failures = 0 if items.drops else task.failures
+            task = replace(task, reads=reads, items=items, trouble=trouble, failures=failures)
+        tasks.append(task)
+    yield from tasks
+
+
+def length_of(tasks: Sequence[Task], number: int) -> int:
+    """Return the number of items of a mapped step, with those that are dropped."""
+    items, returns = tasks[number].items, tasks[number].returns
+    if items is None or items.over is None:
+        return returns or 0 if items is None else items.length
+    return length_of(tasks, items.over)
+
+
 def _draw_clients(rng: Random, runs: int, steps: int, is_local: bool) -> Iterator[Client]:
     longest = 40 if is_local else 90
     actions = [*(Action.ATTACH,) * 5, Action.CANCEL, Action.GC, Action.DAMAGE]
@@ -303,6 +375,8 @@ def describe(schedule: Schedule) -> str:
         reads = ", ".join(f"s{read}" for read in task.reads)
         notes = [f"reads {reads}"] if reads else []
         notes += [f"group {task.group}"] if task.group else []
+        notes += [f"returns a list of {task.returns} items"] if task.returns is not None else []
+        notes += _describe_items(task.items) if task.items else []
         notes += [f"fails {task.failures} time(s) and is retried"] if task.failures else []
         notes += [f"{task.trouble.value} the first time"] if task.trouble else []
         lines.append(f"  step s{number}: {'; '.join(notes) or 'reads nothing'}")
@@ -330,6 +404,16 @@ def describe(schedule: Schedule) -> str:
     if schedule.services_skew_s:
         lines.append(f"  the services' clocks are {schedule.services_skew_s:+} s off")
     return "\n".join(lines)
+
+
+def _describe_items(items: ItemMap) -> Iterator[str]:
+    source = f"{items.length} items" if items.over is None else f"the items of s{items.over}"
+    yield f"runs for {source} with the rule {items.rule!r}"
+    if items.expect is not None:
+        yield f"expects {items.expect} items"
+    if items.items_per_job is not None:
+        yield f"{items.items_per_job} items per job"
+    yield f"item {items.item} always fails" if items.drops else f"faults are those of {items.item}"
 
 
 def _describe_shortage(shortage: Shortage) -> str:

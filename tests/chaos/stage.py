@@ -14,10 +14,13 @@ from typing import Any
 
 import psutil
 
+from flowyml_aws.aws.batch.batch_job import child_id
 from flowyml_aws.aws.names import batch_name, training_name
+from flowyml_aws.aws.s3.store import S3ArtifactStore
 from flowyml_aws.aws.sagemaker.jobs import ATTEMPTS
 from flowyml_aws.runtime.exit_codes import INTERRUPTED, STORE_OUTAGE
 from flowyml_aws.submission.moves import MAX_MOVES
+from flowyml_aws.submission.record import read_record
 from flowyml_aws.testing import Emulator
 from flowyml_aws.testing.account import PREFIX
 from flowyml_aws.testing.machines.warm import WarmProcess, WarmStarter
@@ -32,7 +35,7 @@ __all__ = ["Stage", "open_stage"]
 _QUEUES = (SPOT_QUEUE, ON_DEMAND_QUEUE, f"{PREFIX}-driver")
 _GAVE_UP = f"exit code: {STORE_OUTAGE}"
 _MOST_SUBMISSIONS = 4 * MAX_MOVES
-_WARM_HOST = "tests.chaos.warm_host"
+_WARM_HOST = "tests.support.warm_host"
 _FASTER = "tests.chaos.faster"
 _SITE = Path(__file__).with_name("site")
 
@@ -53,6 +56,7 @@ class Stage:
         self.clients: dict[str, str] = {}
         self.expiries: dict[str, int] = {}
         self._starter = starter
+        self._store: S3ArtifactStore | None = None
 
     def start(
         self,
@@ -65,6 +69,7 @@ class Stage:
         """Start a client in a project, with credentials of its own and settings."""
         environment = _environment(self.folder)
         if self.aws is not None and store is not None:
+            self._store = S3ArtifactStore.from_uri(self.aws.client("s3"), store)
             keys = self.aws.credentials(f"{PREFIX}-user")
             self.clients[keys["AWS_ACCESS_KEY_ID"]] = name
             environment |= {**self.aws.environment, **keys, "FLOWYML_AWS_STORE": store, **settings}
@@ -96,12 +101,12 @@ class Stage:
         """
         assert self.aws is not None
         batch, sagemaker = self.aws.client("batch"), self.aws.client("sagemaker")
-        name_of = {name: job for job in jobs for name in _batch_names(run_id, job)}
+        names = self._job_names(run_id, jobs)
         lost: Counter[str] = Counter()
-        listed = [summary["jobId"] for summary in self._batch_jobs(run_id)]
+        listed = [job_id for summary in self._batch_jobs(run_id) for job_id in _ids(summary)]
         if listed:
             for detail in batch.describe_jobs(jobs=listed)["jobs"]:
-                if (job := name_of.get(detail["jobName"])) is not None:
+                if (job := names.get(_place(detail))) is not None:
                     lost[job] += sum(map(_is_lost, detail["attempts"]))
         created = self.aws.training_requests().keys()
         for job in jobs:
@@ -130,8 +135,19 @@ class Stage:
         yield from _training_names(run_id, job) & ids
         if batch_ids := sorted(ids - self.aws.training_requests().keys()):
             described = self.aws.client("batch").describe_jobs(jobs=batch_ids)["jobs"]
-            names = _batch_names(run_id, job)
-            yield from (each["jobId"] for each in described if each["jobName"] in names)
+            names = self._job_names(run_id, [job])
+            yield from (each["jobId"] for each in described if names.get(_place(each)) == job)
+
+    def _job_names(self, run_id: str, jobs: Collection[str]) -> dict[tuple[str, int | None], str]:
+        """Return jobs of a run by their Batch job name, with the index in it if it is an array."""
+        assert self._store is not None
+        names: dict[tuple[str, int | None], str] = {
+            (name, None): job for job in jobs for name in _batch_names(run_id, job)
+        }
+        for array in read_record(self._store, run_id).arrays:
+            for name in _batch_names(run_id, f"{array.jobs[0]}.array"):
+                names.update(((name, index), job) for index, job in enumerate(array.jobs))
+        return names
 
     def _batch_jobs(self, run_id: str) -> Iterator[Mapping[str, Any]]:
         """Yield the summary of every Batch job of a run."""
@@ -196,6 +212,17 @@ def _is_lost(attempt: Mapping[str, Any]) -> bool:
     reason = attempt.get("statusReason", "")
     codes = (INTERRUPTED, STORE_OUTAGE)
     return reason.startswith("Host EC2") or attempt["container"].get("exitCode") in codes
+
+
+def _ids(summary: Mapping[str, Any]) -> list[str]:
+    """Return the id of a listed job; those of its children if it is an array."""
+    size = summary.get("arrayProperties", {}).get("size", 0)
+    return [child_id(summary["jobId"], n) for n in range(size)] or [summary["jobId"]]
+
+
+def _place(detail: Mapping[str, Any]) -> tuple[str, int | None]:
+    """Return the name of a job, and its index if it is the child of an array."""
+    return detail["jobName"], detail.get("arrayProperties", {}).get("index")
 
 
 def _training_names(run_id: str, job: str) -> set[str]:

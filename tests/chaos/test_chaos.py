@@ -18,6 +18,7 @@ from tests.chaos.schedule import (
     Client,
     Expiry,
     Fate,
+    ItemMap,
     JobLoss,
     Loss,
     Outage,
@@ -49,7 +50,11 @@ def test_a_schedule_on_aws_breaks_no_invariant(account: Stage) -> None:
     schedule = Schedule(
         seed=1,
         backend="batch",
-        tasks=TWO_JOBS,
+        tasks=(
+            Task(items=ItemMap(length=3, items_per_job=2, rule="drop", drops=True)),
+            Task(reads=(0,), items=ItemMap(over=0, items_per_job=1)),
+            Task(reads=(1,)),
+        ),
         clients=(
             Client(0, Action.RUN, fate=Fate.KILL, at_call=30, call_arrives=True),
             Client(0, Action.ATTACH, after_steps=1, skew_s=240),

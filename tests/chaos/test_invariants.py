@@ -13,6 +13,7 @@ from tests.chaos.execution import losses_by_job
 from tests.chaos.invariants import LIMIT_S, broken_invariants
 from tests.chaos.schedule import (
     BACKENDS,
+    ItemMap,
     Loss,
     Schedule,
     Shortage,
@@ -160,6 +161,82 @@ def test_a_job_may_be_executed_again_only_for_a_damaged_value() -> None:
         "run: job s0 moved without a fault of the schedule: damaged data",
     ]
     assert broken(replace(run, damaged=1)) == []
+
+
+ITEMS = replace(
+    SCHEDULE,
+    tasks=(
+        Task(returns=3),
+        Task(reads=(0,), items=ItemMap(over=0, expect=2, rule="drop", item=1, drops=True)),
+        Task(reads=(1,), items=ItemMap(over=1, item=2), trouble=Trouble.RAISE),
+    ),
+)
+OF_ITEMS = replace(
+    RUN,
+    jobs={
+        "run s0": ["s0"],
+        "run s1-0": ["s1{1/2}", "s1[0]"],
+        "run s1-1": ["s1{2/2}", "s1[1]", "s1[2]"],
+        "run s2-0": ["s2{1/2}", "s2[0]"],
+        "run s2-1": ["s2{2/2}", "s2[1]", "s2[2]"],
+        "resumed s2-1": ["s2{2/2}", "s2[1]", "s2[2]"],
+    },
+    steps={"s0": "cached", "s1[1]": "failed", "s2[1]": "not run", "s2[2]": "succeeded"},
+    committed={"s2-1": ["s2{2/2}", "s2[2]"]},
+    outputs={"a2": []},
+    expected={"a2": []},
+    executions={"s0": 1, "s1[0]": 1, "s1[1]": 1, "s1[2]": 1, "s2[0]": 1, "s2[2]": 2},
+    failures=["s2-1: step 's2[2]': ValueError: the first execution fails | step"],
+)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({}, None),
+        (
+            {"executions": {**OF_ITEMS.executions, "s2[0]": 2}},
+            "step s2[0] was executed 2 times, and may be executed 1 times",
+        ),
+        ({"executions": {**OF_ITEMS.executions, "s1[0]": 2}, "lost": {"run s1-0": 1}}, None),
+        (
+            {"executions": {**OF_ITEMS.executions, "s1[0]": 2}, "lost": {"run s1-1": 1}},
+            "step s1[0] was executed 2 times, and may be executed 1 times",
+        ),
+        ({"committed": {"a": ["s2[2]"], "b": ["s2[2]"]}}, "step s2[2] was committed 2 times"),
+        (
+            {
+                "steps": {**OF_ITEMS.steps, "s1[1]": "succeeded"},
+                "committed": {"a": ["s1[1]", "s2[2]"]},
+            },
+            "step s1[1] was not dropped",
+        ),
+        (
+            {"steps": {**OF_ITEMS.steps, "s2[1]": "failed"}},
+            "the run succeeded, but steps are {'s2[1]': 'failed'}",
+        ),
+        (
+            {"failures": ["s2-1: step 's2[0]': ValueError: the first execution fails | step"]},
+            "the failed item is 2, but the failure is s2-1: step 's2[0]': ValueError: the first "
+            "execution fails | step",
+        ),
+    ],
+)
+def test_the_invariants_hold_for_each_item(wrong: dict[str, Any], sentence: str | None) -> None:
+    found = broken_invariants(ITEMS, Evidence(runs=[replace(OF_ITEMS, **wrong)]))
+    assert found == ([] if sentence is None else [f"run: {sentence}"])
+
+
+def test_a_third_of_the_schedules_have_maps_of_each_kind() -> None:
+    drawn = [draw_schedule(seed, backend).tasks for backend in BACKENDS for seed in range(60)]
+    maps = [tasks for tasks in drawn if any(task.items for task in tasks)]
+    assert 40 <= len(maps) <= 80
+    items = [task.items for tasks in maps for task in tasks if task.items]
+    assert {each.rule for each in items} == {"finish", "drop"}
+    assert {each.items_per_job for each in items} >= {None, 1, 2}
+    assert any(each.drops for each in items)
+    assert {each.over is None for each in items} == {True, False}
+    assert any(each.expect is not None for each in items)
 
 
 def test_a_missing_run_a_problem_of_a_client_and_too_much_time_are_broken_invariants() -> None:

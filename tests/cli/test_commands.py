@@ -281,7 +281,6 @@ def test_following_the_logs_of_a_run_without_a_client_starts_nothing(
 ) -> None:
     run = rig.pipeline("waiting").submit()
     with rig.client("-m", "flowyml_aws", "logs", run.id, "first", "--follow") as follower:
-        assert follower.stdout is not None
         while "waiting" not in follower.stdout.readline():
             pass
         Path(f"{rig.trace}.go").touch()
@@ -299,7 +298,6 @@ def test_following_the_logs_of_an_interrupted_run_says_how_to_continue_it(rig: B
     run_id = output.split()[1]
     assert f"detached from run {run_id}: its local jobs were stopped" in output
     with rig.client("-m", "flowyml_aws", "logs", run_id, "--follow") as follower:
-        assert follower.stderr is not None
         hint = follower.stderr.readline()
     assert hint.startswith("no job is running; continue the run with: ")
     assert hint.endswith(f"flowyml-aws attach {run_id}\n")
@@ -424,6 +422,7 @@ def test_get_to_a_path_that_cannot_be_written_is_a_mistake(
     assert "No such file or directory" in answer.err
 
 
+@pytest.mark.usefixtures("new_pythons")
 def test_python_m_runs_the_same_program(rig: BackendRig) -> None:
     code, out, _ = rig.command("--help")
     assert code == 0

@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,6 @@ FOUND_BY = {
     "no-retry": ("batch", "retry"),
     "no-alert": ("batch", "alert"),
 }
-# Left to `make test-all`: each costs three seconds of CPU time.
-LATER = ("price", "no-gpu", "small-volume")
 # Facts of machines, which this one imitates only for root.
 MOUNTED = ("disk", "shared memory")
 
@@ -141,25 +139,43 @@ def test_each_deviation_has_a_check() -> None:
     assert FOUND_BY.keys() == DEVIATIONS.keys()
 
 
-@pytest.mark.parametrize(
-    "deviation",
-    [pytest.param(name, marks=[pytest.mark.thorough] * (name in LATER)) for name in FOUND_BY],
-)
-def test_a_planted_deviation_is_found_and_nothing_else(
-    deviation: str, tmp_path: Path, cli: Cli
-) -> None:
-    part, check = FOUND_BY[deviation]
-    if check in MOUNTED and "not limited" in (note := Disks(tmp_path).note(1)):
+def check_found(deviations: Sequence[str], part: str, tmp_path: Path, cli: Cli) -> None:
+    """Prove a part of an account with deviations, and check that exactly these are found."""
+    note = Disks(tmp_path).note(1)
+    planted = [
+        name for name in deviations if not (FOUND_BY[name][1] in MOUNTED and "not limited" in note)
+    ]
+    if not planted:
         pytest.skip(note)
-    with account(deviation) as aws, project(aws, tmp_path, aws.administrator):
+    with account(*planted) as aws, project(aws, tmp_path, aws.administrator):
         create_alerts(aws)
         gpu = ["--gpu", "t4"] if part.endswith("-gpu") else []
         limits = ["--max-cost", "2", "--alert-limit", "1"]
         answer = cli("doctor", "--prove", "--yes", "--only", part, *gpu, *limits)
-        assert names_with("deviated") == {(part, check)}, answer.out + answer.err
+        expected = {FOUND_BY[name] for name in planted}
+        assert names_with("deviated") == expected, answer.out + answer.err
         assert answer.code == 1
-        assert rows()[part, check]["reason"]
+        for name in expected:
+            assert rows()[name]["reason"]
         assert left_in(aws) <= {"code", "payloads"}
+
+
+# Parts without GPUs; a proof costs three seconds of CPU time.
+@pytest.mark.parametrize("part", ["batch", "batch-spot", "sagemaker"])
+def test_all_deviations_of_a_part_are_found_and_nothing_else(
+    part: str, tmp_path: Path, cli: Cli
+) -> None:
+    deviations = [name for name, (found_in, _) in FOUND_BY.items() if found_in == part]
+    assert deviations
+    check_found(deviations, part, tmp_path, cli)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("deviation", FOUND_BY)
+def test_a_planted_deviation_is_found_and_nothing_else(
+    deviation: str, tmp_path: Path, cli: Cli
+) -> None:
+    check_found([deviation], FOUND_BY[deviation][0], tmp_path, cli)
 
 
 @pytest.mark.skipif(not can_switch_user(), reason="only root can change its user")
@@ -203,21 +219,19 @@ def test_a_proof_above_the_limit_is_refused_with_its_price(tmp_path: Path, cli: 
         assert left_in(aws) == set()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "fix"),
-    [
-        (["--only", "batch-sopt"], "did you mean 'batch-spot'?"),
-        (["--gpu", "t5"], "did you mean"),
-        (["--report", "missing/report.json"], "--report"),
-    ],
-)
 def test_a_mistake_in_the_options_is_reported_before_anything_is_planned(
-    arguments: list[str], fix: str, tmp_path: Path, cli: Cli
+    tmp_path: Path, cli: Cli
 ) -> None:
+    mistakes = {
+        ("--only", "batch-sopt"): "did you mean 'batch-spot'?",
+        ("--gpu", "t5"): "did you mean",
+        ("--report", "missing/report.json"): "--report",
+    }
     with account() as aws, project(aws, tmp_path):
-        answer = cli("doctor", "--prove", "--yes", *arguments)
-        assert answer.code == 2
-        assert fix in answer.err
+        for arguments, fix in mistakes.items():
+            answer = cli("doctor", "--prove", "--yes", *arguments)
+            assert answer.code == 2, arguments
+            assert fix in answer.err
 
 
 def test_options_of_a_proof_need_prove(rig: BackendRig, cli: Cli) -> None:

@@ -44,6 +44,12 @@ def test_the_asset_and_the_step_of_a_map_are_lists_in_order() -> None:
     assert outputs["model"] == expected and outputs["train"] == expected
 
 
+def test_a_map_over_an_empty_list_has_an_empty_list_as_output() -> None:
+    outputs = outputs_of(a_run([]))
+    assert outputs["model"] == outputs["train"] == []
+    assert list(outputs) == ["best", "model", "train"]
+
+
 def test_a_list_is_loaded_at_once_and_only_once() -> None:
     loads: list[list[str]] = []
     outputs = outputs_of(a_run([OK] * 3), loads)
@@ -116,3 +122,13 @@ def test_the_list_of_a_map_with_a_missing_part_does_not_exist() -> None:
     outputs = outputs_of(run_of_parts([OK, StepState.WAITING], None))
     with pytest.raises(OutputNotFoundError, match="incomplete: 1 of 2"):
         _ = outputs["model"]
+
+
+def test_an_item_of_a_part_that_was_dropped_is_an_error_with_its_cause() -> None:
+    outputs = outputs_of(run_of_parts([OK, OK], [BAD, OK], on_item_failure="drop"))
+    with pytest.raises(OutputNotFoundError) as caught:
+        outputs["model[1]"]
+    assert caught.value.what == "Output 'model[1]' of run r-1 was dropped"
+    assert caught.value.why == "step 'train[1]' is failed: ValueError: no rows"
+    with pytest.raises(OutputNotFoundError, match="has no output 'model\\[7\\]'"):
+        outputs["model[7]"]

@@ -237,7 +237,6 @@ def test_cancel_stops_running_jobs_and_starts_no_more(rig: BackendRig, started: 
 def test_another_client_can_replace_a_killed_client(rig: BackendRig) -> None:
     rig.write("waiting")
     with rig.client("-c", START, rig.backend, str(rig.trace)) as client:
-        assert client.stdout is not None
         run_id = client.stdout.readline().strip()
         eventually(lambda: "wait" in rig.ran(), "the first job waiting")
         client.kill()
@@ -280,7 +279,6 @@ def test_following_a_jobs_log_ends_with_that_job(rig: BackendRig, started: Run) 
 def test_another_client_can_replace_an_interrupted_client(rig: BackendRig) -> None:
     rig.write("waiting")
     with rig.client("-c", START, rig.backend, str(rig.trace)) as client:
-        assert client.stdout is not None
         run_id = client.stdout.readline().strip()
         eventually(lambda: "wait" in rig.ran(), "the first job waiting")
         client.send_signal(signal.SIGINT)

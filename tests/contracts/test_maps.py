@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flowyml_aws import Run
 from flowyml_aws.client.result import PipelineResult
+from flowyml_aws.core.errors import InvalidPipelineError
+from flowyml_aws.runtime.result import StepState
+from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.status import failures
-from tests.support.rigs import BackendRig
+from tests.support.rigs import BackendRig, eventually
+
+START = """
+import sys
+from flowyml_aws.cli.load import load_pipeline
+pipeline = load_pipeline("maps.py:held")
+run = pipeline.submit(backend=sys.argv[1], context={"trace": sys.argv[2]})
+print(run.id, flush=True)
+run.wait()
+"""
 
 locally = pytest.mark.parametrize(
     "rig", [pytest.param("local", marks=pytest.mark.contract)], indirect=True
@@ -53,11 +67,12 @@ def test_failed_items_leave_the_others_and_run_alone_again(rig: BackendRig) -> N
     assert ran_since(rig, before) == ["add", "halve 16", "halve 9", "square 3", "square 4"]
 
     before = len(rig.ran())
-    third = run(rig, "finish", shards=[6, 5, 4, 3, 2, 1])  # in another order, and one more
-    assert third["total"] == second["total"] + 18
-    assert ran_since(rig, before) == ["add", "halve 36", "square 6"]
+    # In another order, with one more, and one that has changed.
+    third = run(rig, "finish", shards=[6, 5, 4, 3, 7, 1])
+    assert third["total"] == second["total"] + (36 + 49 - 4) / 2
+    assert ran_since(rig, before) == ["add", "halve 36", "halve 49", "square 6", "square 7"]
     assert run(rig, "finish", shards=[2, 4])["text"] == "total 10.0"
-    assert ran_since(rig, before) == ["add", "add", "halve 36", "square 6"]
+    assert ran_since(rig, before)[:2] == ["add", "add"] and len(ran_since(rig, before)) == 6
 
 
 def test_dropped_items_are_left_out_and_what_misses_them_is_not_cached(rig: BackendRig) -> None:
@@ -104,13 +119,52 @@ def test_a_resumed_run_executes_the_failed_items_alone(rig: BackendRig) -> None:
     assert ran_since(rig, before) == ["add", "halve 16", "halve 9", "square 3", "square 4"]
 
 
-@locally
-def test_a_changed_item_runs_alone(rig: BackendRig) -> None:
+def test_a_new_client_continues_a_map_and_a_lost_host_repeats_one_item(rig: BackendRig) -> None:
+    rig.write("maps")
+    with rig.client("-c", START, rig.backend, str(rig.trace)) as client:
+        assert client.stdout is not None
+        run_id = client.stdout.readline().strip()
+        eventually(lambda: "hold 2" in rig.ran(), "the second item running")
+        client.kill()
+    attached = Run.attach(run_id)
+    eventually(
+        lambda: attached.status().steps["hold[1]"].state is StepState.RUNNING,
+        "the item reported as running",
+    )
+    lost = Path(f"{rig.trace}.lost")
+    lost.touch()
+    eventually(lambda: not lost.exists(), "the loss of the host")
     allow(rig)
-    assert run(rig, "finish").success
-    before = len(rig.ran())
-    assert run(rig, "finish", shards=[1, 2, 3, 4, 7])["total"] == (1 + 4 + 9 + 16 + 49) / 2
-    assert ran_since(rig, before) == ["add", "halve 49", "square 7"]
+    result = attached.wait()
+    assert result["total"] == 10, result.summary()
+    assert Counter(rig.ran()) == {"hold 1": 1, "hold 2": 2, "hold 3": 1, "hold 4": 1, "add": 1}
+    attempts = {view.job.name: view.attempt for view in result.status.jobs}
+    assert attempts == {"hold-0-1": 2, "hold-2-3": 1, "add": 1}
+
+
+def test_a_cancelled_map_continues_with_the_items_that_were_not_finished(rig: BackendRig) -> None:
+    cancelled = rig.pipeline("maps:held").submit(backend=rig.backend)
+
+    def only_one_item_is_left() -> bool:
+        cancelled.advance()
+        jobs = {view.job.name: view.state for view in cancelled.status().jobs}
+        return "hold 2" in rig.ran() and jobs["hold-2-3"] is JobState.SUCCEEDED
+
+    eventually(only_one_item_is_left, "the other items succeeded")
+    cancelled.cancel()
+    result = cancelled.wait()
+    assert result.state == "cancelled"
+    states = {name: report.state.value for name, report in result.status.steps.items()}
+    assert states == {
+        "hold[0]": "succeeded",
+        "hold[1]": "cancelled",
+        "hold[2]": "succeeded",
+        "hold[3]": "succeeded",
+        "add": "not run",
+    }
+    allow(rig)
+    assert cancelled.resume().wait()["total"] == 10
+    assert Counter(rig.ran()) == {"hold 1": 1, "hold 2": 2, "hold 3": 1, "hold 4": 1, "add": 1}
 
 
 def test_a_list_that_the_run_produces_is_mapped_item_by_item(rig: BackendRig) -> None:
@@ -144,6 +198,22 @@ def test_nothing_starts_again_for_the_same_produced_list(rig: BackendRig) -> Non
     assert not again.status.jobs
     assert again["text"] == first["text"]
     assert ran_since(rig, before) == []
+
+
+@locally
+def test_a_produced_list_is_assumed_to_be_as_long_as_in_the_last_run(rig: BackendRig) -> None:
+    allow(rig)
+    with pytest.raises(InvalidPipelineError, match=r"square\.map\(…, expect=N\)"):
+        rig.pipeline("maps:produced_unknown").plan(backend=rig.backend)
+    first = run(rig, "produced_finish")
+    before = len(rig.ran())
+    numbers = [5, 4, 3, 2, 1]
+    again = rig.pipeline("maps:produced_unknown", numbers=numbers).submit(backend=rig.backend)
+    assert again.plan.maps["square"].parts == 5
+    (note,) = [each for each in again.plan.notes if "produced in this run" in each]
+    assert note.endswith(f"from the length in run {first.run_id}")
+    assert again.wait()["text"] == first["text"]
+    assert ran_since(rig, before) == ["add", "list"]
 
 
 @locally
@@ -196,3 +266,14 @@ def test_a_mapped_value_that_is_not_a_list_fails_the_step_that_produces_it(
 ) -> None:
     (failure,) = failures(run(rig, "produced_finish", numbers="abc").status)
     assert "step 'listed': ListMismatchError: 'shards' is a str, not a list" in str(failure)
+
+
+@locally
+@pytest.mark.parametrize("spoiled", ["index", "items"])
+def test_a_produced_list_of_which_something_is_lost_is_produced_again(
+    rig: BackendRig, spoiled: str
+) -> None:
+    result = run(rig, "damaged", spoiled=spoiled)
+    assert result.success, result.summary()
+    assert result["squared"] == [1, 4, 25]
+    assert Counter(rig.ran()) == {"list": 2, "square 1": 1, "square 2": 1, "square 5": 1}

@@ -104,6 +104,7 @@ def test_a_module_that_python_runs_imports_its_own_package(rig: BackendRig, mark
     assert found(rig, "-m", "app.flow") == PACKAGE_FOUND
 
 
+@pytest.mark.usefixtures("new_pythons")
 def test_a_package_that_python_runs(rig: BackendRig) -> None:
     write_package(rig.folder)
     (rig.folder / "app" / "flow.py").rename(rig.folder / "app" / "__main__.py")
@@ -300,6 +301,7 @@ def test_a_module_that_reads_the_arguments(rig: BackendRig) -> None:
     assert found(rig, "train.py", "--rate", "3") == [3, 3]
 
 
+@pytest.mark.usefixtures("new_pythons")
 def test_a_script_on_standard_input(rig: BackendRig) -> None:
     write(rig.folder, lib="VALUE = 1")
     text = """
@@ -321,6 +323,7 @@ def test_a_script_on_standard_input(rig: BackendRig) -> None:
     assert found(rig, "-", script=flow(text)) == [6, 1, True]
 
 
+@pytest.mark.usefixtures("new_pythons")
 def test_code_on_the_command_line(rig: BackendRig) -> None:
     write(rig.folder, lib="VALUE = 1")
     text = """

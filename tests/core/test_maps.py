@@ -4,15 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy
+import pandas
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowyml_aws import Step, step
+from flowyml_aws import Context, Pipeline, Step, step
 from flowyml_aws.core.binding import bind_steps
 from flowyml_aws.core.build import BuiltPipeline, build_pipeline, expand_maps
 from flowyml_aws.core.errors import InvalidStepError
-from flowyml_aws.core.maps import declared_name, item_name
+from flowyml_aws.core.maps import declared_name, is_list, item_name
 from flowyml_aws.core.step_grouping import split_items
 
 
@@ -124,6 +126,18 @@ def test_rows_give_the_values_of_each_item() -> None:
     assert calls == [1.5, 0.75]
 
 
+def test_an_item_reads_its_values_in_the_order_of_the_row() -> None:
+    graph = built(fit.map(rows=[{"depth": 1, "lr": 0.5}, {"depth": 2, "lr": 0.5}])).graph
+    assert graph.reads["fit[0]"] == ("fit.depth[0]", "fit.lr[0]")
+    assert graph.reads["fit[1]"] == ("fit.depth[1]", "fit.lr[0]")
+
+
+def test_an_item_looks_like_its_step() -> None:
+    item = built(fit.map(rows=[{"lr": 0.5}])).graph.steps[0]
+    assert item.__wrapped__ is fit.func  # type: ignore[attr-defined]  # as functools.wraps
+    assert (item.outputs, item.mapping, item.declared_name) == (("score[0]",), None, "fit")
+
+
 def test_one_and_true_are_different_values_of_a_grid() -> None:
     pipeline = built(fit.map(grid={"lr": [1, True, 1.0]}))
     assert [type(value) for value in pipeline.items.values()] == [int, bool, float]
@@ -208,6 +222,8 @@ def test_all_items_wait_for_a_step_and_a_step_waits_for_all_items() -> None:
         ({"over": "x", "grid": {"lr": [1]}}, "map() got over and grid"),
         ({"over": ""}, "Invalid argument over=''"),
         ({"over": ["x", "x"]}, "Invalid argument over=['x', 'x']"),
+        ({"over": [1, 2]}, "Invalid argument over=[1, 2]"),
+        ({"over": range(3)}, "Invalid argument over=range(0, 3)"),
         ({"grid": {"lr": "abc"}}, "Invalid argument grid={'lr': 'abc'}"),
         ({"grid": {}}, "Invalid argument grid={}"),
         ({"rows": [1]}, "Invalid argument rows=1"),
@@ -236,6 +252,50 @@ def test_mistakes_in_lists_are_found() -> None:
     assert problems_of(zipped, xs=[1], ys=[1, 2]) == [
         "Step 'zipped' can't map over lists of different lengths"
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "fix"),
+    [
+        ("abc", "pass a list, a tuple or an array"),
+        (3, "pass a list, a tuple or an array"),
+        (numpy.array(3), "pass a list, a tuple or an array"),
+        ({"a": 1}, "pass a list, such as list(value.items())"),
+        ({1, 2}, "pass a list: list(value)"),
+        (iter([1]), "pass a list: list(value)"),
+        (pandas.DataFrame({"a": [1, 2], "b": [3, 4]}), "the rows of the table"),
+    ],
+)
+def test_a_value_without_items_by_position_is_no_list(value: object, fix: str) -> None:
+    built, _ = build_pipeline(bind_steps([extract.map(over="shards")], {"shards"}), {"shards"})
+    assert built is not None
+    _, (problem,) = expand_maps(built, {"shards": value})
+    assert problem.why == f"its type is {type(value).__name__}, which is not a list"
+    assert fix in problem.fix
+
+
+@pytest.mark.parametrize(
+    "value", [range(2), (1, 2), numpy.ones((2, 3)), pandas.Series([1, 2], index=[5, 6])]
+)
+def test_ranges_tuples_arrays_and_series_are_lists(value: object) -> None:
+    assert is_list(value)
+
+
+def test_a_mistyped_list_is_found_among_assets_and_context_values() -> None:
+    bound = bind_steps([extract.map(over="shard")], (), {"shards"})
+    _, (problem,) = build_pipeline(bound, (), {"shards": SHARDS})
+    assert problem.what == "Step 'extract' maps over 'shard', which does not exist"
+    assert problem.fix.startswith("did you mean 'shards'? Otherwise add the list to the context")
+
+
+def test_a_step_is_mapped_only_once() -> None:
+    with pytest.raises(InvalidStepError, match="Step 'extract' can't be mapped twice"):
+        extract.map(over="shards").map(over="others")
+
+
+def test_a_pipeline_with_a_map_over_a_context_value_can_be_built() -> None:
+    pipeline = Pipeline("p", Context(shards=SHARDS)).add_step(extract.map(over="shards"))
+    assert pipeline.build().step_groups == []
 
 
 def test_a_step_can_not_have_the_name_of_an_item() -> None:

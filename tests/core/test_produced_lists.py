@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from flowyml_aws import Step, step
 from flowyml_aws.core.binding import bind_steps
 from flowyml_aws.core.build import BuiltPipeline, build_pipeline, expand_maps
-from flowyml_aws.core.maps import declared_name, is_part, item_name, part_name, slice_of_part
+from flowyml_aws.core.maps import (
+    EarlierLength,
+    declared_name,
+    is_part,
+    item_name,
+    part_name,
+    slice_of_part,
+)
 
 
 @step(outputs=["shards"])
@@ -55,6 +62,34 @@ def test_a_step_over_a_produced_list_has_parts_that_read_the_list() -> None:
     assert graph.parents["extract{2/2}"] == ("listing",)
     assert graph.steps[1].assets == ("features{1/2}",)
     assert graph.steps[1].declared_name == "extract"
+
+
+def with_earlier(*steps: Step, **items: int) -> BuiltPipeline:
+    """Return a pipeline whose steps had numbers of items in an earlier run."""
+    pipeline, problems = build_pipeline(bind_steps(steps), ())
+    assert pipeline is not None, problems
+    earlier = {name: EarlierLength(number, f"run-{name}") for name, number in items.items()}
+    pipeline, problems = expand_maps(pipeline, {}, earlier)
+    assert pipeline is not None, problems
+    return pipeline
+
+
+def test_a_list_without_an_expected_length_is_as_long_as_in_an_earlier_run() -> None:
+    steps = (listing, extract.map(over="shards"), train.map(over="features"))
+    pipeline = with_earlier(*steps, extract=2, train=3)
+    assert len(pipeline.graph.steps) == 1 + 3 + 3
+    assert pipeline.length_runs == {"extract": "run-train", "train": "run-train"}
+
+
+def test_an_expected_length_comes_before_that_of_an_earlier_run() -> None:
+    pipeline = with_earlier(listing, extract.map(over="shards", expect=2), extract=5)
+    assert [s.name for s in pipeline.graph.steps][1:] == ["extract{1/2}", "extract{2/2}"]
+    assert pipeline.length_runs == {}
+
+
+def test_a_list_that_was_empty_in_an_earlier_run_has_one_part() -> None:
+    pipeline = with_earlier(listing, extract.map(over="shards"), extract=0)
+    assert [s.name for s in pipeline.graph.steps][1:] == ["extract{1/1}"]
 
 
 def test_chains_have_the_same_parts_and_readers_of_the_whole_read_all() -> None:

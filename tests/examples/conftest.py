@@ -24,7 +24,7 @@ def copy_examples(folder: Path) -> Path:
 
 
 def run_python(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `python …` in this project, without the settings of an AWS account."""
+    """Run a new `python …` in this project, without the settings of an AWS account."""
     environment = {
         **{name: value for name, value in os.environ.items() if not _is_aws_setting(name)},
         "PYTHONPATH": str(Path(flowyml_aws.__path__[0]).parent),

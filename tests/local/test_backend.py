@@ -51,7 +51,6 @@ def detached(rig: BackendRig) -> Iterator[RunDriver]:
     """A run whose first job waits, and whose client has exited."""
     rig.write("waiting")
     with rig.client("-c", SUBMIT, str(rig.trace)) as client:
-        assert client.stdout is not None
         run_id = client.stdout.readline().strip()
         client.wait(timeout=60)
     eventually(lambda: "wait" in rig.ran(), "the first job waiting")
@@ -129,6 +128,7 @@ def test_a_killed_process_is_a_failure_that_names_the_signal(rig: BackendRig) ->
     assert rig.ran() == ["devour"]
 
 
+@pytest.mark.usefixtures("new_pythons")
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
@@ -151,6 +151,7 @@ def test_a_signal_that_ends_the_command_leaves_no_process_behind(
     assert not alive
 
 
+@pytest.mark.usefixtures("new_pythons")
 def test_a_signal_that_ends_a_script_leaves_no_process_behind(rig: BackendRig) -> None:
     file = rig.write("orphans")
     code = (

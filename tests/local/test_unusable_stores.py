@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from flowyml_aws.artifacts.content import Content
+from flowyml_aws.core import clock
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from tests.cli.conftest import Cli, cli, file, rig
@@ -18,6 +20,7 @@ from tests.support.rigs import BackendRig
 
 __all__ = ["cli", "file", "rig"]
 
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 UNUSABLE = {
     "a file": ("file", "Not a directory"),
     "below a file": ("file/store", "Not a directory"),
@@ -94,3 +97,43 @@ def test_a_failed_write_is_an_error_with_the_reason(tmp_path: Path, small_files:
         "small",
     ]
     assert not list((tmp_path / "store" / ".incoming").iterdir())
+
+
+def full_disk(times: int) -> Callable[..., None]:
+    """Return `os.link` on a disk that is full for a number of calls."""
+    link, left = os.link, [FULL] * times
+
+    def link_or_fail(*arguments: str) -> None:
+        if left:
+            raise left.pop()
+        link(*arguments)
+
+    return link_or_fail
+
+
+@pytest.fixture
+def fast_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "_speed", 1e6)
+
+
+def test_a_result_waits_for_space_on_the_disk(
+    fast_clock: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    store = DirectoryArtifactStore(tmp_path / "store", wait_s=1e9, say=said.append)
+    monkeypatch.setattr(os, "link", full_disk(times=3))
+    assert store.create("result.json", b"{}")
+    assert store.get("result.json") == b"{}"
+    (sentence,) = said
+    assert sentence.startswith("waiting for space for up to 1e+09 s\nCan't write to the store")
+
+
+@pytest.mark.parametrize("wait_s", [0.0, 1.0])
+def test_a_disk_that_stays_full_is_an_error(
+    wait_s: float, fast_clock: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    store = DirectoryArtifactStore(tmp_path / "store", wait_s=wait_s)
+    monkeypatch.setattr(os, "link", full_disk(times=1000))
+    with pytest.raises(SettingsError) as caught:
+        store.create("result.json", b"{}")
+    assert "No space left on device" in caught.value.why

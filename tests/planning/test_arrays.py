@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from flowyml_aws.planning.arrays import ArrayPlaces, job_arrays
+from flowyml_aws.planning.arrays import ArrayPlaces, Links, job_arrays, shared_moves
 from flowyml_aws.planning.plan import PlannedJob
 from tests.support.plans import a_job, a_plan
 
@@ -86,13 +89,79 @@ def test_a_job_that_waits_for_a_part_of_a_map_keeps_it_from_being_an_array() -> 
     assert job_arrays(plan) == (names(other),)
 
 
-def test_a_map_with_another_number_of_items_per_job_is_no_array() -> None:
-    first = a_map("first", 4)
-    second = [
-        a_job(f"second-{n}", names(first)[2 * n : 2 * n + 2], mapped=("second",)) for n in (0, 1)
+def chained(items: int, *per_job: int) -> list[list[PlannedJob]]:
+    """Return the jobs of maps over the same items, each after the one before."""
+    maps: list[list[PlannedJob]] = []
+    items_of: dict[str, set[int]] = {}
+    for number, size in enumerate(per_job):
+        jobs = []
+        for start in range(0, items, size):
+            own = set(range(start, min(items, start + size)))
+            after = [job.name for job in maps[-1] if own & items_of[job.name]] if maps else []
+            jobs.append(a_job(f"m{number}-{start}", after, mapped=(f"m{number}",)))
+            items_of[jobs[-1].name] = own
+        maps.append(jobs)
+    return maps
+
+
+@pytest.mark.parametrize(
+    ("items", "per_job", "arrays"),
+    [
+        (8, (1, 2, 2), ["m0: 0 2 4 6", "m0: 1 3 5 7", "m1: 0 2 4 6", "m2: 0 2 4 6"]),
+        (8, (4, 2), ["m0: 0 4", "m1: 0 4", "m1: 2 6"]),
+        # The last job has fewer items, and no second job after it.
+        (9, (4, 2), ["m0: 0 4", "m1: 0 4", "m1: 2 6"]),
+        (12, (2, 3), ["m0: 0 6", "m0: 2 8", "m0: 4 10", "m1: 0 6", "m1: 3 9"]),
+        (8, (2, 8), ["m0: 0 2 4 6"]),  # one job waits for the whole map
+        (4, (2, 3), []),
+        (42, (1, 21), []),  # too many arrays before one
+    ],
+)
+def test_maps_with_other_numbers_of_items_per_job_are_arrays_of_one_size(
+    items: int, per_job: tuple[int, ...], arrays: list[str]
+) -> None:
+    plan = a_plan(*itertools.chain(*chained(items, *per_job)))
+    found = job_arrays(plan)
+    assert [
+        f"{array[0].partition('-')[0]}: {' '.join(name.partition('-')[2] for name in array)}"
+        for array in found
+    ] == arrays
+
+
+def test_an_array_waits_for_the_jobs_of_its_index_in_several_arrays() -> None:
+    first, second = chained(6, 1, 3)
+    last = a_job("last", names(second))
+    arrays = job_arrays(plan := a_plan(*first, *second, last))
+    places = ArrayPlaces(arrays)
+    assert places.links(second[1]) == Links(jobs=(), whole=(), same_index=(0, 1, 2))
+    assert places.links(last).whole == (3,)
+    assert shared_moves({job.name: job for job in plan.jobs}, places) == [0, 0, 0, 0]
+
+
+@given(st.integers(1, 40), st.lists(st.integers(1, 6), min_size=1, max_size=3), st.integers(0, 39))
+def test_jobs_wait_for_the_same_jobs_in_arrays_as_alone(
+    items: int, per_job: list[int], reused: int
+) -> None:
+    maps = chained(items, *per_job)
+    kept = [job for job in itertools.chain(*maps) if job is not maps[0][reused % len(maps[0])]]
+    existing = {job.name for job in kept}
+    jobs = [
+        job.model_copy(update={"after": tuple(name for name in job.after if name in existing)})
+        for job in kept
     ]
-    third = each_after(second, "third")
-    assert job_arrays(a_plan(*first, *second, *third)) == ()
+    if not jobs:
+        return
+    places = ArrayPlaces(job_arrays(a_plan(*jobs)))
+    linked: dict[int, Links] = {}
+    for job in jobs:
+        links, own = places.links(job), places.of(job.name)
+        waits = [*links.jobs, *(name for number in links.whole for name in places.arrays[number])]
+        if own is not None:
+            waits += [places.arrays[number][own[1]] for number in links.same_index]
+            assert linked.setdefault(own[0], links) == links
+        assert sorted(waits) == sorted(job.after)
+        # Batch can't wait for a child of an array.
+        assert all(places.of(name) is None for name in links.jobs)
 
 
 def test_all_jobs_of_a_map_can_wait_for_another_map_as_a_whole() -> None:

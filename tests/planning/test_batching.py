@@ -14,6 +14,7 @@ from flowyml_aws.core.step_grouping import StepGroup
 from flowyml_aws.planning.batching import (
     Batch,
     batch_of,
+    empty_notes,
     planned_maps,
     produced_notes,
     split_group,
@@ -114,6 +115,17 @@ def test_the_plan_of_a_map_has_all_items_also_the_reused_ones() -> None:
     assert (reused.items, reused.reason) == (25, "every item is reused")
 
 
+def test_a_map_over_an_empty_list_is_in_the_plan_without_items() -> None:
+    declared = step(name="train", outputs=["model"])(lambda shard: shard).map(over="shards")
+    built, _ = build_pipeline(bind_steps([declared], {"shards"}), {"shards"})
+    assert built is not None
+    expanded, _ = expand_maps(built, {"shards": []})
+    assert expanded is not None and expanded.empty_maps == (declared,)
+    plan = planned_maps(expanded.graph, [], [], expanded.empty_maps)["train"]
+    assert (plan.items, plan.outputs, plan.reason) == (0, ("model",), "the list is empty")
+    assert empty_notes(expanded.empty_maps) == ["step 'train' does not run: 'shards' is empty"]
+
+
 def produced(
     expect: int, items_per_job: int | None = None, timeout: float | None = None
 ) -> BuiltPipeline:
@@ -153,6 +165,8 @@ def test_parts_of_a_produced_list_are_planned_for_the_expected_items(
         f"'shards' is produced in this run: step 'train' is planned for {expect:,} items in "
         f"{jobs} jobs"
     ]
+    (note,) = produced_notes(groups, pipeline.graph, {"train": "run-1"})
+    assert note.endswith(f"{jobs} jobs, from the length in run run-1")
     assert produced_notes(groups, pipeline.graph.only({s.name for s in group.steps})) == []
 
 

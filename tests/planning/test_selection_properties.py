@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import lru_cache
 from operator import le
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,8 +25,18 @@ from tests.planning.selection_inputs import ARCH, BATCH, REAL, SAGEMAKER, no_fit
 from tests.support.effort import examples
 
 SPOT = (replace(BATCH[0], capacity="spot"),)
+
+
+# Hypothesis examines each new strategy, which takes longer than to draw from it.
+@lru_cache(None, typed=True)
+def choice(*values: Any) -> st.SearchStrategy[Any]:
+    return st.sampled_from(values)
+
+
 families = st.sampled_from(["m5", "m6", "c6", "g4", "g5", "t3", "inf2", "m7g"])
-prices = st.none() | st.integers(1, 6).map(float)
+training_prices = st.integers(1, 6).map(float)
+prices = st.none() | training_prices
+labels_of_targets = st.sampled_from([{}, {"pool": "a"}, {"pool": "b"}])
 
 
 @st.composite
@@ -33,7 +44,7 @@ def catalogs(draw: st.DrawFn) -> Catalog:
     types = []
     for number, family in enumerate(draw(st.lists(families, min_size=1, max_size=9))):
         memory = draw(st.integers(4, 16))
-        gpu = {"g4": "t4", "g5": draw(st.sampled_from(["a10g", "t4"]))}.get(family)
+        gpu = {"g4": "t4", "g5": draw(choice("a10g", "t4"))}.get(family)
         sagemaker = draw(st.booleans())
         priced = sagemaker and draw(st.booleans())
         types.append(
@@ -45,16 +56,16 @@ def catalogs(draw: st.DrawFn) -> Catalog:
                 arch="arm64" if family == "m7g" else "x86_64",
                 gpu_model=gpu,
                 gpu_count=draw(st.integers(1, 4)) if gpu else 0,
-                gpu_memory_gb=draw(st.sampled_from([16, 24])) if gpu else 0,
-                gpu_fraction=draw(st.sampled_from([1, 1, 0.5])) if gpu else 1,
+                gpu_memory_gb=draw(choice(16, 24)) if gpu else 0,
+                gpu_fraction=draw(choice(1, 1, 0.5)) if gpu else 1,
                 accelerator="inferentia2" if family == "inf2" else None,
-                nvme_gb=draw(st.sampled_from([0, 10, 40])),
+                nvme_gb=draw(choice(0, 10, 40)),
                 burstable=family == "t3",
-                bare_metal=draw(st.sampled_from([False, False, False, True])),
+                bare_metal=draw(choice(False, False, False, True)),
                 price_usd_hour=draw(prices),
                 spot_usd_hour=draw(prices),
                 sagemaker_name=f"ml.{family}.{number}" if sagemaker else None,
-                sagemaker_price_usd_hour=draw(st.integers(1, 6).map(float)) if priced else None,
+                sagemaker_price_usd_hour=draw(training_prices) if priced else None,
                 sagemaker_price_source="list" if priced else None,
             )
         )
@@ -68,12 +79,12 @@ def setups(draw: st.DrawFn) -> tuple[Catalog, tuple[Target, ...]]:
     targets = [
         Target(
             name=f"target{number}",
-            kind=draw(st.sampled_from(["batch", "batch", "sagemaker"])),
+            kind=draw(choice("batch", "batch", "sagemaker")),
             instance_types=tuple(draw(st.lists(st.sampled_from(names), min_size=1, unique=True))),
-            labels=draw(st.sampled_from([{}, {"pool": "a"}, {"pool": "b"}])),
-            taints=draw(st.sampled_from([(), (), (Taint("night", "yes"),)])),
-            capacity=draw(st.sampled_from(["on-demand", "on-demand", "spot"])),
-            placed_by=draw(st.sampled_from(["queue", "plan"])),
+            labels=draw(labels_of_targets),
+            taints=draw(choice((), (), (Taint("night", "yes"),))),
+            capacity=draw(choice("on-demand", "on-demand", "spot")),
+            placed_by=draw(choice("queue", "plan")),
         )
         for number in range(draw(st.integers(1, 3)))
     ]
@@ -82,16 +93,16 @@ def setups(draw: st.DrawFn) -> tuple[Catalog, tuple[Target, ...]]:
 
 @st.composite
 def any_needs(draw: st.DrawFn) -> Needs:
-    gpu = draw(st.sampled_from([None, "t4", "a10g"]))
+    gpu = draw(choice(None, "t4", "a10g"))
     return Needs(
         vcpus=draw(st.integers(1, 6)),
         memory_mib=draw(st.integers(1, 14)),
-        storage_gib=draw(st.sampled_from([0, 0, 8, 20])),
+        storage_gib=draw(choice(0, 0, 8, 20)),
         gpu_model=gpu,
         gpu_count=draw(st.integers(1, 3)) if gpu else 0,
-        gpu_memory_gb=draw(st.sampled_from([0, 16, 20])) if gpu else 0,
-        required=draw(st.sampled_from([(), (), (("pool", "a"),), ((ARCH, "arm64"),)])),
-        tolerations=draw(st.sampled_from([(), (Toleration("night", "Exists"),)])),
+        gpu_memory_gb=draw(choice(0, 16, 20)) if gpu else 0,
+        required=draw(choice((), (), (("pool", "a"),), ((ARCH, "arm64"),))),
+        tolerations=draw(choice((), (Toleration("night", "Exists"),))),
     )
 
 

@@ -86,4 +86,5 @@ def test_jobs_of_a_plan_can_share_their_equal_values_before_it_is_stored() -> No
     first, second, third = (shared.shared_by(job) for job in PLAN.jobs)
     assert (first, second, third) == PLAN.jobs
     assert first.environment is second.environment and first.offers is third.offers
+    assert first.repetitions is second.repetitions == {}
     assert third.secrets != first.secrets == {}

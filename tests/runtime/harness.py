@@ -40,7 +40,7 @@ from flowyml_aws.submission.package import RunPackage, job_specs, write_package,
 
 REPOSITORY = Path(__file__).parents[2]
 RUN = "run-20260101-000000-abcdef"
-_TIMEOUT_S = 30
+TIMEOUT_S = 30
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -50,7 +50,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def until(reached: Callable[[], Any]) -> Any:
     """Wait until a condition is true, and return its value."""
-    deadline = time.monotonic() + _TIMEOUT_S
+    deadline = time.monotonic() + TIMEOUT_S
     while not (value := reached()):
         assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.01)
@@ -196,7 +196,7 @@ def run_runner(argument: str, folder: Path, **more: str) -> Ended:
             stderr=subprocess.STDOUT,
         )
     )
-    timer = Timer(_TIMEOUT_S, os.killpg, [process.pid, signal.SIGKILL])
+    timer = Timer(TIMEOUT_S, os.killpg, [process.pid, signal.SIGKILL])
     timer.start()
     assert process.stdout is not None
     with process.stdout:
@@ -221,7 +221,7 @@ def start_python(arguments: list[str], folder: Path, **more: str) -> subprocess.
 def finish(process: subprocess.Popen[str]) -> Ended:
     with process:
         try:
-            log, _ = process.communicate(timeout=_TIMEOUT_S)
+            log, _ = process.communicate(timeout=TIMEOUT_S)
         finally:
             process.kill()
     return Ended(process.returncode, log)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import textwrap
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tests.runtime.harness import finish, start_python
+from tests.runtime.harness import TIMEOUT_S, environment
+from tests.support.clients import start_client
 
 ENDING = """
 if __name__ == "__main__":
@@ -33,8 +35,9 @@ def write(folder: Path, **files: str) -> None:
 def run_script(folder: Path, text: str, ending: str = ENDING, **files: str) -> dict[str, Any]:
     """Run a script, and return the JSON document in the last line of its output."""
     write(folder, **files, script=textwrap.dedent(text) + ending)
-    ended = finish(start_python(["script.py"], folder))
-    assert ended.code == 0, ended.log
-    document = json.loads(ended.log.splitlines()[-1])
+    with closing(start_client(["script.py"], environment(), folder)) as client:
+        out, err = client.communicate(TIMEOUT_S)
+    assert client.returncode == 0, out + err
+    document = json.loads(out.splitlines()[-1])
     assert isinstance(document, dict)
     return document

@@ -8,14 +8,25 @@ from pathlib import Path
 
 import pytest
 
+from flowyml_aws.core.emulated import SHARED_MEMORY_VARIABLE
 from flowyml_aws.runtime.failures import describe_job_failure, describe_step_failure
 from flowyml_aws.runtime.full_disk import full_disk_advice
+
+
+@pytest.fixture
+def other_shared_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that replaces `/dev/shm`, which can contain the temporary files of the tests."""
+    folder = tmp_path / "shared memory"
+    folder.mkdir()
+    monkeypatch.setenv(SHARED_MEMORY_VARIABLE, str(folder))
+    return folder
 
 
 def no_space(path: Path | str | None = None) -> OSError:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path and str(path))
 
 
+@pytest.mark.usefixtures("other_shared_memory")
 def test_the_advice_names_the_disk_with_its_size_and_the_argument(tmp_path: Path) -> None:
     advice = full_disk_advice(no_space(tmp_path / "missing/model.bin"))
     assert advice.startswith(f"the disk of {tmp_path} has ")
@@ -23,6 +34,7 @@ def test_the_advice_names_the_disk_with_its_size_and_the_argument(tmp_path: Path
     assert "request more with `storage=`" in advice
 
 
+@pytest.mark.usefixtures("other_shared_memory")
 def test_a_file_without_a_name_is_on_the_disk_of_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -42,6 +54,11 @@ def test_shared_memory_depends_on_the_memory_of_the_job() -> None:
     advice = full_disk_advice(no_space("/dev/shm/torch_1"))
     assert "request more `memory`" in advice
     assert "storage" not in advice
+
+
+def test_an_emulated_job_has_a_folder_as_its_shared_memory(other_shared_memory: Path) -> None:
+    advice = full_disk_advice(no_space(other_shared_memory / "torch_1"))
+    assert advice.startswith(f"shared memory ({other_shared_memory}) has ")
 
 
 def test_other_errors_have_no_advice() -> None:

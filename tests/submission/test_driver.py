@@ -165,6 +165,18 @@ def test_a_job_that_ends_without_a_result_fails_at_its_running_step(tmp_path: Pa
     assert steps["two"].failure is not None and steps["two"].failure.message == "out of memory"
 
 
+def test_an_item_whose_outputs_were_not_stored_is_not_the_one_that_ended_its_job(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(tmp_path, a_plan(a_job("a", steps=("one[0]", "one[1]"))))
+    stage.backend.reported = {"a": JobStatus(JobState.FAILED, 1, "out of memory")}
+    ended = StepReport(name="one[0]", state=StepState.RUNNING, started_at=1.0, ended_at=2.0)
+    running = StepReport(name="one[1]", state=StepState.RUNNING, started_at=2.0)
+    stage.write_events("a", ended, running, attempt=1)
+    steps = stage.driver().status().steps
+    assert [step.state for step in steps.values()] == [StepState.NOT_RUN, StepState.FAILED]
+
+
 @pytest.mark.parametrize(
     ("reported", "cause"),
     [

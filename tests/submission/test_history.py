@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from flowyml_aws.artifacts.layout import RunLayout, history_key, history_prefix
+from flowyml_aws.core.maps import EarlierLength
 from flowyml_aws.local.directory import DirectoryArtifactStore
+from flowyml_aws.planning.history import earlier_lengths
 from flowyml_aws.runtime.peaks import StepPeaks
 from flowyml_aws.runtime.result import JobResult, StepReport, StepState
 from flowyml_aws.runtime.summary import JobSummary
@@ -16,6 +19,7 @@ from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.history import read_times, record_times
 from flowyml_aws.submission.reports import JobReports
 from flowyml_aws.submission.status import JobView, RunStatus
+from tests.support.maps import run_of_items, run_of_parts
 from tests.support.plans import a_job
 
 PEAKS = StepPeaks(cpu_mean_cores=0.5, cpu_peak_cores=1.9, memory_mib=3120)
@@ -98,6 +102,27 @@ def test_a_record_of_an_older_version_has_no_peaks(store: DirectoryArtifactStore
     store.put(history_key("p", "p-20260101-000000-aaaaaa"), old)
     (times,) = read_times(store, "p")
     assert times.steps["fit"].peaks is None
+
+
+def test_a_succeeded_run_records_the_lengths_of_the_lists_that_it_produced(
+    store: DirectoryArtifactStore,
+) -> None:
+    ok, bad = StepState.SUCCEEDED, StepState.FAILED
+    runs = {
+        "p-20260101-000000-aaaaaa": run_of_parts([ok, ok], [ok] * 5),
+        "p-20260102-000000-aaaaaa": run_of_parts([ok, ok], [ok] * 3),
+        "p-20260103-000000-aaaaaa": run_of_parts([ok, ok], [bad], on_item_failure="drop"),
+        "p-20260104-000000-aaaaaa": run_of_parts([ok, StepState.WAITING], [ok]),
+        "p-20260105-000000-aaaaaa": run_of_items([ok, ok]),
+    }
+    for run_id, status in runs.items():
+        record(store, replace(status, run_id=run_id, pipeline="p", ended_at=9.0))
+    history = read_times(store, "p")
+    assert [times.lengths for times in history] == [{}, {}, {"train": 3}, {"train": 5}]
+    length = EarlierLength(3, "p-20260102-000000-aaaaaa")
+    assert earlier_lengths(history) == {"train": length}
+    # Earlier versions can read the others.
+    assert b"lengths" not in store.get(history_key("p", "p-20260105-000000-aaaaaa"))
 
 
 @pytest.mark.parametrize("state", [StepState.FAILED, StepState.SKIPPED, StepState.CACHED])

@@ -124,6 +124,17 @@ def test_items_that_an_earlier_run_dropped_are_still_dropped() -> None:
     assert note.endswith("(train[0]: dropped in run r-0: step 'train[0]' failed)")
 
 
+def test_an_item_after_one_that_an_earlier_run_dropped_was_not_run() -> None:
+    after = ReusedStep(
+        produces=("model[0]",), run_id="r-0", dropped={"model[0]": "step 'load[0]' failed"}
+    )
+    status = run_of_items([OK], reused=1, on_item_failure="drop")
+    status = replace(status, reused={"train[0]": after})
+    progress = status.progress["train"]
+    assert (len(progress.dropped), progress.failed) == (1, [])
+    assert status.steps["train[0]"].reason == "dropped in run r-0: step 'load[0]' failed"
+
+
 def test_the_missing_items_are_a_failure_with_its_traceback() -> None:
     status = run_of_items([OK, BAD, BAD], on_item_failure="drop", min_success=0.6)
     (failure,) = described_failures(status)
@@ -214,10 +225,17 @@ def test_parts_count_as_their_planned_items_until_their_job_knows_them() -> None
 
 def test_the_items_of_parts_decide_whether_enough_succeeded() -> None:
     drop = {"on_item_failure": "drop", "min_success": 0.9}
-    progress = run_of_parts([OK, OK], [OK] * 7 + [BAD], **drop).progress["train"]
+    progress = run_of_parts([WAITING, OK], [OK] * 7 + [BAD], **drop).progress["train"]
     assert (progress.total, progress.required, progress.has_too_few) == (10, 9, False)
-    progress = run_of_parts([OK, OK], [BAD] * 7, **drop).progress["train"]
+    progress = run_of_parts([WAITING, OK], [BAD] * 7, **drop).progress["train"]
     assert progress.missing == "train failed: 2 of 9 items succeeded, and at least 9 must"
+
+
+def test_a_part_that_found_no_item_in_a_short_list_counts_as_none() -> None:
+    status = run_of_parts([OK, OK], [BAD], on_item_failure="drop")
+    assert text_of(status) == "1 of 1 item failed"
+    assert status.progress["train"].has_too_few
+    assert text_of(run_of_parts([OK, OK], None)) == "0 items"
 
 
 def test_the_log_of_an_item_of_a_part_is_that_of_its_job() -> None:
@@ -227,7 +245,7 @@ def test_the_log_of_an_item_of_a_part_is_that_of_its_job() -> None:
 
 
 def test_a_part_belongs_to_its_map_also_once_its_items_are_known() -> None:
-    status = run_of_parts([OK, OK], [OK])
+    status = run_of_parts([WAITING, OK], [OK])
     assert [item.report.name for item in status.progress["train"].items] == [
         "train{1/2}",
         "train[1]",

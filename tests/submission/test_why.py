@@ -283,3 +283,11 @@ def test_the_steps_of_a_run_with_a_map_are_declared_ones(past: Past) -> None:
     with pytest.raises(RunNotFoundError) as caught:
         past.why(status, "trian", MAP_PLAN)
     assert caught.value.why == "its steps are train, fit"
+
+
+def test_a_map_over_an_empty_list_did_not_run(tmp_path: Path) -> None:
+    plan = PLAN.model_copy(update={"maps": {"train": a_map(0)}})
+    status = Past(tmp_path).record_run(a_key(), a_key(), plan=plan)
+    status = replace(status, maps=plan.maps)
+    reason = explain_step(DirectoryArtifactStore(tmp_path / "store"), plan, status, "train")
+    assert reason.text == "train did not run: its list is empty"

@@ -12,7 +12,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Timer
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 import flowyml_aws
+from tests.support.clients import Client, start_client
 from tests.support.permissions import used_grants
 
 if TYPE_CHECKING:
@@ -127,8 +128,8 @@ class BackendRig:
     @contextmanager
     def client(
         self, *arguments: str, folder: Path | None = None, script: str | None = None
-    ) -> Iterator[subprocess.Popen[str]]:
-        """Run Python in a new process.
+    ) -> Iterator[Client]:
+        """Run Python in another process.
 
         Args:
             arguments: Arguments of Python.
@@ -136,26 +137,14 @@ class BackendRig:
             script: Text for standard input, which is empty by default.
         """
         inherited = {name: os.environ[name] for name in os.environ.keys() - ambient()}
-        with subprocess.Popen(
-            [sys.executable, *arguments],
-            cwd=folder or self.folder,
-            env={**inherited, "PYTHONPATH": str(CHECKOUT), **self.environment},
-            stdin=subprocess.DEVNULL if script is None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        environment = {**inherited, "PYTHONPATH": str(CHECKOUT), **self.environment}
+        with closing(
+            start_client(arguments, environment, folder or self.folder, script)
         ) as process:
-            try:
-                if script is not None and process.stdin is not None:
-                    process.stdin.write(script)
-                    process.stdin.close()
-                    process.stdin = None
-                yield process
-            finally:
-                process.kill()
+            yield process
 
     def command(self, *arguments: str) -> tuple[int, str, str]:
-        """Run `flowyml-aws` in a new process; return its exit code, stdout and stderr."""
+        """Run `flowyml-aws` in another process; return its exit code, stdout and stderr."""
         with self.client("-m", "flowyml_aws", *arguments) as process:
             out, err = process.communicate(timeout=DEADLINE_S)
         return process.returncode, out, err

@@ -14,6 +14,7 @@ _MAX_DEPTH = 64
 _MAX_ITEMS = 1 << 17
 _MAX_INT_BITS = 1024  # Python refuses to read integers of more than 4,300 digits
 _NAN = struct.pack("<d", float("nan"))
+_encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class BytesCodec:
@@ -69,6 +70,8 @@ class JsonCodec:
         Only exact types are accepted: JSON would turn a tuple into a list, and a numpy or enum
         number into a plain one. An object must not occur twice: it would become two objects.
         """
+        if type(value) in (int, float):
+            return _is_exact_scalar(value, type(value))
         seen: set[int] = set()
         left = _MAX_ITEMS
         pending = [(value, 0)]
@@ -93,7 +96,7 @@ class JsonCodec:
 
     def encode(self, value: Any) -> Content:
         """Return compact JSON. The order of keys is part of the value and is kept."""
-        return Content(_to_utf8(json.dumps(value, ensure_ascii=False, separators=(",", ":"))))
+        return Content(_to_utf8(_encode_json(value)))
 
     def decode(self, data: memoryview) -> Any:
         """Return the value."""

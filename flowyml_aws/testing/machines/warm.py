@@ -26,6 +26,8 @@ from pathlib import Path
 from threading import Lock
 from typing import IO, Any
 
+from flowyml_aws.testing.machines.command_line import show_command
+
 __all__ = ["RUNNER_MODULE", "WarmProcess", "WarmStarter", "read_at_start", "serve"]
 
 RUNNER_MODULE = "flowyml_aws.job"
@@ -39,14 +41,21 @@ class WarmProcess:
             `wait` or `poll` has reported the end.
         stdin: Pipe to its standard input, or None.
         stdout: Pipe from its standard output, or None.
+        stderr: Pipe from its standard error, or None.
     """
 
     def __init__(
-        self, pid: int, stdin: IO[bytes] | None, stdout: IO[bytes] | None, status: IO[bytes]
+        self,
+        pid: int,
+        stdin: IO[bytes] | None,
+        stdout: IO[bytes] | None,
+        stderr: IO[bytes] | None,
+        status: IO[bytes],
     ) -> None:
         self.pid = pid
         self.stdin = stdin
         self.stdout = stdout
+        self.stderr = stderr
         self._status = status
         self._lock = Lock()
         self._code: int | None = None
@@ -130,10 +139,12 @@ class WarmStarter:
             ends.callback(status_end.close)
             given, given_end = _reading_end(stdin, ends)
             output, output_end = _writing_end(stdout, ends)
-            errors = output_end if stderr == subprocess.STDOUT else _writing_end(stderr, ends)[1]
-            for pipe in filter(None, (given, output)):
+            errors, errors_end = (
+                (None, output_end) if stderr == subprocess.STDOUT else _writing_end(stderr, ends)
+            )
+            for pipe in filter(None, (given, output, errors)):
                 undo.callback(pipe.close)
-            received = [file.fileno(), status_end.fileno(), given_end, output_end, errors]
+            received = [file.fileno(), status_end.fileno(), given_end, output_end, errors_end]
             try:
                 with self._lock:
                     socket.send_fds(self._connected(), [b"."], received)
@@ -144,7 +155,7 @@ class WarmStarter:
                 self.stop()  # the next start creates a new warm process
                 raise OSError("The process that forks jobs has exited")
             undo.pop_all()
-        return WarmProcess(int(pid), given, output, status)
+        return WarmProcess(int(pid), given, output, errors, status)
 
     def stop(self) -> None:
         """Stop the warm process; running programs continue."""
@@ -267,15 +278,16 @@ def _start_job(module: str, request: int, status: int, *streams: int) -> None:
         os.waitpid(job, 0)  # the process that adopts orphans may leave it for seconds, or forever
         os._exit(0)
     os.setsid()
-    os.write(status, b"%d\n" % os.getpid())
     with open(request, "rb") as file:
         document: dict[str, Any] = json.load(file)
+    os.environ.clear()
+    show_command(document["command"])
+    os.write(status, b"%d\n" % os.getpid())  # others can find it from now on
     for target, source in enumerate(streams):
         os.dup2(source, target)
     for spare in (*streams, status):
         os.close(spare)
     os.chdir(document["cwd"])
-    os.environ.clear()
     os.environ.update(document["environment"])
     time.tzset()
     if not getattr(sys.flags, "safe_path", False):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from threading import Lock
 
 from flowyml_aws.packaging.starting import ProgramProcess, ProgramStart, start_python
-from flowyml_aws.testing.machines.warm import WarmStarter, read_at_start
+from flowyml_aws.testing.machines.warm import WarmProcess, WarmStarter, read_at_start
 
 __all__ = ["WarmPrograms"]
 
@@ -27,7 +26,7 @@ class WarmPrograms:
     def __init__(self, imports: Sequence[str] = ()) -> None:
         self._imports = (*_IMPORTED, *imports)
         self._lock = Lock()
-        self._starts: Counter[object] = Counter()
+        self._settings: set[object] = set()
         self._starters: dict[object, WarmStarter] = {}
 
     def __call__(self, start: ProgramStart) -> ProgramProcess:
@@ -36,12 +35,25 @@ class WarmPrograms:
         Raises:
             OSError: The process can't be started.
         """
-        # The interpreter reads some variables when it starts, so a fork must agree with them.
-        settings = (start.module, frozenset(read_at_start(start.env).items()))
+        return self.start_warm(start) if self.repeats(start) else start_python(start)
+
+    def repeats(self, start: ProgramStart) -> bool:
+        """Count a start. Return whether it has the program and the settings of an earlier one."""
+        settings = _settings_of(start)
         with self._lock:
-            self._starts[settings] += 1
-            if self._starts[settings] == 1:
-                return start_python(start)
+            if settings in self._settings or settings in self._starters:
+                return True
+            self._settings.add(settings)
+            return False
+
+    def start_warm(self, start: ProgramStart) -> WarmProcess:
+        """Start a program in a fork, also if it was not started before.
+
+        Raises:
+            OSError: The process can't be started.
+        """
+        settings = _settings_of(start)
+        with self._lock:
             if settings not in self._starters:
                 self._starters[settings] = WarmStarter(start.env, start.module, self._imports)
             starter = self._starters[settings]
@@ -58,3 +70,8 @@ class WarmPrograms:
         """Stop the processes that fork; running programs continue."""
         for starter in self._starters.values():
             starter.stop()
+
+
+def _settings_of(start: ProgramStart) -> object:
+    # The interpreter reads some variables when it starts, so a fork must agree with them.
+    return start.module, frozenset(read_at_start(start.env).items())

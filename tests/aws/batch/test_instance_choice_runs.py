@@ -12,6 +12,7 @@ from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.errors import InvalidPipelineError
 from flowyml_aws.submission.history import read_times
 from flowyml_aws.testing import Emulator
+from tests.support.boto import needs_preferences
 from tests.support.queues import make_queue
 from tests.support.rigs import BackendRig, raised_emulator
 from tests.support.shared_account import share_stores
@@ -93,6 +94,7 @@ def test_a_run_is_refused_if_its_queue_may_start_a_type_above_the_maximum_price(
         project.pipeline("on_gpu").submit(backend="batch", max_price_usd_hour=1)
 
 
+@needs_preferences
 def test_a_training_job_records_the_type_that_sagemaker_selected(
     aws: Emulator, project: BackendRig
 ) -> None:

@@ -35,13 +35,17 @@ def total(halves: list[float], trace: str) -> float:
     return sum(halves)
 
 
-def make(items: int = 4) -> Pipeline:
+def make(halves_per_job: int = 1) -> Pipeline:
     steps = [
-        square.map(grid={"number": range(items)}, items_per_job=1),
-        halve.map("squares", items_per_job=1),
+        square.map(grid={"number": range(4)}, items_per_job=1),
+        halve.map("squares", items_per_job=halves_per_job),
         total,
     ]
     return Pipeline("mapped").add_steps(steps)
+
+
+def in_pairs() -> Pipeline:
+    return make(halves_per_job=2)
 
 
 pipeline = make()

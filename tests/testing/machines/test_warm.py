@@ -33,6 +33,12 @@ pytestmark = [
 ]
 
 
+WARM_MODULES = {
+    f"flowyml_aws.testing{name}"
+    for name in ("", ".machines", ".machines.command_line", ".machines.warm")
+}
+
+
 def observed_environment(
     tmp_path: Path, warm_starts: bool, warm_imports: Sequence[str] = ()
 ) -> dict[str, Any]:
@@ -47,9 +53,7 @@ def observed_environment(
 
 def test_a_warm_job_sees_the_same_environment_as_a_cold_job(tmp_path: Path) -> None:
     warm, cold = (observed_environment(tmp_path, warm_starts) for warm_starts in (True, False))
-    names = ("", ".machines", ".machines.warm", ".machines.warm_models")
-    only_in_warm = {f"flowyml_aws.testing{name}" for name in names}
-    assert {*warm.pop("modules")} == only_in_warm
+    assert {*warm.pop("modules")} == {*WARM_MODULES, "flowyml_aws.testing.machines.warm_models"}
     assert cold.pop("modules") == []
     # Each emulator has its own folder on the path.
     assert len(warm.pop("rest of sys.path")) == len(cold.pop("rest of sys.path"))
@@ -77,8 +81,7 @@ def test_a_warm_local_job_sees_the_same_environment_as_a_cold_job(
         assert result.success, result.summary()
         found.append(dict(result["found"]))
     cold, warm = found  # only the second start of a program is worth a warm process
-    names = ("", ".machines", ".machines.warm")
-    assert {*warm.pop("modules")} == {f"flowyml_aws.testing{name}" for name in names}
+    assert {*warm.pop("modules")} == WARM_MODULES
     assert cold.pop("modules") == []
     # Each run has its own folder on the path.
     assert len(warm.pop("rest of sys.path")) == len(cold.pop("rest of sys.path"))
@@ -194,6 +197,33 @@ def test_a_warm_process_has_the_interface_of_popen(programs: WarmPrograms, tmp_p
         assert ended.is_running()  # until its end is reported
         assert eventually(process.poll) == process.wait() == 11
         eventually(partial(_is_gone, ended))
+
+
+@pytest.mark.parametrize("length", [1, 300])
+def test_a_warm_process_has_the_command_line_of_its_program(
+    programs: WarmPrograms, tmp_path: Path, length: int
+) -> None:
+    start = replace(start_of("flowyml_aws.runtime.load", tmp_path), arguments=("x" * length,))
+    process = programs.start_warm(start)
+    assert process.stdin is not None and process.stdout is not None
+    with process.stdin, process.stdout:  # waits for a request
+        program, *arguments = psutil.Process(process.pid).cmdline()
+        assert Path(program).samefile(sys.executable)
+        assert arguments == start.command[1:]
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_a_warm_process_whose_folder_is_missing_fails(
+    programs: WarmPrograms, tmp_path: Path
+) -> None:
+    start = replace(start_of("flowyml_aws.job", tmp_path / "missing"), stdin=subprocess.DEVNULL)
+    process = programs.start_warm(start)
+    assert process.stdout is not None
+    with process.stdout:
+        assert b"FileNotFoundError" in process.stdout.read()
+    assert process.wait() == 1
+    eventually(lambda: not psutil.pid_exists(process.pid))
 
 
 def test_the_exit_code_of_a_warm_process_is_the_signal_that_ended_it(
