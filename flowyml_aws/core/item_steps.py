@@ -64,7 +64,8 @@ class Columns:
             for row in step.mapping.rows or ():
                 value = row[name]
                 is_simple = type(value) in (str, int, bool, float) and value == value
-                key = (type(value), value) if is_simple else (object, len(known))
+                same = repr(value) if type(value) is float else value  # 0.0 and -0.0 are equal
+                key = (type(value), same) if is_simple else (object, len(known))
                 if key not in known:
                     known[key] = item_name(f"{step.name}.{name}", len(known))
                     values[known[key]] = value

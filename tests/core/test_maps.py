@@ -143,6 +143,11 @@ def test_one_and_true_are_different_values_of_a_grid() -> None:
     assert [type(value) for value in pipeline.items.values()] == [int, bool, float]
 
 
+def test_zero_and_minus_zero_are_different_values_of_a_grid() -> None:
+    pipeline = built(fit.map(grid={"lr": [0.0, -0.0, 0.0]}))
+    assert [repr(value) for value in pipeline.items.values()] == ["0.0", "-0.0"]
+
+
 def test_lists_are_zipped() -> None:
     @step(outputs=["pair"])
     def join(left: int, right: int) -> tuple[int, int]:
