@@ -114,4 +114,5 @@ def test_a_run_with_too_few_items_fails_and_a_resumed_one_runs_only_those(
 
 def test_an_empty_list_is_read_as_an_empty_list(rig: BackendRig) -> None:
     result = rig.pipeline("mapped:nothing").run(progress=False)
-    assert result.success and dict(result.outputs) == {"count": 0}
+    assert result.success
+    assert dict(result.outputs) == {"count": 0, "square": [], "squared": []}
