@@ -50,7 +50,7 @@ def missing_arguments(graph: StepGraph, context: Collection[str]) -> list[Flowym
     A plan does not need these values, but a run does.
     """
     return [
-        _missing(label, name, step, context)
+        _missing(label, name, step, context, graph.producers.get(name))
         for step in graph.steps
         for label, call in _labelled(graph.bound[step.name])
         for name in call.missing
@@ -63,7 +63,15 @@ def _labelled(bound: BoundStep) -> Iterator[tuple[str, BoundCall]]:
         yield f"Step {bound.step.name!r} (condition)", bound.condition
 
 
-def _missing(label: str, parameter: str, step: Step, context: Collection[str]) -> FlowymlError:
+def _missing(
+    label: str, parameter: str, step: Step, context: Collection[str], producer: str | None
+) -> FlowymlError:
+    if producer is not None:
+        return MissingArgumentError(
+            what=f"{label} has no value for {parameter!r}",
+            why=f"step {producer!r} produces it, but it is not among the inputs of the step",
+            fix=f'add it: @step(inputs=["{parameter}"], …)',
+        )
     near = difflib.get_close_matches(parameter, [*step.inputs, *context], n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     return MissingArgumentError(

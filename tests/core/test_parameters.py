@@ -51,6 +51,16 @@ def test_a_parameter_in_the_context_is_not_missing() -> None:
     assert problems_of(lambda rate: rate, [], ["rate"]) == []
 
 
+def test_the_error_names_the_step_that_produces_the_value_of_an_undeclared_input() -> None:
+    load = step(name="load", outputs=["data"])(lambda: [1])
+    train = step(name="train")(lambda data: data)
+    graph, _ = read_graph([load, train], [], [])
+    assert graph is not None
+    (problem,) = missing_arguments(graph, [])
+    assert problem.why.startswith("step 'load' produces it")
+    assert problem.fix == 'add it: @step(inputs=["data"], …)'
+
+
 def test_the_error_for_a_misspelled_parameter_suggests_the_nearest_name() -> None:
     (problem,) = problems_of(lambda learning_rat: None, [], ["learning_rate"])
     assert "'learning_rate'" in problem.what
