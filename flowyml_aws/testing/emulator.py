@@ -64,6 +64,7 @@ from flowyml_aws.testing.iam.changes import IamChanges
 from flowyml_aws.testing.iam.guard import Guard
 from flowyml_aws.testing.iam.principals import Principals
 from flowyml_aws.testing.iam.service_roles import ServiceRoles
+from flowyml_aws.testing.machines.addresses import Addresses
 from flowyml_aws.testing.machines.container import Containers
 from flowyml_aws.testing.machines.disks import Disks
 from flowyml_aws.testing.machines.engine_containers import EngineContainers
@@ -388,11 +389,13 @@ class Emulator:
             on_end=events.job_ended,
         )
         undo.callback(scheduler.stop)
+        addresses = Addresses()
         training = TrainingService(
             self._lock,
             machine,
             roles,
             stock=self._stock,
+            addresses=addresses,
             at_once=self._training_at_once,
             stop_grace_s=self._training_stop_grace_s,
             on_end=events.training_ended,
@@ -402,7 +405,7 @@ class Emulator:
         metadata = InstanceMetadata(fleet, self._lock, queues.blocked_user)
         metadata.has_firewall = "metadata-reachable" not in deviations
         apis: dict[str, Api] = {
-            "batch": BatchApi(scheduler, queues, batch_account, clock),
+            "batch": BatchApi(scheduler, queues, batch_account, clock, addresses),
             "sagemaker": SageMakerApi(training),
             "servicequotas": QuotasApi(self._quotas, scheduler.wake),
             "budgets": BudgetsApi(),
