@@ -139,7 +139,8 @@ class Emulator:
             saves their imports in each job. They must not start threads when they are imported.
         seed: Seed of what AWS decides itself, such as the instance types and zones of Batch jobs.
         failed_start_rate: Fraction of the starts of Batch jobs that fail as they do on AWS now and
-            then: a pull or a start times out. At most the first two attempts of a job fail so.
+            then: a pull or a start times out. At most the first two attempts of a job fail so, and
+            no other node than the main node.
         propagation_s: Longest time, in seconds of the account's clock, until a listing shows a new
             job or status, and until new resources can be used. 0 for no delay: AWS has one.
         deviations: Names of deviations from AWS to plant (`testing.deviations.DEVIATIONS`), which
