@@ -26,11 +26,18 @@ class AccountFamily:
     max_vcpus: int
     needs_image: bool = False
 
-    def lines_for(self, instance: InstanceType) -> tuple[str, str]:
-        """Return the lines of the option `families`, for Terraform and CDK, for one type."""
+    def lines_for(self, instance: InstanceType, nodes: int = 1) -> tuple[str, str]:
+        """Return the lines of the option `families`, for Terraform and CDK, for one type.
+
+        Args:
+            instance: Type that a job needs.
+            nodes: Number of instances that it needs at once.
+        """
         options: dict[str, str] = {}
-        if instance.vcpus > self.max_vcpus:
-            options["max_vcpus"] = str(instance.vcpus)
+        if nodes > 1:
+            options["capacity"] = '["on-demand", "spot", "nodes"]'
+        if (vcpus := nodes * instance.vcpus) > self.max_vcpus:
+            options["max_vcpus"] = str(vcpus)
         if not any(instance.name in types for types in self.sizes):
             options["sizes"] = f'[["{instance.name}"]]'
         if self.needs_image:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, overload
 
 from flowyml_aws.core.additions import addition_problems, as_additions
 from flowyml_aws.core.auto_resources import DeclaredResources, declared_minimum
-from flowyml_aws.core.distributed import LAUNCHERS, Launcher
+from flowyml_aws.core.distributed import CLUSTERS, LAUNCHERS, Launcher
 from flowyml_aws.core.environment import environment_problems
 from flowyml_aws.core.errors import FlowymlError, InvalidStepError, OutputMismatchError
 from flowyml_aws.core.maps import FailureRule, MapPart, StepMap, make_map
@@ -72,7 +72,7 @@ class Step:
         cache_on: Additions to the cache key: values, paths of files or folders, `Env(NAME)`.
         stop_idle_gpu: Time without use of the job's GPUs after which the step is stopped; None for
             that of the run.
-        distributed: Program that starts the function on the nodes, or cluster that runs on them:
+        distributed: Program that starts the function on its nodes, or cluster that runs on them:
             one of `LAUNCHERS`; None to call the function on each node.
         spot: Use of spot capacity: `"always"`, `"prefer"` or `"never"`; None for that of the run.
         mapping: Items for which the step runs; None if it runs once.
@@ -233,6 +233,11 @@ class Step:
         needs = self.requirements()
         return 1 if needs is None or needs.nodes is None else needs.nodes
 
+    @property
+    def has_other_processes(self) -> bool:
+        """True if processes of other nodes or of torchrun call the function, too."""
+        return self.nodes > 1 or self.distributed is not None
+
     def split_outputs(self, returned: Any) -> dict[str, Any]:
         """Return the value of each asset, from the function's return value.
 
@@ -330,13 +335,14 @@ class Step:
 
     def _node_problems(self) -> list[FlowymlError]:
         """Return the mistakes of arguments that depend on the number of nodes."""
-        if self.nodes == 1 and self.distributed in LAUNCHERS:
+        if self.nodes == 1 and self.distributed in CLUSTERS:
             return [
                 InvalidStepError(
                     what=f"Step {self.name!r}: distributed={self.distributed!r} on one node",
-                    why="it starts the function on several nodes, and the step has one",
+                    why="it starts a cluster of several nodes, and the step has one",
                     fix="add the number of nodes to its resources, such as "
-                    "ResourceRequirements(nodes=4), or omit `distributed`",
+                    "ResourceRequirements(nodes=4), or omit `distributed`: on one machine, the "
+                    "function can start a cluster itself",
                 )
             ]
         if self.nodes > 1 and self.mapping is not None:
@@ -345,6 +351,15 @@ class Step:
                     what=f"Step {self.name!r}: a map of a step with {self.nodes} nodes",
                     why="each item of a map runs on one machine",
                     fix="omit `nodes` to run the items on machines of their own, or omit the map",
+                )
+            ]
+        if self.distributed in LAUNCHERS and self.mapping is not None:
+            return [
+                InvalidStepError(
+                    what=f"Step {self.name!r}: a map of a step with distributed="
+                    f"{self.distributed!r}",
+                    why="each item of a map runs in the process of its job",
+                    fix="omit `distributed`, or omit the map",
                 )
             ]
         return []
@@ -446,11 +461,11 @@ def step(
             of the run.
         stop_idle_gpu: Time without use of the job's GPUs after which the step is stopped and
             fails, such as `"30m"`. By default that of the run.
-        distributed: With `resources` that have several `nodes`: `"torchrun"` starts the function in
-            one process for each GPU of each node (in one for each node without GPUs), and
-            `"ray"` or `"dask"` starts a cluster on the nodes and calls the function on the main
-            node only. By default the function is called once on each node. The value that the main
-            node, or rank 0, returns is the step's.
+        distributed: `"torchrun"` starts the function in one process for each GPU of each node (in
+            one for each node without GPUs), also on one machine. With `resources` that have several
+            `nodes`, `"ray"` or `"dask"` starts a cluster on the nodes and calls the function on the
+            main node only. By default the function is called once on each node. The value that the
+            main node, or rank 0, returns is the step's.
         pipeline: Pipeline to add the step to. Steps have no global registry.
         register: Whether the step is added to `pipeline`.
     """

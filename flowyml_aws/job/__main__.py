@@ -116,8 +116,8 @@ def _run(argument: str, interruption: Interruption, platform: Platform) -> int:
     grace_s = float(os.environ.get("FLOWYML_TIMEOUT_GRACE_S") or GRACE_S)
     is_local = place.store.startswith("file://")
     job_nodes = None
-    if any(step.nodes > 1 for step in spec.steps):
-        # Imported here: most jobs have one node, and start faster without these modules.
+    if any(step.has_other_processes for step in spec.steps):
+        # Imported here: most jobs have one process, and start faster without these modules.
         from flowyml_aws.job.nodes import JobNodes
 
         job_nodes = JobNodes.of(spec, os.environ, is_local)

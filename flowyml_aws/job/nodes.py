@@ -47,7 +47,7 @@ class JobNodes:
 
     @classmethod
     def of(cls, spec: JobSpec, environment: Mapping[str, str], is_local: bool) -> Self:
-        """Return the nodes of a job with several.
+        """Return the nodes of a job, which may have only one, for torchrun.
 
         Args:
             spec: Spec of the job.
@@ -59,8 +59,8 @@ class JobNodes:
         """
         identity = identity_of(environment, read_resource_config(environment))
         count = max(step.nodes for step in spec.steps)
-        if identity is None and is_local:
-            return cls(spec, NodeIdentity(0, count), True)
+        if identity is None and (is_local or count == 1):
+            return cls(spec, NodeIdentity(0, count), is_local)
         if identity is None or identity.count < count:
             raise too_few_nodes_error(spec.job, count, 1 if identity is None else identity.count)
         return cls(spec, identity, False)
@@ -81,15 +81,16 @@ class JobNodes:
         Raises:
             AwsRefusedError: The address can't be written to the store.
         """
-        address = loopback_address(0) if self.starts_others else None
+        is_here = self.starts_others or self.identity.count == 1
         nodes = MainNode(
             attempt,
             self.identity.count,
-            address or own_address(self.identity, os.environ),
+            loopback_address(0) if is_here else own_address(self.identity, os.environ),
             folder / "nodes",
             grace_s=grace_s,
         )
-        nodes.open()
+        if self.identity.count > 1:
+            nodes.open()
         if self.starts_others:
             nodes.start_others(partial(start_node, argument=argument, environment=os.environ))
         return nodes

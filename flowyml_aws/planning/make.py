@@ -251,15 +251,16 @@ def _stored(
 
     On spot capacity every asset is stored, so that the next attempt resumes after an interruption.
     So are those of parts of a map, whose items are identified by their contents, and those that a
-    step on several nodes reads, because each node loads them.
+    step on several nodes or with torchrun reads, because each of its processes loads them.
     """
     on_spot = selection is not None and selection.target.capacity == "spot"
-    on_nodes = {asset for step in group.steps if step.nodes > 1 for asset in graph.reads[step.name]}
+    in_others = (step for step in group.steps if step.has_other_processes)
+    loaded = {asset for step in in_others for asset in graph.reads[step.name]}
     for step in group.steps:
         for asset in step.assets:
             is_part = step.item is not None and step.item.part is not None
             is_read_elsewhere = readers.get(asset) != name
-            is_kept = step.cache_explicit or asset in keep or asset in on_nodes
+            is_kept = step.cache_explicit or asset in keep or asset in loaded
             if is_part or is_read_elsewhere or is_kept or on_spot:
                 yield asset
 

@@ -42,8 +42,11 @@ def no_fit_error(request: SelectionRequest) -> NoInstanceFitsError:
     """Return the error for a request that nothing fits: the limits, and the nearest options."""
     targets, hardware = open_targets(request)
     rejected: dict[Obstacle, list[str]] = {}  # with the targets that it keeps the job from
+    without_nodes = []
     for target in request.targets:
         obstacle = obstacle_to(request, target)
+        if obstacle is not None and obstacle is target.nodes_obstacle:
+            without_nodes.append(target)
         # If other targets accept the job, a target whose types do not fit is not worth listing.
         if obstacle is not None and (not targets or _first(request, hardware, target)):
             rejected.setdefault(obstacle, []).append(target.name)
@@ -73,7 +76,7 @@ def no_fit_error(request: SelectionRequest) -> NoInstanceFitsError:
         why += f"; {others} more targets do not accept the job"
     fixes = [fix for _, fix in reasons]
     if limited is None:  # otherwise, a target has a type that fits
-        fixes += _types_to_add(request, hardware, targets)
+        fixes += _types_to_add(request, hardware, [*targets, *without_nodes])
     fix = "; or ".join(dict.fromkeys(fixes))
     return NoInstanceFitsError(what=f"No instance type fits {request.needs}", why=why, fix=fix)
 
@@ -159,7 +162,7 @@ def _is_over_default_limit(candidate: Candidate) -> bool:
 def _queue_to_add(needs: Needs, fitting: Sequence[Candidate]) -> str:
     for candidate in fitting:
         if (family := account_family(candidate.instance)) is not None:
-            terraform, cdk = family.lines_for(candidate.instance)
+            terraform, cdk = family.lines_for(candidate.instance, needs.nodes)
             return (
                 f"set up the family {family.name} in the account with infra/, in `families`: "
                 f"`{terraform}` (Terraform) or `{cdk}` (CDK): "

@@ -66,7 +66,7 @@ _ABSENT = " does not exist: "  # followed by the cause
 
 
 class NodeCalls(Protocol):
-    """The other nodes of the job."""
+    """The nodes of the job, which call functions together."""
 
     def calling(
         self,
@@ -91,7 +91,7 @@ class JobRunner:
         interruption: Stop request of the platform.
         sleep: Sleep function, used before a retry.
         grace_s: Seconds that a step has to stop after its timeout, before the process is ended.
-        nodes: Other nodes of the job; None if there are none.
+        nodes: Nodes of the job; None if the runner alone calls its functions.
     """
 
     attempt: Attempt
@@ -472,7 +472,7 @@ class JobRunner:
         self, spec: StepSpec, is_last: bool
     ) -> AbstractContextManager[Callable[[Callable[[], Any]], Any]]:
         """Return a block with a function that calls a function on all nodes of the step."""
-        if spec.nodes == 1 or self.nodes is None:
+        if not spec.has_other_processes or self.nodes is None:
             return contextlib.nullcontext(lambda function: function())
         return self.nodes.calling(
             spec,

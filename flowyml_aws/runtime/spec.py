@@ -136,7 +136,7 @@ class StepSpec(Document):
         part: Part of a map over a list that the run produces; None for any other step.
         lists: Outputs that are stored item by item, because another step maps over them.
         nodes: Number of nodes that the step runs on; 1 if it runs on the main node only.
-        distributed: Program that starts the function on the nodes, or cluster that runs on them.
+        distributed: Program that starts the function on its nodes, or cluster that runs on them.
     """
 
     name: str
@@ -162,6 +162,11 @@ class StepSpec(Document):
     def function(self) -> str:
         """Name of the step in the payload."""
         return self.declared or self.name
+
+    @property
+    def has_other_processes(self) -> bool:
+        """True if processes of other nodes or of torchrun call the function, too."""
+        return self.nodes > 1 or self.distributed is not None
 
     @property
     def outputs_by_declared_name(self) -> dict[str, str]:

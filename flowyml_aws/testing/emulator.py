@@ -64,6 +64,7 @@ from flowyml_aws.testing.iam.changes import IamChanges
 from flowyml_aws.testing.iam.guard import Guard
 from flowyml_aws.testing.iam.principals import Principals
 from flowyml_aws.testing.iam.service_roles import ServiceRoles
+from flowyml_aws.testing.machines.addresses import Addresses
 from flowyml_aws.testing.machines.container import Containers
 from flowyml_aws.testing.machines.disks import Disks
 from flowyml_aws.testing.machines.engine_containers import EngineContainers
@@ -138,7 +139,8 @@ class Emulator:
             saves their imports in each job. They must not start threads when they are imported.
         seed: Seed of what AWS decides itself, such as the instance types and zones of Batch jobs.
         failed_start_rate: Fraction of the starts of Batch jobs that fail as they do on AWS now and
-            then: a pull or a start times out. At most the first two attempts of a job fail so.
+            then: a pull or a start times out. At most the first two attempts of a job fail so, and
+            no other node than the main node.
         propagation_s: Longest time, in seconds of the account's clock, until a listing shows a new
             job or status, and until new resources can be used. 0 for no delay: AWS has one.
         deviations: Names of deviations from AWS to plant (`testing.deviations.DEVIATIONS`), which
@@ -388,11 +390,13 @@ class Emulator:
             on_end=events.job_ended,
         )
         undo.callback(scheduler.stop)
+        addresses = Addresses()
         training = TrainingService(
             self._lock,
             machine,
             roles,
             stock=self._stock,
+            addresses=addresses,
             at_once=self._training_at_once,
             stop_grace_s=self._training_stop_grace_s,
             on_end=events.training_ended,
@@ -402,7 +406,7 @@ class Emulator:
         metadata = InstanceMetadata(fleet, self._lock, queues.blocked_user)
         metadata.has_firewall = "metadata-reachable" not in deviations
         apis: dict[str, Api] = {
-            "batch": BatchApi(scheduler, queues, batch_account, clock),
+            "batch": BatchApi(scheduler, queues, batch_account, clock, addresses),
             "sagemaker": SageMakerApi(training),
             "servicequotas": QuotasApi(self._quotas, scheduler.wake),
             "budgets": BudgetsApi(),

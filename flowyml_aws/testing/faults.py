@@ -71,7 +71,7 @@ class Faults:
             self._scheduler.wake()
 
     def fail_starts(self, times: int = 1, *, reason: str = TRANSIENT_REASONS[0]) -> None:
-        """Make the next starts of Batch jobs fail, with the reason that ECS reports."""
+        """Make the next starts of Batch jobs or main nodes fail, with the reason of ECS."""
         with self._lock:
             self._starts.fail(times, reason)
 

@@ -202,18 +202,26 @@ def problems_of(made: Step) -> list[str]:
     return [problem.what for problem in made.problems()]
 
 
-def test_a_launcher_of_several_nodes_needs_several_nodes() -> None:
-    alone = step(name="train", distributed="torchrun")(double)
-    assert problems_of(alone) == ["Step 'train': distributed='torchrun' on one node"]
+def test_a_cluster_needs_several_nodes() -> None:
+    alone = step(name="train", distributed="ray")(double)
+    assert problems_of(alone) == ["Step 'train': distributed='ray' on one node"]
     assert "ResourceRequirements(nodes=4)" in alone.problems()[0].fix
-    four = step(distributed="torchrun", resources={"nodes": 4})(double)
+    four = step(distributed="ray", resources={"nodes": 4})(double)
     assert problems_of(four) == []
 
 
-def test_a_map_of_a_step_with_several_nodes_is_a_mistake() -> None:
+def test_torchrun_also_starts_the_processes_of_one_machine() -> None:
+    made = step(distributed="torchrun")(double)
+    assert problems_of(made) == []
+    assert made.has_other_processes
+
+
+def test_a_map_of_a_step_with_several_nodes_or_torchrun_is_a_mistake() -> None:
     mapped = step(name="train", resources={"nodes": 4})(double).map("x")
     assert problems_of(mapped) == ["Step 'train': a map of a step with 4 nodes"]
     assert problems_of(step(resources={"nodes": 1})(double).map("x")) == []
+    launched = step(name="train", distributed="torchrun")(double).map("x")
+    assert problems_of(launched) == ["Step 'train': a map of a step with distributed='torchrun'"]
 
 
 def test_an_unknown_launcher_is_a_mistake_of_its_own() -> None:

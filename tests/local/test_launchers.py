@@ -28,6 +28,7 @@ def test_torchrun_starts_processes_on_all_nodes_and_names_the_rank_that_fails(
         pytest.skip("torchrun of PyTorch 1 does not work with Python 3.11")
     result = rig.pipeline("launchers:torch").run(backend="local", progress=False)
     assert result["total"] == 10 + 11 + 12 + 13
+    assert result["alone"] == (10 + 11 + 12 + 13, 1)
     error = result.step_results["fail_in_rank_1"].error
     assert error is not None and error.startswith("On node 1:\nOn rank 1:\nTraceback")
     assert 'raise ValueError("no luck in this rank")' in error

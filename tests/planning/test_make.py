@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from flowyml_aws import GPUConfig, NodeAffinity, Pipeline, ResourceRequirements, step
 from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.catalog.files import load_catalog
+from flowyml_aws.core.distributed import Launcher
 from flowyml_aws.core.errors import InvalidPipelineError, NoInstanceFitsError
 from flowyml_aws.core.graph import read_graph
 from flowyml_aws.core.spot import SpotRule
@@ -30,6 +31,7 @@ def a_step(
     cache: str | None = None,
     timeout: float | None = None,
     retry: int = 0,
+    distributed: Launcher | None = None,
 ) -> Step:
     decorate = step(
         name=name,
@@ -40,6 +42,7 @@ def a_step(
         cache=cache,
         timeout=timeout,
         retry=retry,
+        distributed=distributed,
     )
     return decorate(lambda **_: None)
 
@@ -93,11 +96,16 @@ def test_a_value_inside_a_group_is_stored_if_its_step_has_a_cache_rule() -> None
     assert job_of(plan, "g").stored == ("a.out", "b.out")
 
 
-def test_a_value_inside_a_group_is_stored_if_several_nodes_load_it() -> None:
-    nodes = ResourceRequirements(nodes=2)
+@pytest.mark.parametrize(
+    ("nodes", "distributed"), [(2, None), (1, "torchrun")], ids=["nodes", "torchrun"]
+)
+def test_a_value_inside_a_group_is_stored_if_several_processes_load_it(
+    nodes: int, distributed: Launcher | None
+) -> None:
+    resources = ResourceRequirements(nodes=nodes)
     plan = plan_of(
         a_step("a", group="g"),
-        a_step("b", ["a.out"], group="g", resources=nodes),
+        a_step("b", ["a.out"], group="g", resources=resources, distributed=distributed),
         a_step("c", ["b.out"], group="g"),
     )
     assert job_of(plan, "g").stored == ("a.out", "c.out")

@@ -7,6 +7,8 @@ import pytest
 
 from flowyml_aws.testing import Emulator
 from flowyml_aws.testing.starts import TRANSIENT_REASONS, Starts
+from tests.support.rigs import raised_emulator
+from tests.testing.conftest import BatchClient
 
 TIMEOUT = "DockerTimeoutError: Could not transition to started; timed out after waiting 3m0s"
 
@@ -59,3 +61,27 @@ def test_a_container_whose_end_is_unknown_has_the_status_reason_of_an_exit(
 ) -> None:
     aws.faults.fail_starts(reason="CannotInspectContainerError: timed out after waiting 30s")
     assert batch.ended(batch.submit())["statusReason"] == "Essential container in task exited"
+
+
+@pytest.mark.contract
+def test_only_starts_of_main_nodes_fail_by_chance() -> None:
+    needs = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "512"}]
+    with raised_emulator(nodes=["cpu"], failed_start_rate=0.5) as aws:
+        batch = BatchClient(aws)
+        container = {"image": aws.environment["FLOWYML_AWS_IMAGE"], "command": ["true"]}
+        nodes = {"targetNodes": "0:", "container": {**container, "resourceRequirements": needs}}
+        definition = batch.api.register_job_definition(
+            jobDefinitionName="nodes",
+            type="multinode",
+            nodeProperties={"numNodes": 8, "mainNode": 0, "nodeRangeProperties": [nodes]},
+        )["jobDefinitionArn"]
+        job = batch.api.submit_job(
+            jobName="job",
+            jobQueue="flowyml-emulator-cpu-nodes",
+            jobDefinition=definition,
+            retryStrategy={"attempts": 3},
+        )["jobId"]
+        assert batch.ended(job)["status"] == "SUCCEEDED"
+        for node in range(1, 8):
+            reason = batch.ended(f"{job}#{node}")["container"].get("reason")
+            assert reason not in TRANSIENT_REASONS

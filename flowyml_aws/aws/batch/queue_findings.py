@@ -20,9 +20,9 @@ __all__ = [
 ]
 
 NODES_FIX = (
-    "use a queue on demand whose nodes have a way out: apply infra/ with its environment for "
-    f"nodes, or set the tag {NODES_TAG}=true of an own compute environment with private subnets "
-    "and a NAT gateway or VPC endpoints (AWS gives nodes no public address)"
+    "use a queue on demand whose nodes have a way out: apply infra/ with `nodes` in the `capacity` "
+    f"of a family, or set the tag {NODES_TAG}=true of an own compute environment with private "
+    "subnets and a NAT gateway or VPC endpoints (AWS gives nodes no public address)"
 )
 """Fix for a queue that can't run jobs on several nodes."""
 

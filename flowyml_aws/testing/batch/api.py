@@ -33,7 +33,6 @@ from flowyml_aws.testing.batch.arrays import add_children, check_dependencies
 from flowyml_aws.testing.batch.jobs import Job
 from flowyml_aws.testing.batch.listing import list_jobs
 from flowyml_aws.testing.batch.nodes import (
-    Addresses,
     add_nodes,
     check_node_properties,
     main_container,
@@ -49,6 +48,7 @@ from flowyml_aws.testing.batch.validation import (
     has_too_many_tags,
 )
 from flowyml_aws.testing.clock import Clock
+from flowyml_aws.testing.machines.addresses import Addresses
 
 __all__ = ["BatchApi"]
 
@@ -58,19 +58,31 @@ _MAX_DESCRIBED = 100
 class BatchApi:
     """AWS Batch's operations on jobs.
 
+    Args:
+        scheduler: Scheduler of the jobs.
+        queues: Queues of the account.
+        account: Operations on compute environments and queues.
+        clock: Clock of the account.
+        addresses: Addresses of nodes, shared with SageMaker.
+
     Attributes:
         handlers: Handlers by operation.
         rewrites: Functions by operation that adapt a request for moto.
     """
 
     def __init__(
-        self, scheduler: Scheduler, queues: Queues, account: BatchAccount, clock: Clock
+        self,
+        scheduler: Scheduler,
+        queues: Queues,
+        account: BatchAccount,
+        clock: Clock,
+        addresses: Addresses,
     ) -> None:
         self._scheduler = scheduler
         self._clock = clock
         self._queues = queues
         self._account = account
-        self._addresses = Addresses()
+        self._addresses = addresses
         self.handlers: Mapping[str, Handler] = {
             **account.handlers,
             "SubmitJob": self._submit_job,

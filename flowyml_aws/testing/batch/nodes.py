@@ -13,18 +13,16 @@ from __future__ import annotations
 
 import copy
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import count
 from typing import Any
 
 from flowyml_aws.core.emulated import NODE_ADDRESS_VARIABLE
 from flowyml_aws.testing.batch.jobs import Job, Nodes
 from flowyml_aws.testing.batch.validation import ClientException, check_container, check_overrides
+from flowyml_aws.testing.machines.addresses import Addresses
 
 __all__ = [
-    "Addresses",
     "add_nodes",
     "check_node_properties",
     "main_container",
@@ -34,20 +32,6 @@ __all__ = [
 _MAX_NODES = 1000
 _MAX_RANGES = 5
 _RANGE = re.compile(r"(?P<first>\d*)(?P<colon>:?)(?P<last>\d*)")
-
-
-class Addresses:
-    """Loopback addresses of nodes: on Linux a different one for each."""
-
-    def __init__(self) -> None:
-        self._numbers = count(2)
-
-    def take(self) -> str:
-        """Return the next address, from 127.0.0.2."""
-        if not sys.platform.startswith("linux"):
-            return "127.0.0.1"
-        number = next(self._numbers) % 2**22
-        return f"127.{number >> 16}.{number >> 8 & 255}.{number & 255}"
 
 
 def check_node_properties(request: Mapping[str, Any]) -> None:

@@ -58,7 +58,7 @@ class Scheduler:
         listing: Queue and summary of each job, as ListJobs shows them.
         deviations: Deviations from AWS.
         start_failure: Function of the number of an attempt that returns ECS's reason if its start
-            fails, otherwise None.
+            fails, otherwise None. The start of another node than the main node never fails so.
         on_end: Callback for the end of each job; called with the lock.
     """
 
@@ -293,7 +293,9 @@ class Scheduler:
 
     def _start_attempt(self, job: Job, instance: Instance) -> None:
         number = job.attempts_made + 1
-        failure = self._start_failure(number)
+        is_other = job.group is not None and job is not job.group.main
+        # Batch never repeats the start of another node: its job would wait for it in vain.
+        failure = None if is_other else self._start_failure(number)
         task_id = uuid.uuid4().hex
         attempt = Attempt(
             number=number,

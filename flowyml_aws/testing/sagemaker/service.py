@@ -11,6 +11,7 @@ from typing import Any
 from flowyml_aws.testing.consistency import Listing
 from flowyml_aws.testing.deviations import Deviations
 from flowyml_aws.testing.iam.service_roles import ServiceRoles
+from flowyml_aws.testing.machines.addresses import Addresses
 from flowyml_aws.testing.machines.container import Container
 from flowyml_aws.testing.machines.machine import Ending, Machine, Task
 from flowyml_aws.testing.quotas import Usage
@@ -21,7 +22,6 @@ from flowyml_aws.testing.sagemaker.containers import (
     upload_output,
 )
 from flowyml_aws.testing.sagemaker.errors import ResourceInUse, ValidationException
-from flowyml_aws.testing.sagemaker.hosts import Addresses, host_names
 from flowyml_aws.testing.sagemaker.stock import Stock
 from flowyml_aws.testing.sagemaker.training_job import LOG_GROUP, Host, Launch, TrainingJob
 from flowyml_aws.testing.sagemaker.warm_pools import WarmPools
@@ -48,6 +48,7 @@ class TrainingService:
         machine: Machine that runs the containers.
         roles: Use of the account's roles.
         stock: Quotas and available instances.
+        addresses: Addresses of hosts, shared with Batch.
         at_once: Maximum number of running containers; further jobs are `Pending`.
         stop_grace_s: Seconds between SIGTERM and SIGKILL.
         listing: Summaries of the jobs, as ListTrainingJobs shows them.
@@ -62,6 +63,7 @@ class TrainingService:
         roles: ServiceRoles,
         *,
         stock: Stock,
+        addresses: Addresses,
         at_once: int,
         stop_grace_s: float,
         listing: Listing[dict[str, Any]],
@@ -79,7 +81,7 @@ class TrainingService:
         self._listing = listing
         self._clock = machine.clock
         self._pools = WarmPools(stock, machine.clock)
-        self._addresses = Addresses()
+        self._addresses = addresses
         self._jobs: dict[str, TrainingJob] = {}
         self._waiting: dict[str, TrainingJob] = {}
         self._running: dict[str, TrainingJob] = {}
@@ -252,7 +254,7 @@ class TrainingService:
             job.set_pool(Status="InUse")
         launch = Launch(instance_type)
         job.launches.append(launch)
-        for name in host_names(job.instances):
+        for name in job.host_names:
             launch.hosts.append(self._host(job, launch, name))
         for host in launch.hosts:
             self._machine.start(host.task)

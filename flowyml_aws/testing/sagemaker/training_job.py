@@ -60,7 +60,8 @@ class Host:
 
     Attributes:
         name: Name in the network of the job: `algo-1`.
-        address: Address of the host.
+        address: Address of the host. On AWS, the names resolve to addresses in a network of the
+            job; here, all hosts share the network of this machine, and the names do not resolve.
         task: Task that runs the container.
     """
 
@@ -166,6 +167,11 @@ class TrainingJob:
     def instances(self) -> int:
         """Number of instances."""
         return instance_count(self.resources)
+
+    @property
+    def host_names(self) -> list[str]:
+        """Names of its hosts: `algo-1`, `algo-2`."""
+        return [f"algo-{number}" for number in range(1, self.instances + 1)]
 
     @property
     def keep_alive_s(self) -> int:

@@ -165,7 +165,12 @@ def test_a_job_that_no_queue_can_run_on_several_nodes_is_refused_with_one_reason
         "targets 'a', 'b', 'c', 'd' and 1 more: its compute environments are without the tag "
         "flowyml-aws-nodes=true"
     )
-    assert "apply infra/ with its environment for nodes" in error.fix
+    assert "apply infra/ with `nodes` in the `capacity` of a family, or set the tag" in error.fix
+    assert error.fix.endswith(
+        "set up the family cpu in the account with infra/, in `families`: `cpu = { capacity = "
+        '["on-demand", "spot", "nodes"] }` (Terraform) or `"cpu": {"capacity": ["on-demand", '
+        '"spot", "nodes"]}` (CDK): c6i.large fits for $0.3400 an hour'
+    )
 
 
 def test_an_offline_plan_assumes_that_nodes_can_run() -> None:

@@ -20,6 +20,11 @@ def test_a_service_starts_all_nodes() -> None:
     assert (nodes.identity, nodes.starts_others) == (NodeIdentity(1, 4), False)
 
 
+@pytest.mark.parametrize("is_local", [True, False])
+def test_a_job_on_one_machine_is_its_main_node(is_local: bool) -> None:
+    assert JobNodes.of(job_spec(nodes=1), {}, is_local).identity == NodeIdentity(0, 1)
+
+
 @pytest.mark.parametrize(("variables", "started"), [({}, 1), (BATCH, 4)])
 def test_a_job_on_fewer_nodes_than_its_steps_need_is_an_error_with_both_numbers(
     variables: dict[str, str], started: int

@@ -243,6 +243,20 @@ def test_a_step_with_fewer_nodes_than_its_job_is_called_on_the_first_ones(tmp_pa
     others.main.close()
 
 
+def test_a_single_node_calls_the_function_without_waiting_for_another(tmp_path: Path) -> None:
+    store = DirectoryArtifactStore(tmp_path / "store")
+    attempt = Attempt.begin(job_spec(store.uri, nodes=1), store, 1)
+    alone = MainNode(attempt, 1, "127.0.0.1", tmp_path / "nodes")
+    (spec,) = attempt.spec.steps
+    with alone.calling(spec, attempt, must_stop=True, on_stuck=lambda _: None) as run:
+        assert run(lambda: 42) == 42
+    with (
+        pytest.raises(RuntimeError, match="connection reset"),
+        alone.calling(spec, attempt, must_stop=True, on_stuck=lambda _: None) as run,
+    ):
+        run(raise_error)
+
+
 def test_only_nodes_that_know_the_key_are_accepted(others: Others) -> None:
     with pytest.raises(ChannelClosedError):
         connect("127.0.0.1", others.place.port, b"another key")

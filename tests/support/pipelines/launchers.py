@@ -34,6 +34,16 @@ def fail_in_rank_1() -> None:
     dist.barrier()
 
 
+@step(inputs=["total"], outputs=["alone"], distributed="torchrun")
+def count_processes(total: int) -> tuple[int, int]:
+    import torch.distributed as dist
+
+    dist.init_process_group("gloo")
+    size = dist.get_world_size()
+    dist.destroy_process_group()
+    return total, size
+
+
 def square(number: int) -> int:
     return number * number
 
@@ -47,5 +57,5 @@ def square_with_dask(offset: int) -> tuple[int, list[int]]:
         return workers, client.gather(client.map(square, range(offset)))
 
 
-torch = Pipeline("torch").add_steps([load, reduce_with_torch, fail_in_rank_1])
+torch = Pipeline("torch").add_steps([load, reduce_with_torch, count_processes, fail_in_rank_1])
 dask = Pipeline("dask").add_steps([load, square_with_dask])

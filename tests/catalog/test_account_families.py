@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from flowyml_aws.catalog.account_families import account_family
+from flowyml_aws.catalog.files import load_catalog
+
+
+def test_the_limit_of_a_family_allows_all_nodes_of_a_job() -> None:
+    instance = load_catalog().get("g5.xlarge")
+    assert instance is not None
+    family = account_family(instance)
+    assert family is not None
+    assert family.lines_for(instance, nodes=8) == (
+        'a10g = { capacity = ["on-demand", "spot", "nodes"], max_vcpus = 32 }',
+        '"a10g": {"capacity": ["on-demand", "spot", "nodes"], "max_vcpus": 32}',
+    )
