@@ -216,9 +216,12 @@ class RunOutcome(Document):
 def make_run_id(pipeline: str, now: datetime, random_hex: Callable[[int], str]) -> str:
     """Return a run id that sorts by time and is valid in all AWS resource names.
 
-    Example: `digits-20261122-150531-3f9a1c`.
+    Example: `digits-20261122-150531-3f9a1c`. The last part begins with the fraction of the second,
+    in units of 1/4096 s.
     """
-    return f"{slug_of(pipeline)}-{now.astimezone(timezone.utc):%Y%m%d-%H%M%S}-{random_hex(3)}"
+    fraction = now.microsecond * 4096 // 1_000_000
+    time = f"{now.astimezone(timezone.utc):%Y%m%d-%H%M%S}-{fraction:03x}"
+    return f"{slug_of(pipeline)}-{time}{random_hex(2)[:3]}"
 
 
 def slug_of(pipeline: str) -> str:

@@ -19,6 +19,7 @@ from flowyml_aws.submission.record import (
     RunOutcome,
     RunState,
     make_run_id,
+    newest_first,
     read_outcome,
     read_plan,
     read_record,
@@ -39,12 +40,20 @@ def a_hex(count: int) -> str:
 
 
 def test_an_id_contains_the_pipeline_and_the_time() -> None:
-    assert make_run_id("Digits", NOW, a_hex) == "digits-20261122-150531-3f3f3f"
+    assert make_run_id("Digits", NOW, a_hex) == "digits-20261122-150531-0003f3"
 
 
 def test_an_ids_time_is_utc() -> None:
     local_time = NOW.astimezone(timezone(timedelta(hours=9)))
     assert make_run_id("digits", local_time, a_hex) == make_run_id("digits", NOW, a_hex)
+
+
+def test_ids_of_one_second_sort_by_time() -> None:
+    ids = [
+        make_run_id("digits", NOW + timedelta(milliseconds=10 * n), lambda count: "f0"[n % 2] * 6)
+        for n in range(100)
+    ]
+    assert newest_first(ids) == ids[::-1]
 
 
 @given(st.text())
