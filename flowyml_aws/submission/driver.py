@@ -460,6 +460,8 @@ class RunDriver:
         if status.state is RunState.RUNNING:
             return status
         if (outcome := read_outcome(self.store, self.record.run_id)) is None:
+            if self._has_late_moves():
+                return self._make_status({})
             ended_at = self._end_of(status)
             bills = self.backend.bills() if isinstance(self.backend, Bills) else JobBills()
             unbilled = tuple(job.name for job in self.plan.jobs if job.name in bills.awaited)
@@ -501,6 +503,19 @@ class RunDriver:
             counted_usd=status.counted_usd if outcome.counted_usd is None else outcome.counted_usd,
             cost_limit=outcome.cost_limit or status.cost_limit,
         )
+
+    def _has_late_moves(self) -> bool:
+        """Apply the moves that others have recorded since the last poll. Return whether any were.
+
+        A job can move and end while this client is suspended, between two of its calls.
+        """
+        if not isinstance(self.backend, Repeats) or not (new := self._mover.records.read_new()):
+            return False
+        for move in new:
+            self._apply(move)
+            self._ended.pop(move.job, None)  # seen with the machine that it has left
+        self._read_results(self._active_jobs())
+        return True
 
     def _end_of(self, status: RunStatus) -> float:
         """Return when a run has ended: with its last result, or when this client saw the end."""

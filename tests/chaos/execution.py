@@ -18,6 +18,7 @@ from typing import Any
 from flowyml_aws.core.maps import declared_name, is_part, item_name, slice_of_part
 from flowyml_aws.testing.machines.warm import WarmProcess
 from tests.chaos.capacity import Shortages, spot_settings
+from tests.chaos.client import DAMAGED
 from tests.chaos.disturber import Disturber
 from tests.chaos.evidence import Evidence, MoveEvidence, RunEvidence
 from tests.chaos.schedule import Action, Client, Fate, Loss, Schedule, Task, length_of
@@ -246,7 +247,7 @@ def _run_clients(
 
 
 def _damaged(projects: Sequence[Project]) -> int:
-    return sum("damaged" in outcome for project in projects for outcome in project.outcomes)
+    return sum(project.folder.with_suffix(DAMAGED).exists() for project in projects)
 
 
 def _lost(

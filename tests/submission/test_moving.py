@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import Alternative, Estimate, InstanceOffer
@@ -94,6 +96,30 @@ def test_another_client_takes_the_move_over(stage: Stage) -> None:
     other.status()
     assert other.plan.jobs[0].moved == 1
     assert other.plan == stage.backend.plans[-1]
+
+
+def test_a_job_that_moves_and_ends_during_a_poll_has_moved(stage: Stage) -> None:
+    driver = stage.driver()
+    assert driver.status().jobs[0].job.moved == 0
+
+    class Suspended(MovingBackend):
+        """A backend during whose poll another client moves the first job, and all jobs end."""
+
+        def statuses(self) -> Mapping[str, JobStatus]:
+            stage.report(OUT_OF_MEMORY)
+            stage.driver().advance()
+            for job in ("a", "b"):
+                result = a_result(driver.record.run_id).model_copy(update={"job": job})
+                key = RunLayout(driver.record.run_id).result(job)
+                stage.store.put(key, result.to_json())
+            done = JobStatus(JobState.SUCCEEDED, 1)
+            return {"a": done, "b": done}
+
+    driver.backend = Suspended()
+    status = driver.advance()
+    assert status.state is RunState.SUCCEEDED
+    assert [move.job for move in status.moves] == ["a"]
+    assert status.jobs[0].job.moved == 1
 
 
 def test_a_status_moves_nothing_and_says_what_the_job_waits_for(stage: Stage) -> None:

@@ -323,7 +323,9 @@ class SageMakerBackend:
         has ended.
         """
         if self._without_end is None:
-            names = [name for job in self._names if (name := self._next_name(job)) is not None]
+            following = map(self._next_name, self._names)
+            # Attempts before a move are not among them.
+            names = [*dict.fromkeys((*(name for name in following if name), *self._active))]
         else:
             names = [name for name in self._without_end if name not in self._ended]
         details = map_concurrently(
