@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import time
 from pathlib import Path
 from textwrap import dedent
 
@@ -72,11 +74,15 @@ RATES = 8
 
 
 def write(folder: Path) -> None:
-    """Write the program as it was before any edit."""
+    """Write the program as it was before any edit, and before the second of the edit.
+
+    Python uses a compiled file if size and second of its source are the same.
+    """
     for name in (*FILES, "spaces/inner", "spaces/late"):
         path = folder / f"{name}.py"
         path.parent.mkdir(exist_ok=True)
         path.write_text(dedent(MODULE))
+        os.utime(path, (time.time() - 60,) * 2)
     (folder / "flow.py").write_text(dedent(FLOW))
 
 

@@ -205,7 +205,7 @@ class TrainingService:
         for job in list(self._waiting.values()):
             running = sum(other.instances for other in self._running.values())
             # A job with more containers than the limit runs alone.
-            if running and running + job.instances > self._at_once:
+            if running + max(1, min(job.instances, self._at_once)) > self._at_once:
                 job.enter("Pending", self._clock.now())
             elif (instance_type := self._instance_for(job)) is not None:
                 self._launch(job, self._deviations.instance_type(instance_type))
