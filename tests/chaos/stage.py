@@ -18,6 +18,7 @@ from flowyml_aws.aws.batch.batch_job import child_id
 from flowyml_aws.aws.names import batch_name, training_name
 from flowyml_aws.aws.s3.store import S3ArtifactStore
 from flowyml_aws.aws.sagemaker.jobs import ATTEMPTS
+from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.runtime.exit_codes import INTERRUPTED, STORE_OUTAGE
 from flowyml_aws.submission.moves import MAX_MOVES
 from flowyml_aws.submission.record import read_record
@@ -144,9 +145,10 @@ class Stage:
         names: dict[tuple[str, int | None], str] = {
             (name, None): job for job in jobs for name in _batch_names(run_id, job)
         }
-        for array in read_record(self._store, run_id).arrays:
-            for name in _batch_names(run_id, f"{array.jobs[0]}.array"):
-                names.update(((name, index), job) for index, job in enumerate(array.jobs))
+        with suppress(RunNotFoundError):  # it was collected
+            for array in read_record(self._store, run_id).arrays:
+                for name in _batch_names(run_id, f"{array.jobs[0]}.array"):
+                    names.update(((name, index), job) for index, job in enumerate(array.jobs))
         return names
 
     def _batch_jobs(self, run_id: str) -> Iterator[Mapping[str, Any]]:
