@@ -333,7 +333,9 @@ class RunDriver:
         backend = self.backend
         if not isinstance(backend, Moves):
             return statuses
-        ready = [job for job in self._active_jobs() if self._is_ready(job)]
+        # A job that reads a damaged value is executed again, whatever ended it after its result.
+        active = [job for job in self._active_jobs() if job.name not in self._repeater.found]
+        ready = [job for job in active if self._is_ready(job)]
         moving = self._mover.moving(self.plan, ready, statuses)
         if not moving or self._is_cancelled():
             return statuses

@@ -13,7 +13,8 @@ import pytest
 
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.local.directory import DirectoryArtifactStore
-from flowyml_aws.planning.plan import Estimate, ExecutionPlan
+from flowyml_aws.planning.needs import Needs
+from flowyml_aws.planning.plan import Alternative, Estimate, ExecutionPlan, InstanceOffer
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.result import (
     JobResult,
@@ -136,6 +137,30 @@ def test_the_job_that_produced_the_value_is_executed_again_and_then_its_reader(
         "load": "1 attempt lost, $0.10",
         "score": "1 attempt lost, $0.10",
     }
+
+
+def test_a_reader_that_is_killed_after_its_result_is_executed_again_and_does_not_move(
+    tmp_path: Path,
+) -> None:
+    larger = Alternative(
+        needs=Needs(memory_mib=4096),
+        target="cpu",
+        capacity="on-demand",
+        offers=(InstanceOffer(instance_type="m6i.xlarge", price_usd_hour=0.2),),
+    )
+    jobs = [
+        job.model_copy(update={"moves": {Cause.OUT_OF_MEMORY: 0}}) if job.name == "score" else job
+        for job in PLAN.jobs
+    ]
+    changes = {"jobs": tuple(jobs), "alternatives": (larger,)}
+    stage = Stage(tmp_path, PLAN.model_copy(update=changes))
+    killed = JobStatus(JobState.FAILED, 1, "killed", Cause.OUT_OF_MEMORY)
+    stage.backend.reported["score"] = killed
+    driver = stage.driver()
+    driver.advance()
+    score = driver.plan.jobs[2]
+    assert (score.moved, score.instance_type) == (1, "m6i.large")
+    assert score.repetitions == {"load": 1, "score": 1}
 
 
 def test_only_the_results_of_the_repetition_count(stage: Stage) -> None:
