@@ -113,6 +113,7 @@ def _run(argument: str, interruption: Interruption, platform: Platform) -> int:
     spec = place.read(store)
     if spec.store_wait_s != STORE_WAIT_S:
         store = open_store(place.store, spec.store_wait_s)
+    enter_pipeline(spec.pipeline)
     grace_s = float(os.environ.get("FLOWYML_TIMEOUT_GRACE_S") or GRACE_S)
     is_local = place.store.startswith("file://")
     job_nodes = None
@@ -134,7 +135,6 @@ def _run(argument: str, interruption: Interruption, platform: Platform) -> int:
     if (holder := attempt.claim()) != platform.copy_id:
         say(f"{holder} has claimed this job: this copy of it, {platform.copy_id}, ends")
         return SECOND_COPY
-    enter_pipeline(spec.pipeline)
     say(f"run {spec.run_id}, job {spec.job}, attempt {attempt.number}, {len(spec.steps)} step(s)")
     events = RunLayout(spec.run_id).attempt(spec.job, attempt.number, EVENTS)
     attempt.progress.start(store, events, _EVENTS_INTERVAL_S)

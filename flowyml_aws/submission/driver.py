@@ -371,8 +371,8 @@ class RunDriver:
         self.plan = moved(self.plan, move)
         self._lost.pop(move.job, None)  # part of the move
         self._costs.forget(move.job)
+        self._ended.pop(move.job, None)  # its result is read again, with its new machine
         if move.repeats is not None:
-            self._ended.pop(move.job, None)
             self._repeater.forget(move.job)
             self.reports.repetitions = {
                 job.name: job.repetition for job in self.plan.jobs if job.repetition
@@ -515,7 +515,6 @@ class RunDriver:
             return False
         for move in new:
             self._apply(move)
-            self._ended.pop(move.job, None)  # seen with the machine that it has left
         self._read_results(self._active_jobs())
         return True
 

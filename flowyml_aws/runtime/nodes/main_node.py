@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flowyml_aws.artifacts.layout import RunLayout
+from flowyml_aws.core import clock
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.exit_codes import NODE_LOST
@@ -242,7 +243,7 @@ class MainNode:
             NodeLost: One has not connected in time, or has disappeared since.
             NodeFailure: One could not load the code.
         """
-        deadline = time.monotonic() + self.wait_s
+        deadline = clock.monotonic() + self.wait_s
         announced: int | None = None
         while True:
             with self._changed:
@@ -257,7 +258,7 @@ class MainNode:
             for process in self._processes:
                 if process.index not in self._peers and (code := process.exit_code()) is not None:
                     raise NodeLost(f"node {process.index} ended with exit code {code}")
-            if time.monotonic() >= deadline:
+            if clock.monotonic() >= deadline:
                 raise NodeLost(
                     f"{missing} of {self.count} nodes did not appear within {self.wait_s:g} s"
                 )
@@ -396,7 +397,7 @@ class MainNode:
             return
         self._stop.stop(error)
         if self._timer is None:
-            self._timer = threading.Timer(self.grace_s, self._end_process, [error])
+            self._timer = threading.Timer(clock.real_s(self.grace_s), self._end_process, [error])
             self._timer.daemon = True
             self._timer.start()
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Literal
 
 from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.layout import NODES, RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core import clock
 from flowyml_aws.core.errors import ArtifactNotFoundError
 from flowyml_aws.runtime.nodes.channel import Channel, ChannelClosedError, connect
 
@@ -60,8 +60,8 @@ def join(
     is_over: Callable[[], bool],
     own_address: str | None = None,
     wait_s: float = NODE_WAIT_S,
-    sleep: Callable[[float], None] = time.sleep,
-    now: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = clock.sleep,
+    now: Callable[[], float] = clock.monotonic,
 ) -> Channel | None:
     """Connect to the main node. Return None if the job is over, or no main node appears in time.
 

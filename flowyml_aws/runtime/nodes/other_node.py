@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core import clock
 from flowyml_aws.core.emulated import NODE_ADDRESS_VARIABLE
 from flowyml_aws.core.errors import AwsUnavailableError, FlowymlError
 from flowyml_aws.runtime.exit_codes import INTERRUPTED, SUCCEEDED
@@ -160,7 +161,7 @@ class _Follower:
         try:
             with stop.armed():
                 launch = launch_of(spec, call, self._node.index, self._scratch)
-                function: Callable[[], object] = lambda: None  # noqa: E731
+                function: Callable[[], object] = _nothing
                 if launch.needs_inputs:
                     function = bind_function(
                         call, payload, self._store, self._platform, self._scratch, self._roots
@@ -223,7 +224,7 @@ class _Follower:
         with self._lock:
             if number <= self._done or number not in self._stops:
                 return
-            self._timer = threading.Timer(self._grace_s, self._report_stuck, [number])
+            self._timer = threading.Timer(clock.real_s(self._grace_s), self._report_stuck, [number])
             self._timer.daemon = True
             self._timer.start()
         self._stops[number].stop(_Stopped())
@@ -239,6 +240,10 @@ class _Follower:
                 self._calls.put(None)
                 return
         _exit(SUCCEEDED)
+
+
+def _nothing() -> None:
+    """The part of a node that only belongs to a cluster."""
 
 
 def _exit(code: int) -> NoReturn:

@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from flowyml_aws.aws.sagemaker.backend import SageMakerBackend
+from flowyml_aws.aws.sagemaker.jobs import ATTEMPTS
 from flowyml_aws.aws.sagemaker.options import TrainingOptions
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from tests.support.plans import a_job, a_plan, a_record
@@ -23,9 +24,14 @@ PLAN = a_plan(a_job("a"), a_job("b", after=["a"]), a_job("c", after=["b"]), back
 
 @dataclass
 class ScriptedSageMaker:
-    """A SageMaker client with training jobs that a test sets, which listings show at once."""
+    """A SageMaker client with training jobs that a test sets.
+
+    Attributes:
+        listed: Status of a training job in listings, if they do not show the current one.
+    """
 
     details: dict[str, dict[str, Any]] = field(default_factory=dict)
+    listed: dict[str, str] = field(default_factory=dict)
     described: list[str] = field(default_factory=list)
     meta: Any = field(default_factory=lambda: SimpleNamespace(region_name="us-east-1"))
 
@@ -46,7 +52,11 @@ class ScriptedSageMaker:
         return self
 
     def paginate(self, **_request: Any) -> Iterator[dict[str, Any]]:
-        yield {"TrainingJobSummaries": list(self.details.values())}
+        summaries = [
+            {**detail, "TrainingJobStatus": self.listed.get(name, detail["TrainingJobStatus"])}
+            for name, detail in self.details.items()
+        ]
+        yield {"TrainingJobSummaries": summaries}
 
     def describe_training_job(self, *, TrainingJobName: str) -> dict[str, Any]:
         self.described.append(TrainingJobName)
@@ -69,8 +79,8 @@ def backend(sagemaker: ScriptedSageMaker, tmp_path: Path) -> SageMakerBackend:
     return SageMakerBackend(client, client, store, record, PLAN, options, poll_s=1.0)
 
 
-def name_of(job: str) -> str:
-    return f"{a_record(PLAN).run_id}-{job}-1"
+def name_of(job: str, attempt: int = 1) -> str:
+    return f"{a_record(PLAN).run_id}-{job}-{attempt}"
 
 
 def bills_of(backend: SageMakerBackend) -> tuple[dict[str, int], list[str]]:
@@ -114,3 +124,14 @@ def test_only_the_first_call_looks_for_jobs_that_were_not_submitted(
     sagemaker.described.clear()
     backend.bills()
     assert sagemaker.described == [name_of("a")]
+
+
+def test_an_attempt_before_a_move_is_billed_before_listings_show_its_end(
+    sagemaker: ScriptedSageMaker, backend: SageMakerBackend
+) -> None:
+    first, second = PLAN.jobs[0], PLAN.jobs[0].model_copy(update={"moved": 1})
+    backend.move(PLAN.model_copy(update={"jobs": (second, *PLAN.jobs[1:])}))
+    sagemaker.set(name_of(first.name), "Failed", billed_s=3, FailureReason="exit code: 137")
+    sagemaker.listed[name_of(first.name)] = "InProgress"
+    sagemaker.set(name_of(first.name, ATTEMPTS + 1), "Completed", billed_s=7)
+    assert bills_of(backend) == ({"a": 10}, [])
