@@ -87,11 +87,17 @@ class BoundStep:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Assets that the step reads: its inputs, then those that only its condition takes."""
-        if self.condition is None:
+        """Assets that the step reads: inputs, those that only its condition takes, its decision."""
+        branch, condition = self.step.branch, self.condition
+        if branch is None and condition is None:
             return self.step.inputs
-        named = (sources.asset for sources in self.condition.ambiguous)
-        return tuple(dict.fromkeys((*self.step.inputs, *self.condition.arguments.assets, *named)))
+        reads = [*self.step.inputs]
+        if condition is not None:
+            reads += condition.arguments.assets
+            reads += (sources.asset for sources in condition.ambiguous)
+        if branch is not None:
+            reads.append(branch.decision)
+        return tuple(dict.fromkeys(reads))
 
     @property
     def untaken(self) -> tuple[str, ...]:

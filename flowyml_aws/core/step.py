@@ -11,6 +11,7 @@ from typing import Any, Protocol, overload
 
 from flowyml_aws.core.additions import addition_problems, as_additions
 from flowyml_aws.core.auto_resources import DeclaredResources, declared_minimum
+from flowyml_aws.core.branches import Branch
 from flowyml_aws.core.distributed import CLUSTERS, LAUNCHERS, Launcher
 from flowyml_aws.core.environment import environment_problems
 from flowyml_aws.core.errors import FlowymlError, InvalidStepError, OutputMismatchError
@@ -77,6 +78,8 @@ class Step:
         spot: Use of spot capacity: `"always"`, `"prefer"` or `"never"`; None for that of the run.
         mapping: Items for which the step runs; None if it runs once.
         item: Place in a map, if this is one item of a mapped step.
+        branch: Case of a decision in which the step runs; None if it does not depend on one.
+        cases: Cases of a decision; its function returns one of them. Empty for any other step.
     """
 
     func: Callable[..., Any]
@@ -102,6 +105,8 @@ class Step:
     item: MapItem | None = None
     stop_idle_gpu: TimeSpan | None = None
     distributed: Launcher | None = None
+    branch: Branch | None = None
+    cases: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.item is None:  # an item is made from a step that was checked

@@ -18,6 +18,7 @@ from flowyml_aws.planning.advice.auto import ResolvedGroup, resolve_auto
 from flowyml_aws.planning.alternatives import Alternatives
 from flowyml_aws.planning.cost import with_costs
 from flowyml_aws.planning.durations import Durations, idle_gpu_note, items_of
+from flowyml_aws.planning.held import deciding_steps, held_by
 from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.needs import Needs, needs_of
 from flowyml_aws.planning.nodes import idle_node_notes
@@ -85,6 +86,7 @@ def make_plan(
     }
     reduced = transitive_reduction(parents)
     readers = _only_readers(graph, job_of)
+    deciding = deciding_steps(graph)
     durations = Durations(history)
     alternatives = Alternatives(targets, catalog)
     jobs: list[PlannedJob] = []
@@ -122,6 +124,7 @@ def make_plan(
             timeout_s=_timeout_s(group.steps),
             mapped=tuple(dict.fromkeys(s.declared_name for s in group.steps if s.item is not None)),
             origins=dict(each.origins),
+            held=held_by(group, deciding),
             notes=(*growth_note, *_notes(group, graph, selected, durations)),
             moves={} if selection is None else alternatives.moves_of(backend, needs),
             **selected.placement(backend),

@@ -110,6 +110,8 @@ class PlannedJob(Document):
         ended_attempts: Number of the attempts before the latest repetition; 0 without any.
         repetitions: Number of times that this job, and the jobs whose assets it reads, are executed
             again because a value was damaged, by job. Their results before that do not count.
+        held: Decisions of other jobs that can make this job unnecessary. It is submitted after they
+            are made, if it is still necessary.
         notes: Notes for the user on this job.
     """
 
@@ -141,6 +143,7 @@ class PlannedJob(Document):
     origins: dict[str, str] = Field(default_factory=dict)
     ended_attempts: int = 0
     repetitions: dict[str, int] = Field(default_factory=dict)
+    held: tuple[str, ...] = ()
     notes: Annotated[tuple[str, ...], InTable("notes")]
 
     @property
@@ -314,6 +317,11 @@ class ExecutionPlan(Document, ShownAsSheets):
     max_cost_usd: float | None = None
     maps: dict[str, PlannedMap] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def has_held_jobs(self) -> bool:
+        """True if a client or a driver must submit jobs while the run continues."""
+        return any(job.held for job in self.jobs)
 
     @property
     def is_priced(self) -> bool:

@@ -24,7 +24,7 @@ from flowyml_aws.core.errors import (
 from flowyml_aws.core.maps import index_of, item_name, required_items
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.parts import check_list, positions_to_read
-from flowyml_aws.runtime.result import JobResult
+from flowyml_aws.runtime.result import JobResult, cases_of
 from flowyml_aws.runtime.spec import AssetSource, GatheredAsset
 
 __all__ = ["JobInputs"]
@@ -75,6 +75,13 @@ class JobInputs:
         if source.job is None:
             return source.absent
         return self._result_of(source.job).skipped.get(asset)
+
+    def case_of(self, decision: str) -> str | None:
+        """Return the case that a decision of this or another job has chosen."""
+        source = self.attempt.spec.assets.get(decision)
+        if source is None or source.job is None:
+            return cases_of(self.attempt.progress.reports).get(decision)
+        return cases_of(self._result_of(source.job).steps).get(decision)
 
     def cause_of_drop(self, asset: str) -> str | None:
         """Return why an asset does not exist, if an item of a map failed; otherwise None."""

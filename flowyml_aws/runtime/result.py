@@ -24,6 +24,7 @@ __all__ = [
     "StepFailure",
     "StepReport",
     "StepState",
+    "cases_of",
     "failure_reason",
     "read_result",
 ]
@@ -99,6 +100,7 @@ class StepReport(Document):
         failure: Failure of the last attempt.
         produced_in: Run that produced the outputs of a cached step, or None.
         gpu_idle: Longest time without use of the GPUs, from ten minutes on; None if there is none.
+        case: Case that the step has chosen, if it is a decision.
     """
 
     name: str
@@ -110,6 +112,7 @@ class StepReport(Document):
     failure: StepFailure | None = None
     produced_in: str | None = None
     gpu_idle: GpuIdle | None = None
+    case: str | None = None
 
     @property
     def duration_s(self) -> float:
@@ -185,6 +188,11 @@ class JobResult(Document):
     def reason(self) -> str | None:
         """Reason of the failure in one line; None if the job succeeded."""
         return failure_reason(self.failure, self.steps)
+
+
+def cases_of(steps: Iterable[StepReport]) -> dict[str, str]:
+    """Return the case that each decision among some steps has chosen, by its name."""
+    return {report.name: report.case for report in steps if report.case is not None}
 
 
 def failure_reason(failure: StepFailure | None, steps: Iterable[StepReport]) -> str | None:

@@ -52,6 +52,7 @@ from flowyml_aws.runtime.out_of_memory import oom_kills
 from flowyml_aws.runtime.parts import check_list, outputs_of_part
 from flowyml_aws.runtime.result import GpuIdle, StepFailure, StepState
 from flowyml_aws.runtime.resume import done_before
+from flowyml_aws.runtime.skips import Skip, skip_of
 from flowyml_aws.runtime.spec import StepPart, StepSpec
 from flowyml_aws.runtime.step_calls import StepCall, StepCalls, StepError
 from flowyml_aws.runtime.time_limit import GRACE_S, call_within
@@ -60,9 +61,7 @@ from flowyml_aws.runtime.usage import PhaseKind
 __all__ = ["JobRunner", "NodeCalls"]
 
 _LONGEST_DELAY_S = 60.0
-_CONDITION = "its condition is false"
 _NOT_STORED = "its outputs are not stored"
-_ABSENT = " does not exist: "  # followed by the cause
 
 
 class NodeCalls(Protocol):
@@ -182,7 +181,7 @@ class JobRunner:
             if spec.name in done:
                 report = done[spec.name]
                 if report.state is StepState.SKIPPED:
-                    self._mark_skipped(spec, report.reason or _CONDITION)
+                    self._mark_skipped(spec, Skip.reported(spec.name, report.reason))
                 self._mark_partial(spec)
                 self.attempt.progress.take(report)
                 say(f"{spec.name}: {report.state.value} in an earlier attempt or run")
@@ -202,8 +201,9 @@ class JobRunner:
             self._drop(spec, cause)
             self._end(spec, StepState.NOT_RUN, reason=cause)
             return True
-        if (reason := self._absent_input(spec)) is not None:
-            self._skip(spec, reason)
+        skip = skip_of(spec, self._stored.cause_of_absence, self._stored.case_of)
+        if skip is not None:
+            self._skip(spec, skip)
             return True
         key = self._cache_key(spec)
         if key is not None and self._use_cache_entry(key, spec):
@@ -214,10 +214,11 @@ class JobRunner:
                 self._stored.check_lists(call.assets.reader, call.assets.reads)
             with EventLoop() as loop:
                 if not self._condition_holds(spec, loop):
-                    self._skip(spec, _CONDITION)
+                    self._skip(spec, Skip.by_condition(spec.name))
                     return True
                 say(f"{spec.name}: started")
                 produced = self._call_with_retries(spec, loop)
+            self._note_case(spec, produced)
             waiting = self._keep(spec, produced)
         except StepError as error:
             self._fail(spec, error.cause, error.advice)
@@ -228,6 +229,11 @@ class JobRunner:
         is_whole = not self.attempt.partial.intersection(spec.outputs)
         self._succeed(spec, key if spec.stored and is_whole else None, waiting)
         return True
+
+    def _note_case(self, spec: StepSpec, produced: Mapping[str, Any]) -> None:
+        """Report the case that a decision has chosen."""
+        if spec.cases:
+            self.attempt.progress.update(spec.name, case=produced[spec.name])
 
     def _succeed(
         self, spec: StepSpec, key: str | None, waiting: Sequence[EncodedValue] = ()
@@ -282,7 +288,7 @@ class JobRunner:
         if part.positions is None:  # a list does not exist
             causes = {asset: self._stored.cause_of_absence(asset) for asset in part.lists}
             asset, cause = next((a, c) for a, c in causes.items() if c is not None)
-            self._skip(spec, f"{part.lists[asset]!r}{_ABSENT}{cause}")
+            self._skip(spec, Skip.by_absence(part.lists[asset], cause))
             return
         items = [outputs_of_part(spec, position) for position in part.positions]
         names = {asset for item in items for asset in item.values()}
@@ -321,14 +327,6 @@ class JobRunner:
                 for position, assets in zip(part.positions or (), items, strict=True)
             ),
         )
-
-    def _absent_input(self, spec: StepSpec) -> str | None:
-        """Return why the step can't run, if it needs an input that was skipped."""
-        for call in self._calls[spec.name].in_order:
-            for asset in call.arguments.needed:
-                if (cause := self._stored.cause_of_absence(asset)) is not None:
-                    return f"{asset!r}{_ABSENT}{cause}"
-        return None
 
     def _inputs(
         self, call: StepCall, last_attempt: bool = True
@@ -383,6 +381,8 @@ class JobRunner:
         with reporting(f"{spec.name}: can't record that its cache entry is used"):
             keep_entry(store, entry, time.time())
         self.attempt.assets.update(refs)
+        if spec.cases:
+            self._note_case(spec, self._stored.load([spec.name]))
         reason = f"reused from run {entry.run_id}"
         self._end(spec, StepState.CACHED, reason=reason, produced_in=entry.run_id)
         return True
@@ -545,15 +545,12 @@ class JobRunner:
                 sys.stdout.flush()
             os._exit(STEP_FAILED)
 
-    def _skip(self, spec: StepSpec, reason: str) -> None:
-        self._mark_skipped(spec, reason)
-        self._end(spec, StepState.SKIPPED, reason=reason)
+    def _skip(self, spec: StepSpec, skip: Skip) -> None:
+        self._mark_skipped(spec, skip)
+        self._end(spec, StepState.SKIPPED, reason=skip.reason)
 
-    def _mark_skipped(self, spec: StepSpec, reason: str) -> None:
-        first_cause = (
-            reason.partition(_ABSENT)[2] or f"the condition of step {spec.name!r} is false"
-        )
-        self.attempt.skipped.update(dict.fromkeys(spec.outputs, first_cause))
+    def _mark_skipped(self, spec: StepSpec, skip: Skip) -> None:
+        self.attempt.skipped.update(dict.fromkeys(spec.outputs, skip.cause))
 
     def _drop(self, spec: StepSpec, cause: str) -> None:
         """Record that the outputs of an item do not exist, because an item failed."""

@@ -9,6 +9,7 @@ from pydantic import Field
 from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.core.arguments import Arguments
+from flowyml_aws.core.branches import Branch
 from flowyml_aws.core.distributed import Launcher
 from flowyml_aws.core.maps import FailureRule, declared_name
 from flowyml_aws.runtime.program import Program
@@ -137,6 +138,8 @@ class StepSpec(Document):
         lists: Outputs that are stored item by item, because another step maps over them.
         nodes: Number of nodes that the step runs on; 1 if it runs on the main node only.
         distributed: Program that starts the function on its nodes, or cluster that runs on them.
+        branch: Case of a decision in which the step runs; None if it does not depend on one.
+        cases: Cases of a decision; its function returns one of them. Empty for any other step.
     """
 
     name: str
@@ -157,6 +160,8 @@ class StepSpec(Document):
     lists: tuple[str, ...] = ()
     nodes: int = 1
     distributed: Launcher | None = None
+    branch: Branch | None = None
+    cases: tuple[str, ...] = ()
 
     @property
     def function(self) -> str:

@@ -299,6 +299,8 @@ def _step_spec(
         stop_idle_gpu_s=stop_idle_gpu_s if has_gpus else None,
         nodes=step.nodes,
         distributed=step.distributed,
+        branch=step.branch,
+        cases=step.cases,
         has_gpus=has_gpus,
         cache=_step_cache(step, graph, reuse),
         declared=None if step.item is None else step.declared_name,

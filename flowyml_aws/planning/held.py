@@ -1,0 +1,56 @@
+"""Jobs that decisions of other jobs can make unnecessary, so that they are submitted later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.step import Step
+from flowyml_aws.core.step_grouping import StepGroup
+
+__all__ = ["deciding_steps", "held_by"]
+
+Decisions = frozenset[str]
+_NONE: Decisions = frozenset()
+
+
+def deciding_steps(graph: StepGraph) -> dict[str, Decisions]:
+    """Return the decisions that can make each step unnecessary, for steps that have any.
+
+    A step is skipped with the branch that it is in, and with the step of an asset that it needs.
+    """
+    deciding: dict[str, Decisions] = {}
+    for step in graph.steps:
+        own = frozenset() if step.branch is None else frozenset({step.branch.decision})
+        found = own.union(*(deciding.get(name, _NONE) for name in _needed_steps(step, graph)))
+        if found:
+            deciding[step.name] = found
+    return deciding
+
+
+def held_by(group: StepGroup, deciding: Mapping[str, Decisions]) -> tuple[str, ...]:
+    """Return the decisions that can make a whole job unnecessary, in the order of its steps.
+
+    Args:
+        group: Steps of the job.
+        deciding: Decisions that can make steps unnecessary.
+    """
+    if not all(step.name in deciding for step in group.steps):
+        return ()
+    found = (name for step in group.steps for name in sorted(deciding[step.name]))
+    return tuple(dict.fromkeys(found))
+
+
+def _needed_steps(step: Step, graph: StepGraph) -> Iterator[str]:
+    """Yield the steps without whose assets a step is skipped."""
+    bound = graph.bound[step.name]
+    needed: Sequence[str] = bound.function.arguments.needed
+    if bound.condition is not None:
+        needed = (*needed, *bound.condition.arguments.needed)
+    if step.branch is not None:
+        needed = (*needed, step.branch.decision)
+    for asset in needed:
+        # A list does not exist if none of its items does, and they are all skipped together.
+        for name in graph.gathered.get(asset, (asset,))[:1]:
+            if (producer := graph.producers.get(name)) is not None:
+                yield producer

@@ -1,0 +1,96 @@
+"""Steps that are skipped, as far as this is known without calling their conditions.
+
+The runner decides it for each step. The driver decides it for a whole job whose decisions other
+jobs have made, so that no machine is started for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from flowyml_aws.runtime.spec import StepSpec
+
+__all__ = ["Skip", "skip_of", "skips_of_job"]
+
+_CONDITION = "its condition is false"
+_ABSENT = " does not exist: "
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Why a step is skipped.
+
+    Attributes:
+        reason: Reason for the report of the step.
+        cause: First cause, for the assets that do not exist because of it.
+    """
+
+    reason: str
+    cause: str
+
+    @classmethod
+    def by_condition(cls, step: str) -> Skip:
+        """Return the skip of a step whose condition is false."""
+        return cls(_CONDITION, f"the condition of step {step!r} is false")
+
+    @classmethod
+    def by_absence(cls, asset: str, cause: str) -> Skip:
+        """Return the skip of a step that needs an asset that does not exist."""
+        return cls(f"{asset!r}{_ABSENT}{cause}", cause)
+
+    @classmethod
+    def reported(cls, step: str, reason: str | None) -> Skip:
+        """Return the skip of a step whose report has this reason."""
+        if reason is None or reason == _CONDITION:
+            return cls.by_condition(step)
+        return cls(reason, reason.partition(_ABSENT)[2] or reason)
+
+
+def skip_of(
+    step: StepSpec,
+    cause_of_absence: Callable[[str], str | None],
+    case_of: Callable[[str], str | None],
+) -> Skip | None:
+    """Return why a step is skipped before its condition is called; None if it is not.
+
+    Args:
+        step: The step.
+        cause_of_absence: Returns why an asset does not exist; None if it exists.
+        case_of: Returns the case that a decision has chosen.
+    """
+    needed = [] if step.condition is None else [*step.condition.needed]
+    needed += step.arguments.needed
+    if step.branch is not None:
+        needed.append(step.branch.decision)
+    for asset in needed:
+        if (cause := cause_of_absence(asset)) is not None:
+            return Skip.by_absence(asset, cause)
+    if step.branch is not None:
+        case = case_of(step.branch.decision)
+        if case != step.branch.case:
+            cause = f"{step.branch.decision!r} chose {case!r}, not {step.branch.case!r}"
+            return Skip(cause, cause)
+    return None
+
+
+def skips_of_job(
+    steps: Sequence[StepSpec], absent: Mapping[str, str], cases: Mapping[str, str]
+) -> dict[str, Skip] | None:
+    """Return why each step of a job is skipped; None if the job has to run.
+
+    Args:
+        steps: Steps of the job, in running order.
+        absent: Assets of other jobs that do not exist, with the cause.
+        cases: Case that each decision of other jobs has chosen.
+    """
+    causes = dict(absent)
+    skips: dict[str, Skip] = {}
+    for step in steps:
+        # An item of a failed map is not skipped, and a part is not decided before its job runs.
+        skip = None if step.part is not None else skip_of(step, causes.get, cases.get)
+        if skip is None:
+            return None
+        skips[step.name] = skip
+        causes.update(dict.fromkeys(step.outputs, skip.cause))
+    return skips
