@@ -138,10 +138,13 @@ class LocalBackend:
                     known.pop(job.name, None)
 
     def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
-        """Start the jobs whose parents succeeded, in plan order, while resources are free."""
-        running = [
-            job for job in self._plan.jobs if self._status(job.name).state is JobState.RUNNING
-        ]
+        """Start the jobs whose parents succeeded, in plan order, while resources are free.
+
+        Jobs that another client has started meanwhile are not started again.
+        """
+        statuses = {job.name: self._status(job.name) for job in self._plan.jobs}
+        running = [job for job in self._plan.jobs if statuses[job.name].state is JobState.RUNNING]
+        jobs = [job for job in jobs if statuses[job.name].state is JobState.LOST]
         try:
             self._held = [job.name for job in jobs if set(job.after) <= set(succeeded)]
             for job in jobs:
@@ -149,7 +152,8 @@ class LocalBackend:
                     continue
                 if running and not self._has_room(running, job):
                     break  # later, smaller jobs must not delay a large job forever
-                self._start(job)
+                earlier = statuses[job.name].attempt or self._before.get(job.name, 0)
+                self._start(job, earlier + 1)
                 self._held.remove(job.name)
                 running.append(job)
         except BaseException:
@@ -233,8 +237,7 @@ class LocalBackend:
         memory_mib = sum(other.needs.memory_mib for other in (*running, job))
         return vcpus <= self._machine.vcpus and memory_mib <= self._machine.memory_mib
 
-    def _start(self, job: PlannedJob) -> None:
-        attempt = self._newest_attempt(job.name) + 1
+    def _start(self, job: PlannedJob, attempt: int) -> None:
         key = self._layout.attempt(job.name, attempt, "claim.json")
         claim = _AttemptClaim(**dict(this_process()), repetition=job.repetition)
         if not self._store.create(key, claim.to_json()):
