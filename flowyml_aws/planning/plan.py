@@ -102,7 +102,7 @@ class PlannedJob(Document):
             it from finishing on this one.
         share_usd: Share of the run's cost limit, which ends an attempt (`cost_shares`), or None.
         moved: Number of moves so far.
-        moved_alone: Number of these after which the jobs behind it were not submitted again: it
+        moved_alone: Number of these after which the jobs after it were not submitted again: it
             was repeated after it had succeeded.
         submission: Number of moves of this job and of its ancestors. The job is submitted once
             for each; earlier submissions do not count any more.

@@ -370,7 +370,7 @@ class RunDriver:
     def _withdraw_finished(self, statuses: Mapping[str, JobStatus]) -> None:
         """End the jobs with a result that wait for a machine again: their host was lost at the end.
 
-        Otherwise, a machine would start for nothing, and the jobs behind them would wait for it.
+        Otherwise, a machine would start for nothing, and the jobs after them would wait for it.
         """
         if not isinstance(self.backend, Moves):
             return
