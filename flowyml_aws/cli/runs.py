@@ -55,6 +55,7 @@ from flowyml_aws.core.errors import (
     SettingsError,
     UnloadableValueError,
 )
+from flowyml_aws.core.sub_pipelines import inline
 from flowyml_aws.core.termination import Terminated
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.planning.services import ServiceTraits, service_traits
@@ -116,7 +117,7 @@ def run(
     )
     started = pipeline.submit(detach=detach, **options)
     # The run is stored in the pipeline's project, which may not be the current folder.
-    _follow(started, detach, find_project(s.func for s in pipeline.steps).root, as_json)
+    _follow(started, detach, find_project(s.func for s in inline(pipeline).steps).root, as_json)
 
 
 @app.command()

@@ -18,7 +18,7 @@ from flowyml_aws.core.errors import (
     UndefinedAssetError,
 )
 from flowyml_aws.core.maps import part_name
-from flowyml_aws.core.step import Step
+from flowyml_aws.core.step import Scope, Step
 
 __all__ = ["StepGraph", "order_steps", "read_graph"]
 
@@ -244,10 +244,21 @@ def _producers(
                 DuplicateAssetError(
                     what=f"Duplicate asset {asset!r}: it comes from both {other} and {step.name!r}",
                     why="an asset has exactly one source",
-                    fix=f"rename the output of {step.name!r}",
+                    fix=_new_name(step, asset),
                 )
             )
     return producers, problems
+
+
+def _new_name(step: Step, asset: str) -> str:
+    """Return the advice for a step whose asset needs another name."""
+    if step.scope is None:
+        return f"rename the output of {step.name!r}"
+    own, name = step.scope.own_names[asset], step.scope.path.rpartition("/")[2]
+    return (
+        f"give it another name: add_sub_pipeline(…, name={name!r}, "
+        f"output_mapping={{{own!r}: {f'{name}_{own}'!r}}})"
+    )
 
 
 def _undefined_assets(
@@ -260,14 +271,17 @@ def _undefined_assets(
     steps = {step.name for step in declared}
     known = sorted(assets)
     listed = _listed(known)
-    missing = [
-        (step, asset)
+    missing = {  # once for each sub-pipeline
+        (step.name if step.scope is None else step.scope.path, asset): (step, asset)
         for step in declared
         for asset in dict.fromkeys((*step.inputs, *step.after))
         if asset not in assets and (asset in step.inputs or asset not in steps)
-    ]
-    for count, (step, asset) in enumerate(missing):
+    }
+    for count, (step, asset) in enumerate(missing.values()):
         # The search for similar names is slow, and the first suggestions suffice.
+        if step.scope is not None:
+            yield _unconnected(step, step.scope, asset, sorted({*known, *context}))
+            continue
         is_list = step.mapping is not None and asset in step.mapping.over
         names = sorted({*known, *context}) if is_list else known
         near = difflib.get_close_matches(asset, names, n=3) if count < _MAX_LISTED else []
@@ -281,12 +295,50 @@ def _undefined_assets(
             )
             continue
         verb = "reads" if asset in step.inputs else "waits for"
+        inner = [name for name in known if name.endswith(f"/{asset}")]
+        if inner:
+            yield _unexposed(step, verb, asset, inner[0])
+            continue
         yield UndefinedAssetError(
             what=f"Step {step.name!r} {verb} {asset!r}, which no step produces",
             why=f"the assets are {listed}",
             fix=f"{fix}add outputs=[{asset!r}] to the step that produces it, or pass it in the "
             "run's `inputs`",
         )
+
+
+def _unconnected(step: Step, scope: Scope, asset: str, known: Sequence[str]) -> UndefinedAssetError:
+    """Return the error for an input of a sub-pipeline that is not connected."""
+    path, own = scope.path, scope.own_names.get(asset, asset)
+    known = [name for name in known if not name.startswith(f"{path}/")]
+    others = [name for name in scope.assets if name != own]
+    near = difflib.get_close_matches(own if own == asset else asset, [*known, *others], n=1)
+    hint = f"did you mean {near[0]!r}? Otherwise " if near else ""
+    verb = "reads" if own in scope.step.inputs else "waits for"
+    if own != asset:
+        return UndefinedAssetError(
+            what=f"Sub-pipeline {path!r}: input_mapping names {asset!r}, which does not exist",
+            why=f"it is the source of {own!r}, which step {scope.step.name!r} {verb}; the assets "
+            f"and the context values are {_listed(known)}",
+            fix=f"{hint}name one of them, or pass it in the run's `inputs`",
+        )
+    return UndefinedAssetError(
+        what=f"Sub-pipeline {path!r} has no source for its input {own!r}",
+        why=f"its step {scope.step.name!r} {verb} it, and neither the sub-pipeline nor the "
+        f"pipeline has it; the assets and the context values are {_listed(known)}",
+        fix=f"{hint}connect it: add_sub_pipeline(…, input_mapping={{NAME: {own!r}}}), or pass it "
+        "in the run's `inputs`",
+    )
+
+
+def _unexposed(step: Step, verb: str, asset: str, inner: str) -> UndefinedAssetError:
+    """Return the error for an asset that only exists in a sub-pipeline."""
+    path = inner.rpartition("/")[0]
+    return UndefinedAssetError(
+        what=f"Step {step.name!r} {verb} {asset!r}, which no step of the pipeline produces",
+        why=f"sub-pipeline {path!r} has an asset of this name, and does not expose it",
+        fix=f"expose it: add_sub_pipeline(…, outputs=[{asset!r}]), with its other outputs",
+    )
 
 
 def _listed(names: Sequence[str]) -> str:
