@@ -136,18 +136,11 @@ class Pipeline(ShownAsSheets):
                 why="a sub-pipeline is a Pipeline of this package",
                 fix="pass a Pipeline; add_step takes steps",
             )
-        sub = pipeline.name if name is None else name
-        if not isinstance(sub, str) or not sub or "/" in sub:
-            raise InvalidSubPipelineError(
-                what=f"Invalid name {sub!r} of a sub-pipeline",
-                why="its steps are named NAME/STEP, so the name is a non-empty string without '/'",
-                fix='write for example add_sub_pipeline(…, name="prepare")',
-            )
         self.sub_pipelines.append(
             SubPipeline(
                 pipeline=pipeline,
                 position=len(self.steps),
-                name=sub,
+                name=pipeline.name if name is None else name,
                 inputs=as_names(inputs),
                 outputs=as_names(outputs),
                 input_mapping=dict(input_mapping or {}),

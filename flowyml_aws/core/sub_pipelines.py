@@ -68,6 +68,14 @@ class SubPipeline:
     input_mapping: Mapping[str, str] = field(default_factory=dict)
     output_mapping: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name or "/" in self.name:
+            raise InvalidSubPipelineError(
+                what=f"Invalid name {self.name!r} of a sub-pipeline",
+                why="its steps are named NAME/STEP, so the name is a non-empty string without '/'",
+                fix='write for example add_sub_pipeline(…, name="prepare")',
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Inlined:
