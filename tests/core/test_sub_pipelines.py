@@ -263,7 +263,7 @@ def test_an_inner_sub_pipeline_uses_the_nearest_context() -> None:
     ):
         inner = child(name="inner", context={"limit": 1} if "inner" in names else {})
         outer = Pipeline("outer", {"limit": 1} if "outer" in names else {})
-        pipeline = parent(outer.add_sub_pipeline(inner), **{"limit": 1})
+        pipeline = parent(outer.add_sub_pipeline(inner), limit=1)
         assert context_of(built(pipeline))["outer/inner/clean"] == {"limit": used}
 
 
