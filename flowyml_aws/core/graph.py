@@ -280,7 +280,7 @@ def _undefined_assets(
     for count, (step, asset) in enumerate(missing.values()):
         # The search for similar names is slow, and the first suggestions suffice.
         if step.scope is not None:
-            yield _unconnected(step, step.scope, asset, sorted({*known, *context}))
+            yield _unconnected(step.scope, asset, _visible(step.scope, declared, known, context))
             continue
         is_list = step.mapping is not None and asset in step.mapping.over
         names = sorted({*known, *context}) if is_list else known
@@ -307,10 +307,18 @@ def _undefined_assets(
         )
 
 
-def _unconnected(step: Step, scope: Scope, asset: str, known: Sequence[str]) -> UndefinedAssetError:
+def _visible(
+    scope: Scope, declared: Sequence[Step], assets: Collection[str], context: Collection[str]
+) -> list[str]:
+    """Return the assets and context values that a sub-pipeline can be connected to."""
+    paths = {step.scope.path for step in declared if step.scope is not None}
+    inner = tuple(f"{path}/" for path in paths if not scope.path.startswith(f"{path}/"))
+    return sorted(name for name in {*assets, *context} if not name.startswith(inner))
+
+
+def _unconnected(scope: Scope, asset: str, known: Sequence[str]) -> UndefinedAssetError:
     """Return the error for an input of a sub-pipeline that is not connected."""
-    path, own = scope.path, scope.own_names.get(asset, asset)
-    known = [name for name in known if not name.startswith(f"{path}/")]
+    path, own = scope.path, scope.own_names[asset]
     others = [name for name in scope.assets if name != own]
     near = difflib.get_close_matches(own if own == asset else asset, [*known, *others], n=1)
     hint = f"did you mean {near[0]!r}? Otherwise " if near else ""

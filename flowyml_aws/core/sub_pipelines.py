@@ -286,7 +286,9 @@ class _Inliner:
             sources[name] = source
         for name in sub.inputs:
             if name not in known and name not in sub.input_mapping:
-                yield self._unknown("inputs", name, "input", known)
+                yield self._unknown(
+                    "inputs", name, "input", known, f", or write input_mapping={{{name!r}: INPUT}}"
+                )
 
     def _unknown_outputs(self) -> Iterator[FlowymlError]:
         sub, produced = self._sub, list(self._produced)
@@ -317,13 +319,13 @@ class _Inliner:
                 )
 
     def _unknown(
-        self, argument: str, name: str, kind: str, known: Collection[str]
+        self, argument: str, name: str, kind: str, known: Collection[str], otherwise: str = ""
     ) -> InvalidSubPipelineError:
         return _error(
             self._sub,
             what=f"{argument} names {name!r}, which is not an {kind} of it",
             why=f"its {kind}s are {', '.join(known) or '(none)'}",
-            fix=did_you_mean(name, known, "name one of them"),
+            fix=did_you_mean(name, known, f"name one of them{otherwise}"),
         )
 
 

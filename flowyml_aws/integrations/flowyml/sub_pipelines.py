@@ -1,7 +1,7 @@
 """Conversion of FlowyML's sub-pipelines, and their outcome as FlowyML's users read it.
 
-FlowyML runs a sub-pipeline inside one step, here its steps become steps of the pipeline. FlowyML's
-result and record have both: `sub:prepare`, with the outcome of all of them, and `sub:prepare/clean`.
+FlowyML runs a sub-pipeline inside one step; here its steps become steps of the pipeline. FlowyML's
+result has both: `sub:prepare`, with the outcome of all of them, and `sub:prepare/clean`.
 """
 
 from __future__ import annotations
