@@ -17,11 +17,12 @@ from flowyml_aws.core.errors import (
     InvalidStepError,
     InvalidSubPipelineError,
 )
+from flowyml_aws.core.inlining import inline
 from flowyml_aws.core.resources import ResourceRequirements
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
 from flowyml_aws.core.step import Step, as_names
 from flowyml_aws.core.step_grouping import StepGroup
-from flowyml_aws.core.sub_pipelines import SubPipeline, inline
+from flowyml_aws.core.sub_pipelines import SubPipeline
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack

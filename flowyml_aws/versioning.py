@@ -23,8 +23,8 @@ from flowyml_aws.core.errors import (
     InvalidVersionError,
     UnknownVersionError,
 )
+from flowyml_aws.core.inlining import inline
 from flowyml_aws.core.private_files import make_private_folder, open_private
-from flowyml_aws.core.sub_pipelines import inline
 from flowyml_aws.core.written import parse_json
 from flowyml_aws.pipeline import Pipeline
 

@@ -32,7 +32,7 @@ from flowyml_aws.cli.facts import print_json, selection_facts
 from flowyml_aws.cli.load import load_pipeline, run_options
 from flowyml_aws.client.preview import bundle_limits
 from flowyml_aws.core.errors import InvalidPipelineError, SettingsError
-from flowyml_aws.core.sub_pipelines import inline
+from flowyml_aws.core.inlining import inline
 from flowyml_aws.packaging.bundle import bundle_notes, make_bundle
 from flowyml_aws.packaging.imports import imported_modules
 from flowyml_aws.packaging.neighbors import with_neighbors

@@ -55,7 +55,7 @@ from flowyml_aws.core.errors import (
     SettingsError,
     UnloadableValueError,
 )
-from flowyml_aws.core.sub_pipelines import inline
+from flowyml_aws.core.inlining import inline
 from flowyml_aws.core.termination import Terminated
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.planning.services import ServiceTraits, service_traits

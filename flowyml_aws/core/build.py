@@ -59,9 +59,7 @@ def lists_in(
         inputs: Names of the external inputs, which come before the context.
     """
     produced = {asset for step in steps for asset in step.assets}
-    names = {
-        name for step in steps for name in (step.mapping.over if step.mapping is not None else ())
-    }
+    names = {name for step in steps if step.mapping is not None for name in step.mapping.over}
     names.update(name for step in steps if step.scope is not None for name in step.inputs)
     return frozenset(names.intersection(context).difference(produced, inputs))
 

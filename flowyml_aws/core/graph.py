@@ -18,7 +18,13 @@ from flowyml_aws.core.errors import (
     UndefinedAssetError,
 )
 from flowyml_aws.core.maps import part_name
-from flowyml_aws.core.step import Scope, Step
+from flowyml_aws.core.step import Step
+from flowyml_aws.core.sub_pipeline_errors import (
+    new_name,
+    unconnected,
+    unexposed,
+    visible_names,
+)
 
 __all__ = ["StepGraph", "order_steps", "read_graph"]
 
@@ -244,21 +250,10 @@ def _producers(
                 DuplicateAssetError(
                     what=f"Duplicate asset {asset!r}: it comes from both {other} and {step.name!r}",
                     why="an asset has exactly one source",
-                    fix=_new_name(step, asset),
+                    fix=new_name(step, asset),
                 )
             )
     return producers, problems
-
-
-def _new_name(step: Step, asset: str) -> str:
-    """Return the advice for a step whose asset needs another name."""
-    if step.scope is None:
-        return f"rename the output of {step.name!r}"
-    own, name = step.scope.own_names[asset], step.scope.path.rpartition("/")[2]
-    return (
-        f"give it another name: add_sub_pipeline(…, name={name!r}, "
-        f"output_mapping={{{own!r}: {f'{name}_{own}'!r}}})"
-    )
 
 
 def _undefined_assets(
@@ -280,7 +275,8 @@ def _undefined_assets(
     for count, (step, asset) in enumerate(missing.values()):
         # The search for similar names is slow, and the first suggestions suffice.
         if step.scope is not None:
-            yield _unconnected(step.scope, asset, _visible(step.scope, declared, known, context))
+            names = visible_names(step.scope, declared, sorted({*known, *context}))
+            yield unconnected(step.scope, asset, names, _listed(names))
             continue
         is_list = step.mapping is not None and asset in step.mapping.over
         names = sorted({*known, *context}) if is_list else known
@@ -297,7 +293,7 @@ def _undefined_assets(
         verb = "reads" if asset in step.inputs else "waits for"
         inner = [name for name in known if name.endswith(f"/{asset}")]
         if inner:
-            yield _unexposed(step, verb, asset, inner[0])
+            yield unexposed(step, verb, asset, inner[0])
             continue
         yield UndefinedAssetError(
             what=f"Step {step.name!r} {verb} {asset!r}, which no step produces",
@@ -305,48 +301,6 @@ def _undefined_assets(
             fix=f"{fix}add outputs=[{asset!r}] to the step that produces it, or pass it in the "
             "run's `inputs`",
         )
-
-
-def _visible(
-    scope: Scope, declared: Sequence[Step], assets: Collection[str], context: Collection[str]
-) -> list[str]:
-    """Return the assets and context values that a sub-pipeline can be connected to."""
-    paths = {step.scope.path for step in declared if step.scope is not None}
-    inner = tuple(f"{path}/" for path in paths if not scope.path.startswith(f"{path}/"))
-    return sorted(name for name in {*assets, *context} if not name.startswith(inner))
-
-
-def _unconnected(scope: Scope, asset: str, known: Sequence[str]) -> UndefinedAssetError:
-    """Return the error for an input of a sub-pipeline that is not connected."""
-    path, own = scope.path, scope.own_names[asset]
-    others = [name for name in scope.assets if name != own]
-    near = difflib.get_close_matches(own if own == asset else asset, [*known, *others], n=1)
-    hint = f"did you mean {near[0]!r}? Otherwise " if near else ""
-    verb = "reads" if own in scope.step.inputs else "waits for"
-    if own != asset:
-        return UndefinedAssetError(
-            what=f"Sub-pipeline {path!r}: input_mapping names {asset!r}, which does not exist",
-            why=f"it is the source of {own!r}, which step {scope.step.name!r} {verb}; the assets "
-            f"and the context values are {_listed(known)}",
-            fix=f"{hint}name one of them, or pass it in the run's `inputs`",
-        )
-    return UndefinedAssetError(
-        what=f"Sub-pipeline {path!r} has no source for its input {own!r}",
-        why=f"its step {scope.step.name!r} {verb} it, and neither the sub-pipeline nor the "
-        f"pipeline has it; the assets and the context values are {_listed(known)}",
-        fix=f"{hint}connect it: add_sub_pipeline(…, input_mapping={{NAME: {own!r}}}), or pass it "
-        "in the run's `inputs`",
-    )
-
-
-def _unexposed(step: Step, verb: str, asset: str, inner: str) -> UndefinedAssetError:
-    """Return the error for an asset that only exists in a sub-pipeline."""
-    path = inner.rpartition("/")[0]
-    return UndefinedAssetError(
-        what=f"Step {step.name!r} {verb} {asset!r}, which no step of the pipeline produces",
-        why=f"sub-pipeline {path!r} has an asset of this name, and does not expose it",
-        fix=f"expose it: add_sub_pipeline(…, outputs=[{asset!r}]), with its other outputs",
-    )
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from flowyml_aws.caching.lookup import KeyFacts, identities_of
 from flowyml_aws.caching.reuse import decide_reuse
 from flowyml_aws.client.options import RunOptions
 from flowyml_aws.client.request import RunRequest
-from flowyml_aws.core.sub_pipelines import inline
+from flowyml_aws.core.inlining import inline
 
 
 @step(inputs=["raw"], outputs=["rows"])

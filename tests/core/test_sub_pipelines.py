@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from flowyml_aws import Context, Pipeline, Step, VersionedPipeline, step
+from flowyml_aws import Context, Env, Pipeline, Step, VersionedPipeline, step
 from flowyml_aws.client.options import RunOptions
 from flowyml_aws.client.request import RunRequest
 from flowyml_aws.core.arguments import Arguments
 from flowyml_aws.core.build import BuiltPipeline
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, InvalidSubPipelineError
-from flowyml_aws.core.sub_pipelines import inline
+from flowyml_aws.core.inlining import inline
 
 
 @step(inputs=["raw"], outputs=["rows"], execution_group="g")
@@ -164,6 +164,14 @@ def test_sub_pipelines_can_be_nested() -> None:
     assert made.graph.steps[1].sub_pipelines == ("outer", "outer/inner")
 
 
+def test_an_asset_of_an_inner_sub_pipeline_is_exposed_by_its_path() -> None:
+    outer = Pipeline("outer").add_sub_pipeline(child(name="inner"))
+    pipeline = parent().add_sub_pipeline(outer, output_mapping={"inner/rows": "kept"})
+    made = built(pipeline)
+    assert wiring(made)["outer/inner/clean"][1] == ("kept",)
+    assert wiring(made)["outer/inner/add"] == (("kept",), ("outer/total",))
+
+
 def test_a_sub_pipeline_contains_the_steps_that_are_added_to_it_later() -> None:
     sub = child(clean)
     pipeline = parent(sub)
@@ -306,18 +314,18 @@ def test_a_list_of_the_context_of_a_sub_pipeline_can_be_mapped() -> None:
 
 
 def test_variables_secrets_and_names_of_a_sub_pipeline_belong_to_its_steps() -> None:
-    noisy = step(name="noisy", env={"LEVEL": "9"}, secrets={"KEY": "arn:aws:ssm:a"})(lambda: 1)
+    noisy = step(name="noisy", env={"LEVEL": "9"}, secrets={"KEY": "/key"})(lambda: 1)
     sub = child(
         noisy,
         env={"LEVEL": "1", "MODE": "x", "KEY": "y"},
-        secrets={"TOKEN": "arn:aws:ssm:b"},
+        secrets={"TOKEN": "/token"},
         carry=["WORKERS"],
         evaluate=["STARTED"],
     )
     content = inline(parent(sub))
     prepared = content.steps[-1]
     assert prepared.env == {"LEVEL": "9", "MODE": "x"}
-    assert prepared.secrets == {"KEY": "arn:aws:ssm:a", "TOKEN": "arn:aws:ssm:b"}
+    assert prepared.secrets == {"KEY": "/key", "TOKEN": "/token"}
     assert content.steps[0].env == {}
     assert (content.carry, content.evaluate) == (("WORKERS",), ("STARTED",))
 
@@ -428,6 +436,18 @@ def test_mistakes_of_steps_are_in_the_words_of_the_sub_pipeline() -> None:
     without_parameter, ambiguous = problems_of(pipeline)
     assert "no parameter has the name 'total'" in ambiguous.why
     assert without_parameter.what == "Step 'prepare/untaken' reads 'raw', but no parameter takes it"
+
+
+def test_mistakes_in_what_belongs_to_all_steps_name_the_sub_pipeline() -> None:
+    sub = child(env={"AWS_PROFILE": "x"}, secrets={"1": "y"}, cache_on=[Env("")])
+    pipeline = parent().add_step(step(name="more")(list))
+    pipeline.add_sub_pipeline(sub, input_mapping={"raw": "raw", "more": "raw"})
+    assert whats(pipeline) == [
+        "Environment variable 'AWS_PROFILE' of sub-pipeline 'prepare' is reserved",
+        "Secret '1' of sub-pipeline 'prepare' has an invalid name",
+        "Sub-pipeline 'prepare': Invalid argument cache_on=Env(name='')",
+        "Sub-pipeline 'prepare': input_mapping connects 'raw' and 'more' to 'raw'",
+    ]
 
 
 @pytest.mark.parametrize("name", ["", "a/b", 3])

@@ -13,7 +13,8 @@ from typing import Any
 from flowyml.core.subpipeline import SubPipelineStep
 
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, InvalidSubPipelineError
-from flowyml_aws.core.sub_pipelines import SubPipeline, inline
+from flowyml_aws.core.inlining import inline
+from flowyml_aws.core.sub_pipelines import SubPipeline
 from flowyml_aws.pipeline import Pipeline
 from flowyml_aws.runtime.result import StepReport, StepState
 

@@ -11,8 +11,8 @@ pytest.importorskip("flowyml", reason="needs FlowyML: `make flowyml` has it")
 import flowyml
 
 from flowyml_aws.core.errors import InvalidPipelineError
+from flowyml_aws.core.inlining import inline
 from flowyml_aws.core.step import Step
-from flowyml_aws.core.sub_pipelines import inline
 from flowyml_aws.integrations.flowyml import FlowymlAws
 from flowyml_aws.integrations.flowyml.adapter import pipeline_of
 from tests.support.rigs import BackendRig
