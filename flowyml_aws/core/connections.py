@@ -157,11 +157,10 @@ def _assets_read(steps: Sequence[Step], producers: Mapping[str, str]) -> dict[st
     read = dict.fromkeys(name for step in steps for name in step.inputs)
     parameters = _condition_parameters(step for step in steps if step.scope is None)
     read |= dict.fromkeys(name for name in parameters if name in producers)
-    for step in steps:
-        if step.scope is not None:  # conditions of an inner sub-pipeline read its inputs, too
-            own = f"{step.scope.path}/"
-            names = step.scope.assets.values()
-            read |= dict.fromkeys(n for n in names if not producers.get(n, "").startswith(own))
+    # Conditions of inner sub-pipelines read the inputs of these, too.
+    for path, scope in {s.scope.path: s.scope for s in steps if s.scope is not None}.items():
+        names, own = scope.assets.values(), f"{path}/"
+        read |= dict.fromkeys(n for n in names if not producers.get(n, "").startswith(own))
     return read
 
 

@@ -1,4 +1,4 @@
-"""Declarations of sub-pipelines: pipelines whose steps are steps of the one that contains them."""
+"""Declarations of sub-pipelines: pipelines whose steps become steps of another pipeline."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def problems_of(pipeline: Pipeline, **options: Any) -> list[FlowymlError]:
     return [*problems, *request.problems(made, None)]
 
 
-def whats(pipeline: Pipeline, **options: Any) -> list[str]:
+def mistakes(pipeline: Pipeline, **options: Any) -> list[str]:
     return [problem.what for problem in problems_of(pipeline, **options)]
 
 
@@ -284,9 +284,9 @@ def test_a_run_overrides_a_context_value_by_its_path() -> None:
 
 
 def test_a_context_value_that_no_step_takes_is_named_with_the_nearest_path() -> None:
-    (problem,) = problems_of(scoped({"limit": 1}), context={"prepare/limt": 4})
+    (problem,) = problems_of(scoped({"limit": 1}), context={"prepare/limits": 4})
     assert problem.what == (
-        "No step of pipeline 'whole' takes 'prepare/limt' (did you mean 'prepare/limit'?)"
+        "No step of pipeline 'whole' takes 'prepare/limits' (did you mean 'prepare/limit'?)"
     )
 
 
@@ -336,7 +336,7 @@ def test_a_whole_sub_pipeline_can_be_refreshed() -> None:
     made, _ = request.build()
     assert made is not None and not request.problems(made, None)
     assert request._forced(made) == {"prepare/clean", "prepare/add"}
-    assert whats(pipeline, refresh=["prepar"]) == ["No step 'prepar' to refresh"]
+    assert mistakes(pipeline, refresh=["prepar"]) == ["No step 'prepar' to refresh"]
 
 
 def test_a_saved_version_contains_the_steps_of_sub_pipelines(tmp_path: Any) -> None:
@@ -426,7 +426,7 @@ def test_reading_an_asset_that_is_not_exposed_is_an_error_that_shows_how() -> No
 def test_pipelines_that_contain_each_other_are_an_error_with_the_cycle() -> None:
     first, second = Pipeline("a").add_step(load), Pipeline("b")
     second.add_sub_pipeline(first.add_sub_pipeline(second))
-    assert whats(first) == ["Pipeline 'a' contains itself: a → b → a"]
+    assert mistakes(first) == ["Pipeline 'a' contains itself: a → b → a"]
 
 
 def test_mistakes_of_steps_are_in_the_words_of_the_sub_pipeline() -> None:
@@ -442,7 +442,7 @@ def test_mistakes_in_what_belongs_to_all_steps_name_the_sub_pipeline() -> None:
     sub = child(env={"AWS_PROFILE": "x"}, secrets={"1": "y"}, cache_on=[Env("")])
     pipeline = parent().add_step(step(name="more")(list))
     pipeline.add_sub_pipeline(sub, input_mapping={"raw": "raw", "more": "raw"})
-    assert whats(pipeline) == [
+    assert mistakes(pipeline) == [
         "Environment variable 'AWS_PROFILE' of sub-pipeline 'prepare' is reserved",
         "Secret '1' of sub-pipeline 'prepare' has an invalid name",
         "Sub-pipeline 'prepare': Invalid argument cache_on=Env(name='')",

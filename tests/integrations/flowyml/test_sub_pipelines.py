@@ -111,8 +111,8 @@ def test_what_only_a_step_can_have_and_mistakes_inside_are_in_one_report() -> No
     pipeline.steps[1].sub_pipeline.add_step(flowyml.dynamic(lambda: child(), name="search"))
     with pytest.raises(InvalidPipelineError) as error:
         pipeline_of(pipeline)
-    whats = [problem.what for problem in error.value.problems]
-    assert whats == [
+    mistakes = [problem.what for problem in error.value.problems]
+    assert mistakes == [
         "Sub-pipeline 'sub:prepare': retry=2 is not supported",
         "Step 'search' (DynamicStep) is not supported on AWS",
     ]
