@@ -26,10 +26,8 @@ def check(orders, smallest):
 @step(inputs=["valid"], outputs=["sales"])
 def add(valid):
     """Return the sales in each country in cents."""
-    sales = {}
-    for _, country, cents in valid:
-        sales[country] = sales.get(country, 0) + cents
-    return sales
+    countries = sorted({country for _, country, _ in valid})
+    return {c: sum(cents for _, country, cents in valid if country == c) for c in countries}
 
 
 # A pipeline of its own: sales.run(inputs={"export": "1,de,9.90"}) works, too.
