@@ -22,9 +22,9 @@ def rig(tmp_path: Path) -> Iterator[BackendRig]:
 
 
 def test_steps_of_two_uses_have_the_values_of_calls_and_one_cache(rig: BackendRig) -> None:
-    alone = rig.pipeline("nested:parts", power=2).run(inputs={"raw": [1, 2, 3, 4]}, progress=False)
+    alone = rig.pipeline("sub_pipelines:parts", power=2).run(inputs={"raw": [1, 2, 3, 4]}, progress=False)
     assert alone["total"] == 3**2 + 4**2 + 2
-    result = rig.pipeline("nested:whole").run(progress=False)
+    result = rig.pipeline("sub_pipelines:whole").run(progress=False)
     assert result.success, result.summary()
     assert result["sum"] == 2 * alone["total"]
     states = {name: report.state.value for name, report in result.status.steps.items()}
@@ -36,13 +36,13 @@ def test_steps_of_two_uses_have_the_values_of_calls_and_one_cache(rig: BackendRi
     once = ["split", "count", "add"]
     assert sorted(rig.ran()) == sorted([*once, "squared 3", "squared 4", "load", *once, *once])
     before = len(rig.ran())
-    again = rig.pipeline("nested:middle", power=2).run(inputs={"raw": [1, 2, 3, 4]}, progress=False)
+    again = rig.pipeline("sub_pipelines:middle", power=2).run(inputs={"raw": [1, 2, 3, 4]}, progress=False)
     assert again["total"] == alone["total"]
     assert len(rig.ran()) == before
 
 
 def test_a_failure_in_a_sub_pipeline_is_named_with_its_path(rig: BackendRig) -> None:
-    result = rig.pipeline("nested:whole", last=0).run(progress=False)
+    result = rig.pipeline("sub_pipelines:whole", last=0).run(progress=False)
     assert not result.success
     first, second = failures(result.status)
     assert "step 'one/split': ValueError: nothing to split" in str(first)
