@@ -22,7 +22,9 @@ def rig(tmp_path: Path) -> Iterator[BackendRig]:
 
 
 def test_steps_of_two_uses_have_the_values_of_calls_and_one_cache(rig: BackendRig) -> None:
-    alone = rig.pipeline("sub_pipelines:parts", power=2).run(inputs={"raw": [1, 2, 3, 4]}, progress=False)
+    alone = rig.pipeline("sub_pipelines:parts", power=2).run(
+        inputs={"raw": [1, 2, 3, 4]}, progress=False
+    )
     assert alone["total"] == 3**2 + 4**2 + 2
     result = rig.pipeline("sub_pipelines:whole").run(progress=False)
     assert result.success, result.summary()
@@ -36,7 +38,9 @@ def test_steps_of_two_uses_have_the_values_of_calls_and_one_cache(rig: BackendRi
     once = ["split", "count", "add"]
     assert sorted(rig.ran()) == sorted([*once, "squared 3", "squared 4", "load", *once, *once])
     before = len(rig.ran())
-    again = rig.pipeline("sub_pipelines:middle", power=2).run(inputs={"raw": [1, 2, 3, 4]}, progress=False)
+    again = rig.pipeline("sub_pipelines:middle", power=2).run(
+        inputs={"raw": [1, 2, 3, 4]}, progress=False
+    )
     assert again["total"] == alone["total"]
     assert len(rig.ran()) == before
 
