@@ -13,10 +13,12 @@ from flowyml_aws.client.options import RunOptions
 from flowyml_aws.core.additions import addition_problems
 from flowyml_aws.core.binding import BoundStep, bind_steps
 from flowyml_aws.core.build import BuiltPipeline, build_pipeline, expand_maps, lists_in
+from flowyml_aws.core.control_flow import AddedFlow
 from flowyml_aws.core.distributions import VersionRule
 from flowyml_aws.core.environment import environment_problems, merge_environments
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.lowering import lower
 from flowyml_aws.core.maps import EarlierLength
 from flowyml_aws.core.parameters import input_problems
 from flowyml_aws.core.secret_references import secret_problems
@@ -95,7 +97,7 @@ class RunRequest:
     """A pipeline as its user declared it, with the options of a plan or a run.
 
     Attributes:
-        steps: Steps in declaration order.
+        steps: Steps in declaration order; after construction, those of control flows, too.
         context: Context of the pipeline.
         env: Environment variables of the pipeline.
         secrets: References to secrets of the pipeline, by environment variable.
@@ -103,6 +105,7 @@ class RunRequest:
         detached: Whether the run must continue without its client.
         choices: Names that jobs get from the client, or evaluate again.
         cache_on: Additions to the cache keys of all steps.
+        flows: Control flows, whose decisions and branches become steps.
         bound: Steps with their arguments.
         resolved: Context values as the steps get them, and the mistakes in them.
     """
@@ -116,16 +119,20 @@ class RunRequest:
     detached: bool = False
     choices: Choices = field(default_factory=Choices)
     cache_on: tuple[Any, ...] = ()
+    flows: tuple[AddedFlow, ...] = ()
     bound: tuple[BoundStep, ...] = field(init=False)
     resolved: ResolvedContext = field(init=False)
 
     def __post_init__(self) -> None:
-        steps, problems = with_sweeps(self.steps, self.options.sweep)
-        object.__setattr__(self, "steps", steps)
         of_run = self.options.context or {}
-        lists = lists_in({**self.context, **of_run}, self.steps, self.options.inputs)
+        context = {**self.context, **of_run}
+        steps, problems = lower(self.steps, self.flows, self.options.inputs, context)
+        steps, of_sweeps = with_sweeps(steps, self.options.sweep)
+        problems += of_sweeps
+        object.__setattr__(self, "steps", steps)
+        lists = lists_in(context, self.steps, self.options.inputs)
         inputs = {*self.options.inputs, *lists}
-        bound = list(bind_steps(self.steps, inputs, {**self.context, **of_run}))
+        bound = list(bind_steps(self.steps, inputs, context))
         for position, step in enumerate(bound):
             bound[position], mistakes = resolve_rows(step)
             problems += mistakes

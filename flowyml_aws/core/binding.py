@@ -142,6 +142,10 @@ def bind_step(step: Step, assets: Collection[str], context: Collection[str]) -> 
         assets: Assets that the step's condition can take by name, except the step's own.
         context: Names in the context.
     """
+    if step.view is not None:
+        missing = tuple(name for name in step.view.context if name not in context)
+        call = BoundCall(Arguments(view=step.view), parameters=(), missing=missing)
+        return BoundStep(step, call, None)
     if step.mapping is not None:
         # Its items fill these parameters.
         context = {*context, *step.mapping.parameters}.difference(step.mapping.over)

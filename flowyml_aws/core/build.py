@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from flowyml_aws.core.binding import BoundStep
+from flowyml_aws.core.decision_places import place_decisions
 from flowyml_aws.core.domains import find_places
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.expansion import expand
@@ -76,11 +77,12 @@ def build_pipeline(
     graph, problems = order_steps(steps, inputs, context)
     if graph is None:
         return None, problems
-    problems += affinity_conflicts(graph.steps) + environment_conflicts(graph.steps)
+    grouped = [step for step in graph.steps if not step.is_placed]
+    problems += affinity_conflicts(grouped) + environment_conflicts(grouped)
     if problems:
         return None, problems
     places = find_places(graph.steps, graph.reads, graph.producers)
-    return BuiltPipeline(graph, group_steps(graph.steps, places), graph), []
+    return BuiltPipeline(graph, place_decisions(group_steps(grouped, places), graph), graph), []
 
 
 def expand_maps(

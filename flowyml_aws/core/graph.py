@@ -31,7 +31,8 @@ class StepGraph:
 
     Attributes:
         steps: Steps in topological order. Ties are broken by declaration order, except that the
-            order stays in an execution group as long as one of its steps is ready.
+            order stays in an execution group as long as one of its steps is ready, and that a
+            decision without a group follows its last parent.
         parents: Step → the steps that it waits for, in running order: those whose assets it reads,
             and those of `after`.
         reads: Step → assets that it reads: its inputs, then those that only its condition takes.
@@ -185,8 +186,12 @@ def _running_order(declared: Sequence[Step], parents: Sequence[Sequence[int]]) -
     waiting = [len(its_parents) for its_parents in parents]
     ready: list[int] = []
     ready_of_group: dict[str, list[int]] = {}
+    decisions: list[int] = []
 
     def add_ready(position: int) -> None:
+        if declared[position].is_placed:
+            decisions.append(position)
+            return
         heapq.heappush(ready, position)
         if (group := declared[position].execution_group) is not None:
             heapq.heappush(ready_of_group.setdefault(group, []), position)
@@ -197,16 +202,19 @@ def _running_order(declared: Sequence[Step], parents: Sequence[Sequence[int]]) -
     done: set[int] = set()
     current: str | None = None
     while len(done) < len(declared):
-        # A grouped step is in both heaps; the second copy is dropped when it is popped.
-        source = ready_of_group.get(current, []) if current is not None else []
-        while source and source[0] in done:
-            heapq.heappop(source)
-        source = source or ready
-        position = heapq.heappop(source)
-        if position in done:
-            continue
+        if decisions:  # the execution group stays the current one
+            position = decisions.pop(0)
+        else:
+            # A grouped step is in both heaps; the second copy is dropped when it is popped.
+            source = ready_of_group.get(current, []) if current is not None else []
+            while source and source[0] in done:
+                heapq.heappop(source)
+            source = source or ready
+            position = heapq.heappop(source)
+            if position in done:
+                continue
+            current = declared[position].execution_group
         done.add(position)
-        current = declared[position].execution_group
         yield position
         for child in children[position]:
             waiting[child] -= 1
