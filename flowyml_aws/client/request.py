@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from flowyml_aws.client.known_decisions import decide_known
 from flowyml_aws.client.options import RunOptions
 from flowyml_aws.core.additions import addition_problems
 from flowyml_aws.core.binding import BoundStep, bind_steps
@@ -61,6 +62,7 @@ class PlanRequest:
         spot: Use of spot capacity for jobs without a rule of their own.
         empty_maps: Mapped steps whose list is empty, so that the graph does not contain them.
         length_runs: Run that had the assumed number of items, by mapped step.
+        cases: Cases of the decisions that the client has made.
     """
 
     name: str
@@ -81,6 +83,7 @@ class PlanRequest:
     spot: SpotRule | None = None
     empty_maps: tuple[Step, ...] = ()
     length_runs: Mapping[str, str] = field(default_factory=dict)
+    cases: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environments(self) -> Mapping[str, Mapping[str, str]]:
@@ -171,7 +174,9 @@ class RunRequest:
     def build(
         self, earlier: Mapping[str, EarlierLength] = MappingProxyType({})
     ) -> tuple[BuiltPipeline | None, list[FlowymlError]]:
-        """Order, group and expand the steps. Return None and all mistakes if there are any.
+        """Order, group and expand the steps, and make the decisions that can be made.
+
+        Return None and all mistakes if there are any.
 
         Args:
             earlier: Numbers of items of mapped steps in earlier runs, for lists that the run
@@ -183,7 +188,10 @@ class RunRequest:
         if pipeline is None:
             return None, problems
         values = {name: self.values[name] for name in lists}
-        return expand_maps(pipeline, {**values, **self.options.input_values}, earlier)
+        expanded, problems = expand_maps(pipeline, {**values, **self.options.input_values}, earlier)
+        if expanded is None:
+            return None, problems
+        return decide_known(expanded, self.values, self.options.input_values)
 
     def plan(
         self, pipeline: BuiltPipeline, placement: Placement, settings: Settings
@@ -209,6 +217,7 @@ class RunRequest:
             spot=self.options.spot,
             empty_maps=pipeline.empty_maps,
             length_runs=pipeline.length_runs,
+            cases=pipeline.cases,
         )
 
     def _forced(self, pipeline: BuiltPipeline) -> frozenset[str]:
@@ -225,7 +234,8 @@ class RunRequest:
         external, items = pipeline.graph.external_inputs, pipeline.items
         replaced = pipeline.declared.external_inputs.difference(external)
         given = self.options.input_values.items()
-        return {**{name: value for name, value in given if name not in replaced}, **items}
+        values = {name: value for name, value in given if name not in replaced}
+        return {**values, **items, **pipeline.cases}
 
     def _pins(self, settings: Settings) -> Pins:
         if settings.cache_versions == "none":

@@ -104,7 +104,11 @@ def describe_pipeline(
                 "inputs": list(step.inputs),
                 "outputs": list(step.outputs),
                 **({"after": list(step.after)} if step.after else {}),
-                **({"branch": asdict(step.branch)} if step.branch is not None else {}),
+                **(
+                    {"branch": [step.branch.decision, step.branch.case]}
+                    if step.branch is not None
+                    else {}
+                ),
                 **({"cases": list(step.cases)} if step.cases else {}),
             }
             for step in graph.steps

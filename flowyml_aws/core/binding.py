@@ -100,6 +100,14 @@ class BoundStep:
         return tuple(dict.fromkeys(reads))
 
     @property
+    def needed(self) -> tuple[str, ...]:
+        """Assets without which the step is skipped: those of its calls, and its decision."""
+        condition, branch = self.condition, self.step.branch
+        needed = [] if condition is None else [*condition.arguments.needed]
+        needed += self.function.arguments.needed
+        return tuple(needed if branch is None else [*needed, branch.decision])
+
+    @property
     def untaken(self) -> tuple[str, ...]:
         """Inputs that neither the function nor the condition takes."""
         taken = self.condition.arguments.assets if self.condition is not None else ()

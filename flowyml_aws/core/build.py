@@ -34,6 +34,7 @@ class BuiltPipeline:
         declared: Graph of the steps as declared, if mapped steps were expanded into their items.
         items: Values of the external inputs of items, if they are known.
         length_runs: Run that had the assumed number of items, by mapped step.
+        cases: Cases of the decisions that are made already, and that are not in the graph.
     """
 
     graph: StepGraph
@@ -41,12 +42,14 @@ class BuiltPipeline:
     declared: StepGraph
     items: Mapping[str, Any] = field(default_factory=dict)
     length_runs: Mapping[str, str] = field(default_factory=dict)
+    cases: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def empty_maps(self) -> tuple[Step, ...]:
         """Mapped steps whose list is empty, so that they are not in the expanded graph."""
         with_items = {step.declared_name for step in self.graph.steps}
-        return tuple(step for step in self.declared.steps if step.name not in with_items)
+        mapped = (step for step in self.declared.steps if step.mapping is not None)
+        return tuple(step for step in mapped if step.name not in with_items)
 
 
 def lists_in(

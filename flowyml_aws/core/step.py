@@ -180,6 +180,12 @@ class Step:
         )
         return made
 
+    def without_branch(self) -> Step:
+        """Return the step as one that does not depend on a decision."""
+        made = object.__new__(Step)
+        made.__dict__.update(self.__dict__, branch=None)
+        return made
+
     def map(
         self,
         over: str | Sequence[str] | None = None,

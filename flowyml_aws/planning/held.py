@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
 
-__all__ = ["deciding_steps", "held_by"]
+__all__ = ["deciding_steps", "decision_notes", "held_by"]
 
 Decisions = frozenset[str]
 _NONE: Decisions = frozenset()
@@ -41,15 +41,21 @@ def held_by(group: StepGroup, deciding: Mapping[str, Decisions]) -> tuple[str, .
     return tuple(dict.fromkeys(found))
 
 
+def decision_notes(cases: Mapping[str, str]) -> list[str]:
+    """Return a note on each decision that the client has made before the run.
+
+    Args:
+        cases: Case of each of these decisions.
+    """
+    return [
+        f"{name!r} is decided before the run, because all its inputs are known: {case!r}"
+        for name, case in cases.items()
+    ]
+
+
 def _needed_steps(step: Step, graph: StepGraph) -> Iterator[str]:
     """Yield the steps without whose assets a step is skipped."""
-    bound = graph.bound[step.name]
-    needed: Sequence[str] = bound.function.arguments.needed
-    if bound.condition is not None:
-        needed = (*needed, *bound.condition.arguments.needed)
-    if step.branch is not None:
-        needed = (*needed, step.branch.decision)
-    for asset in needed:
+    for asset in graph.bound[step.name].needed:
         # A list does not exist if none of its items does, and they are all skipped together.
         for name in graph.gathered.get(asset, (asset,))[:1]:
             if (producer := graph.producers.get(name)) is not None:

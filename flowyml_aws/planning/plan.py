@@ -224,13 +224,15 @@ class PlannedMap(Document):
 
 
 class ReusedStep(Document):
-    """A step that does not run because an earlier run produced its assets.
+    """A step that is in no job: an earlier run produced its assets, or it is skipped.
 
     Attributes:
         produces: Assets of the step.
-        run_id: Run that produced the assets; None if this run does not need them.
+        run_id: Run that produced the assets; None if this run does not need them, or skips the
+            step because of a decision that is known before the run.
         assets: Refs of the assets that are stored.
-        skipped: Assets that do not exist because the step was skipped in that run, with the cause.
+        skipped: Assets that do not exist because the step is skipped, or was skipped in that run,
+            with the cause.
         dropped: Assets that do not exist because an item of a map failed in that run, with the
             cause.
     """
@@ -240,6 +242,11 @@ class ReusedStep(Document):
     assets: dict[str, ArtifactRef] = Field(default_factory=dict)
     skipped: dict[str, str] = Field(default_factory=dict)
     dropped: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def cause_of_skip(self) -> str | None:
+        """Cause if the step is skipped in this run; None if it was skipped earlier, or is not."""
+        return next(iter(self.skipped.values()), None) if self.run_id is None else None
 
 
 class Variant(Document):
@@ -291,7 +298,7 @@ class ExecutionPlan(Document, ShownAsSheets):
         region: Region of the prices, or None on this machine.
         prices_of: Date of the prices (ISO), or None.
         image: URI of the container image of the jobs; None on this machine, or if none is set.
-        reused: Steps that do not run because earlier runs produced their assets.
+        reused: Steps that are in no job: earlier runs produced their assets, or they are skipped.
         asset_bytes: Sizes of stored assets in the latest run that produced them.
         startable: Types that each target may start for a job of the plan.
         alternatives: Machines that jobs move to; jobs refer to them by position.
@@ -322,6 +329,18 @@ class ExecutionPlan(Document, ShownAsSheets):
     def has_held_jobs(self) -> bool:
         """True if a client or a driver must submit jobs while the run continues."""
         return any(job.held for job in self.jobs)
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Cause for each step that is skipped for certain, so that it is in no job."""
+        causes = {name: step.cause_of_skip for name, step in self.reused.items()}
+        return {name: cause for name, cause in causes.items() if cause is not None}
+
+    @property
+    def absent(self) -> dict[str, str]:
+        """Cause for each asset that does not exist because its step is skipped for certain."""
+        steps = (step for step in self.reused.values() if step.cause_of_skip is not None)
+        return {asset: cause for step in steps for asset, cause in step.skipped.items()}
 
     @property
     def is_priced(self) -> bool:
