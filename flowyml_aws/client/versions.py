@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from flowyml_aws.caching.fingerprint import Fingerprinter
-from flowyml_aws.core.decision_places import place_decisions
+from flowyml_aws.core.decision_places import grouped_steps, place_decisions
 from flowyml_aws.core.errors import InvalidPipelineError
 from flowyml_aws.core.graph import read_graph
 from flowyml_aws.core.step import Step
@@ -87,7 +87,7 @@ def describe_pipeline(
     external_inputs |= {asset for step in steps for asset in step.after} - known
     graph, problems = read_graph(steps, external_inputs)
     if graph is not None:
-        grouped = [step for step in graph.steps if not step.is_placed]
+        grouped = grouped_steps(graph.steps, graph.parents)
         problems += affinity_conflicts(grouped)
     if graph is None or problems:
         raise InvalidPipelineError(name, problems)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from flowyml_aws.core.binding import BoundStep
-from flowyml_aws.core.decision_places import place_decisions
+from flowyml_aws.core.decision_places import grouped_steps, place_decisions
 from flowyml_aws.core.domains import find_places
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.expansion import expand
@@ -80,7 +80,7 @@ def build_pipeline(
     graph, problems = order_steps(steps, inputs, context)
     if graph is None:
         return None, problems
-    grouped = [step for step in graph.steps if not step.is_placed]
+    grouped = grouped_steps(graph.steps, graph.parents)
     problems += affinity_conflicts(grouped) + environment_conflicts(grouped)
     if problems:
         return None, problems

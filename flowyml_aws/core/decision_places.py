@@ -13,13 +13,31 @@ Groups of other steps are never split or merged.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup, group_steps
 
-__all__ = ["place_decisions"]
+__all__ = ["grouped_steps", "place_decisions"]
+
+
+def grouped_steps(
+    ordered: Sequence[Step], parents: Mapping[str, Sequence[str]]
+) -> tuple[Step, ...]:
+    """Return the steps that form groups: all except decisions.
+
+    A decision remains if a parent of it is mapped: the steps before and after it are not in one
+    group, because items run one after the other.
+
+    Args:
+        ordered: Steps in running order.
+        parents: Steps that each step waits for.
+    """
+    mapped = {step.name for step in ordered if step.mapping is not None}
+    return tuple(
+        step for step in ordered if not step.is_placed or not mapped.isdisjoint(parents[step.name])
+    )
 
 
 def place_decisions(groups: Sequence[StepGroup], graph: StepGraph) -> tuple[StepGroup, ...]:
@@ -81,14 +99,12 @@ class _Places:
             else group
             for number, group in enumerate(self._groups)
         ]
-        for group in group_steps(self._alone):
-            followers = [n for n, each in enumerate(made) if self._waits(each, group.steps[0])]
-            made.insert(min(followers, default=len(made)), group)
+        for decision in self._alone:
+            position = {step.name: n for n, group in enumerate(made) for step in group.steps}
+            parents = self._graph.parents[decision.name]
+            last = max((position[parent] for parent in parents), default=-1)
+            made[last + 1 : last + 1] = group_steps([decision])
         return tuple(made)
-
-    def _waits(self, group: StepGroup, decision: Step) -> bool:
-        """Return whether a step of a group comes after a decision in the running order."""
-        return self._rank(group.steps[-1]) > self._rank(decision)
 
     def _takes(self, number: int) -> bool:
         """Return whether a decision can run in a group: its steps remain in one job."""

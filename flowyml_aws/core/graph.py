@@ -248,6 +248,9 @@ def _producers(
                 step.name
             ):  # the same step, or another one with its name (already reported)
                 continue
+            if _are_exclusive(declared[first], step):
+                problems.append(_asset_of_branches(asset, declared[first], step))
+                continue
             problems.append(
                 DuplicateAssetError(
                     what=f"Duplicate asset {asset!r}: it comes from both {other} and {step.name!r}",
@@ -256,6 +259,23 @@ def _producers(
                 )
             )
     return producers, problems
+
+
+def _are_exclusive(first: Step, second: Step) -> bool:
+    """Return whether two steps are in different branches of one decision."""
+    one, other = first.branch, second.branch
+    return one is not None and other is not None and one.decision == other.decision
+
+
+def _asset_of_branches(asset: str, first: Step, second: Step) -> FlowymlError:
+    names = f"{asset}_{first.name}", f"{asset}_{second.name}"
+    return DuplicateAssetError(
+        what=f"Duplicate asset {asset!r}: it comes from both {first.name!r} and {second.name!r}",
+        why="an asset has exactly one source, also if the other branch is not taken",
+        fix=f"name the outputs differently, such as {names[0]!r} and {names[1]!r}, and give the "
+        f"parameters of its readers defaults: inputs=[{names[0]!r}, {names[1]!r}], and "
+        f"def reader({names[0]}=None, {names[1]}=None)",
+    )
 
 
 def _undefined_assets(

@@ -18,7 +18,7 @@ from flowyml_aws.core.spelling import did_you_mean
 __all__ = ["NotInViewError", "RunView", "StepOutputs", "Viewed"]
 
 
-class NotInViewError(UserError, LookupError):
+class NotInViewError(UserError, KeyError):
     """A condition reads something of its run that it does not depend on."""
 
 
