@@ -97,10 +97,11 @@ def decide_reuse(
         hits.update({step: entry.of_item(outputs[step]) for step, entry in found.items()})
         if not found:  # only the contents of hits can make more keys known
             break
+    never_read = known_skips(graph, cases or {}).keys()
     while True:
         known_cases = {**(cases or {}), **_cases_of(graph, hits, case_of)}
         skipped = known_skips(graph, known_cases)
-        runs, refs = _demanded(graph, identities.keys(), hits, skipped)
+        runs, refs = _demanded(graph, identities.keys(), hits, skipped, never_read)
         invalid = known.premature_hits(hits, runs)
         missing_refs = set(missing(tuple(refs.values()))) if not invalid else set()
         invalid.update(graph.producers[asset] for asset, ref in refs.items() if ref in missing_refs)
@@ -265,12 +266,19 @@ def _demanded(
     cached: Collection[str],
     hits: Mapping[str, CacheEntry],
     skipped: Collection[str],
+    never_read: Collection[str],
 ) -> tuple[set[str], dict[str, ArtifactRef]]:
-    """Return the steps that must run, and the earlier assets that they read or that are results."""
+    """Return the steps that must run, and the earlier assets that they read or that are results.
+
+    A result is an asset that no step reads. The step that reads it may be skipped: in the run that
+    made the decision, its job did not store the asset. Decisions of the client are made before
+    each run, so that the assets that only skipped steps read are results.
+    """
     steps = [step for step in graph.steps if step.name not in skipped]
     if not hits:  # each step leads to a result
         return {step.name for step in steps}, {}
-    read = {asset for step in steps for asset in graph.reads[step.name]}
+    readers = (step.name for step in graph.steps if step.name not in never_read)
+    read = {asset for reader in readers for asset in graph.reads[reader]}
     assets_of = {step.name: step.assets for step in steps}
     uncached = [step for step in steps if step.name not in cached]
     results = [a for step in steps for a in step.assets if a not in read]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.tables import InTable
 from flowyml_aws.core.amounts import usd
+from flowyml_aws.core.branches import Branch
 from flowyml_aws.core.maps import FailureRule, item_name, part_name, required_items, short_names
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
 from flowyml_aws.planning.job_rows import job_names_text, job_rows, rows_by_job
@@ -112,6 +114,7 @@ class PlannedJob(Document):
             again because a value was damaged, by job. Their results before that do not count.
         held: Decisions of other jobs that can make this job unnecessary. It is submitted after they
             are made, if it is still necessary.
+        branches: Branch of each step that is in one.
         notes: Notes for the user on this job.
     """
 
@@ -144,7 +147,19 @@ class PlannedJob(Document):
     ended_attempts: int = 0
     repetitions: dict[str, int] = Field(default_factory=dict)
     held: tuple[str, ...] = ()
+    branches: dict[str, Branch] = Field(default_factory=dict)
     notes: Annotated[tuple[str, ...], InTable("notes")]
+
+    @property
+    def taken_text(self) -> str:
+        """Decisions that this job depends on, with the cases in which it runs; empty for none."""
+        cases: dict[str, list[str]] = {name: [] for name in self.held}
+        for branch in self.branches.values():
+            if branch.decision in cases and branch.case not in cases[branch.decision]:
+                cases[branch.decision].append(branch.case)
+        return ", ".join(
+            f"{name} is {' or '.join(names)}" if names else name for name, names in cases.items()
+        )
 
     @property
     def repetition(self) -> int:
@@ -386,6 +401,19 @@ class ExecutionPlan(Document, ShownAsSheets):
         prices = [job.price_usd_hour for job in self.jobs]
         return None if None in prices else sum(price for price in prices if price is not None)
 
+    @property
+    def expected_label(self) -> str:
+        """Label of the expected cost and time, which count every branch."""
+        return "expected at most, if every branch is taken" if self.has_held_jobs else "expected"
+
+    def _not_run(self) -> Iterator[str]:
+        """Yield a line on the steps that are skipped, and one on those that are reused."""
+        skipped = self.skipped
+        if skipped:
+            yield f"skipped: {', '.join(short_names(skipped))}"
+        if reused := [name for name in self.reused if name not in skipped]:
+            yield f"cached, not run: {', '.join(short_names(reused))}"
+
     def _sheets(self) -> list[Sheet]:
         table = job_rows(self.jobs, lambda job: (job.needs, job.target, job.offers))
         of_job = rows_by_job(table)
@@ -398,16 +426,26 @@ class ExecutionPlan(Document, ShownAsSheets):
                 "" if row.first.price_usd_hour is None else usd(row.first.price_usd_hour),
                 row.first.target,
                 job_names_text(dict.fromkeys(p for job in row.jobs for p in job.after), of_job),
+                row.first.taken_text,
             )
             for row in table
         ]
-        columns = ("job", "steps", "needs", "instance type", "per hour", "target", "waits for")
+        columns = (
+            "job",
+            "steps",
+            "needs",
+            "instance type",
+            "per hour",
+            "target",
+            "waits for",
+            "if taken",
+        )
         lines = [f"note: {note}" for note in self.notes]
         if self.estimate is not None and self.estimate.wall_s is not None:
             cost_usd = self.estimate.cost_usd
             cost = "" if cost_usd is None else f"{usd(cost_usd)}, "
-            lines.insert(0, f"expected: {cost}{self.estimate.wall_s:,.0f} s")
+            lines.insert(0, f"{self.expected_label}: {cost}{self.estimate.wall_s:,.0f} s")
         if self.reused:
-            lines.insert(0, f"cached, not run: {', '.join(short_names(self.reused))}")
+            lines[:0] = self._not_run()
         title = f"plan of {self.pipeline} on {self.backend}"
         return [Sheet(title, columns, rows, frozenset({4}), tuple(lines))]
