@@ -426,7 +426,7 @@ class ExecutionPlan(Document, ShownAsSheets):
                 "" if row.first.price_usd_hour is None else usd(row.first.price_usd_hour),
                 row.first.target,
                 job_names_text(dict.fromkeys(p for job in row.jobs for p in job.after), of_job),
-                row.first.taken_text,
+                *((row.first.taken_text,) if self.has_held_jobs else ()),
             )
             for row in table
         ]
@@ -438,7 +438,7 @@ class ExecutionPlan(Document, ShownAsSheets):
             "per hour",
             "target",
             "waits for",
-            "if taken",
+            *(("if taken",) if self.has_held_jobs else ()),
         )
         lines = [f"note: {note}" for note in self.notes]
         if self.estimate is not None and self.estimate.wall_s is not None:

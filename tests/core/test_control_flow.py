@@ -79,7 +79,8 @@ def test_a_switch_takes_steps_as_decorator_and_as_argument() -> None:
     decision = steps["switch:kind"]
     assert decision.cases == ("image", "2", "default")
     assert steps["images"].branch == Branch("switch:kind", "image")
-    chosen = [decision.split_outputs(value)["switch:kind"] for value in ("image", 2, "2", [])]
+    values: list[Any] = ["image", 2, "2", []]
+    chosen = [decision.split_outputs(value)["switch:kind"] for value in values]
     assert chosen == ["image", "2", "default", "default"]
 
 
@@ -175,7 +176,10 @@ def good(accuracy: float) -> bool:
     [
         (If(good), "If 'if:condition' has no branch add one: .then(STEP)"),
         (Switch(good), "Switch 'switch:selector' has no branch add one: .case("),
-        (If(0.9, a_step("a")), "Invalid condition 0.9"),
+        (
+            If(0.9, a_step("a")),  # type: ignore[arg-type]
+            "Invalid condition 0.9",
+        ),
         (If(good, "a"), "Expected a step for then, got 'a' put @step above the function"),
         (If(good, a_step("a"), []), "else is an empty list"),
         (Switch(good).case(1, a_step("a")).case(1, a_step("b")), "several cases for 1"),

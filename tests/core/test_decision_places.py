@@ -98,11 +98,12 @@ def pipelines_with_decisions(draw: st.DrawFn) -> list[Step]:
     made: list[Step] = []
     for number, each in enumerate(steps):
         before = [s.name for s in steps[:number]]
-        if before and draw(st.booleans()):
+        decides, is_in_branch = draw(st.tuples(st.booleans(), st.booleans()))
+        if before and decides:
             reads = draw(st.sets(st.sampled_from(before), max_size=2))
             made.append(decision(f"d{number}", *sorted(reads)))
         decisions = [s.name for s in made if s.cases]
-        if decisions and draw(st.booleans()):
+        if decisions and is_in_branch:
             each = replace(each, branch=Branch(draw(st.sampled_from(decisions)), "then"))
         made.append(each)
     return draw(st.permutations(made))
