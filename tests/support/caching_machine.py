@@ -181,9 +181,7 @@ class Machine:
         request = PlanRequest(
             name="edited",
             graph=graph,
-            groups=place_decisions(
-                group_steps(grouped_steps(graph.steps, graph.parents)), graph
-            ),
+            groups=place_decisions(group_steps(grouped_steps(graph.steps, graph.parents)), graph),
             placement=Placement("local"),
             context=program.context,
             inputs=program.inputs,
