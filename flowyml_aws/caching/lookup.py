@@ -150,7 +150,7 @@ def find_reuse(
         external_inputs: Identity of each external input, if known.
         force_run: Steps to run without a cache lookup, with all steps that depend on them.
         machines: Kind of machine that each step is planned for, if known.
-        cases: Cases of decisions that the client has made, which are no steps of the graph.
+        cases: Cases of decisions that the client has made; they are not in the graph.
     """
     refusals: list[AwsRefusedError] = []
     listing = None if store is None else EntryListing(store)

@@ -76,7 +76,7 @@ def decide_reuse(
         missing: Function that returns the refs whose objects do not exist.
         refresh: Steps that always run, with all steps that depend on them.
         machines: Kind of machine that each step is planned for, if known.
-        cases: Cases of decisions that the client has made, which are no steps of the graph.
+        cases: Cases of decisions that the client has made; they are not in the graph.
         case_of: Function that returns the case that a ref contains; None if it can't be read.
     """
     machines, python = machines or {}, python_version()

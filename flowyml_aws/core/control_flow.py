@@ -119,7 +119,7 @@ class Switch:
         self._default: Any = None
 
     def case(self, value: Any, step: Any = None) -> Any:
-        """Add a case. Return a decorator for its step if no step is given, else the switch.
+        """Add a case. Return the switch, or a decorator if no step is given.
 
         Args:
             value: Value that the selector returns in this case.

@@ -79,7 +79,8 @@ def lower(
         if callable(flow.function) and isinstance(name, str):
             decision, mistakes = _decision(flow, name, known)
             problems += mistakes
-            lowered.append(decision)
+            if decision is not None:
+                lowered.append(decision)
         for case, its_steps in cases.items():
             branch = None if decision is None else Branch(decision.name, case)
             for each in its_steps:
@@ -143,8 +144,10 @@ def _independent(
     return [each for each in earlier if each.name not in names]
 
 
-def _decision(flow: ControlFlow, name: str, known: _Known) -> tuple[Step, list[FlowymlError]]:
-    """Return the step of a decision, and the mistakes in its function."""
+def _decision(
+    flow: ControlFlow, name: str, known: _Known
+) -> tuple[Step | None, list[FlowymlError]]:
+    """Return the step of a decision, or None and the mistakes in its function."""
     case_of = flow.case_of
     decision = Step(
         func=flow.function,
@@ -162,10 +165,10 @@ def _decision(flow: ControlFlow, name: str, known: _Known) -> tuple[Step, list[F
     if len(required) == 1 and required[0] not in (*known.assets, *known.context):
         use = view_use(flow.function, required[0])
         if use.is_view:
+            if unknown := sorted(use.steps - known.steps.keys()):
+                return None, [_no_such_step(flow, name, each, known.steps) for each in unknown]
             viewed = _viewed(use, known)
-            unknown = sorted(use.steps - known.steps.keys())
-            problems = [_no_such_step(flow, name, each, known.steps) for each in unknown]
-            return replace(decision, inputs=viewed.all_assets, view=viewed), problems
+            return replace(decision, inputs=viewed.all_assets, view=viewed), []
     inputs = tuple(p.name for p in named if p.name in known.assets)
     return replace(decision, inputs=inputs), []
 

@@ -69,17 +69,23 @@ def _labelled(bound: BoundStep) -> Iterator[tuple[str, BoundCall]]:
 def _missing_of_decision(
     step: Step, parameter: str, graph: StepGraph, context: Collection[str]
 ) -> FlowymlError:
-    names = sorted({*graph.producers, *graph.external_inputs, *context} - {step.name})
+    own = {
+        asset
+        for each in graph.steps
+        if each is step or (each.branch is not None and each.branch.decision == step.name)
+        for asset in each.assets
+    }
+    names = sorted({*graph.producers, *graph.external_inputs, *context} - own)
+    fix = f"add it to the context, e.g. Context({parameter}=…)"
+    if step.view is None:
+        fix += (
+            '; or write a function of one parameter that reads ctx.steps["evaluate"]'
+            '.outputs["accuracy"], ctx["accuracy"] or ctx.params["threshold"]'
+        )
     return MissingArgumentError(
         what=f"The condition of {step.name!r} has no value for {parameter!r}",
         why=f"it is neither an asset nor in the context; these are {', '.join(names) or '(none)'}",
-        fix=did_you_mean(
-            parameter,
-            names,
-            f"add it to the context, e.g. Context({parameter}=…); or write a function of one "
-            'parameter that reads ctx.steps["evaluate"].outputs["accuracy"], ctx["accuracy"] or '
-            'ctx.params["threshold"]',
-        ),
+        fix=did_you_mean(parameter, names, fix),
     )
 
 

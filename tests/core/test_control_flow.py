@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flowyml_aws import If, Pipeline, Step, Switch, step
+from flowyml_aws.core.binding import bind_step
 from flowyml_aws.core.branches import Branch
 from flowyml_aws.core.errors import InvalidPipelineError, InvalidStepError
 from flowyml_aws.core.graph import read_graph
@@ -160,6 +161,16 @@ def test_a_mistyped_parameter_is_not_a_view(condition: Any) -> None:
     assert problem.fix == "did you mean 'accuracy'?"
 
 
+def test_a_context_value_that_a_view_reads_is_missing_until_the_run_has_it() -> None:
+    decision = lowered(If(lambda ctx: ctx.params["thresh"] > 1, a_step("deploy")))["if:deploy"]
+    bound = bind_step(decision, (), {"threshold": 2})
+    assert (bound.function.missing, bound.context) == (("thresh",), set())
+    graph, _ = read_graph([evaluate(), decision], context={"threshold": 2})
+    assert graph is not None
+    (problem,) = missing_arguments(graph, {"threshold": 2})
+    assert problem.fix == "did you mean 'threshold'?"
+
+
 def test_a_plain_function_becomes_a_step_that_reads_assets_by_name() -> None:
     def deploy(accuracy: float, region: str) -> None: ...
 
@@ -185,8 +196,8 @@ def good(accuracy: float) -> bool:
         (Switch(good).case(1, a_step("a")).case(1, a_step("b")), "several cases for 1"),
         (Switch(good).case([1], a_step("a")), "Invalid case [1]"),
         (
-            If(lambda ctx: ctx.steps["evalute"].outputs["accuracy"], a_step("a")),
-            "The condition of 'if:a' reads step 'evalute', which does not exist "
+            If(lambda ctx: ctx.steps["evaluate_"].outputs["accuracy"], a_step("a")),
+            "The condition of 'if:a' reads step 'evaluate_', which does not exist "
             "did you mean 'evaluate'?",
         ),
     ],
@@ -197,9 +208,7 @@ def test_a_mistake_in_a_control_flow_is_in_the_report(flow: Any, words: str) -> 
 
 def test_a_step_is_in_one_branch_and_not_in_the_pipeline_as_well() -> None:
     deploy = a_step("deploy")
-    assert "is in several branches: then of 'if:deploy', else of 'if:deploy'" in mistake(
-        If(good, deploy, deploy)
-    )
+    assert "is in several branches: then of 'if:deploy'" in mistake(If(good, deploy, deploy))
     assert "was also added with add_step" in mistake(If(good, deploy), deploy)
 
 

@@ -25,7 +25,7 @@ def test_values_are_read_by_step_by_asset_and_by_parameter() -> None:
 @pytest.mark.parametrize(
     ("part", "name", "fix"),
     [
-        ("steps", "evalute", "did you mean 'evaluate'?"),
+        ("steps", "evaluate_", "did you mean 'evaluate'?"),
         ("params", "other", 'write the name as a string in the condition: ctx.steps["evaluate"]'),
     ],
 )
