@@ -12,7 +12,7 @@ from flowyml_aws.core.errors import FlowymlError, InvalidStepError
 from flowyml_aws.core.event_loop import awaiting
 from flowyml_aws.core.step import Step
 
-__all__ = ["decide_known"]
+__all__ = ["decide_known", "decision_notes"]
 
 
 def decide_known(
@@ -42,6 +42,18 @@ def decide_known(
     names = {step.name for step in graph.steps}
     groups = tuple(part for group in pipeline.groups if (part := group.only(names)) is not None)
     return replace(pipeline, graph=graph, groups=groups, cases=cases), problems
+
+
+def decision_notes(cases: Mapping[str, str]) -> list[str]:
+    """Return a note on each decision that the client has made before the run.
+
+    Args:
+        cases: Case of each of these decisions.
+    """
+    return [
+        f"{name!r} is decided before the run, because all its inputs are known: {case!r}"
+        for name, case in cases.items()
+    ]
 
 
 def _is_known(call: BoundCall, context: Mapping[str, Any], inputs: Mapping[str, Any]) -> bool:

@@ -15,6 +15,7 @@ from flowyml_aws.caching.fingerprint import Fingerprinter
 from flowyml_aws.caching.lookup import Identities, KeyFacts, find_reuse, identities_of
 from flowyml_aws.caching.reuse import Reuse
 from flowyml_aws.client.key_notes import key_notes
+from flowyml_aws.client.known_decisions import decision_notes
 from flowyml_aws.client.lengths import build
 from flowyml_aws.client.request import PlanRequest, RunRequest
 from flowyml_aws.core.decision_places import place_decisions
@@ -42,7 +43,6 @@ from flowyml_aws.planning.batching import (
 )
 from flowyml_aws.planning.cost_shares import with_shares
 from flowyml_aws.planning.durations import Durations
-from flowyml_aws.planning.held import decision_notes
 from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.limits import Limits, over_limits
 from flowyml_aws.planning.make import make_plan

@@ -8,7 +8,7 @@ from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
 
-__all__ = ["deciding_steps", "decision_notes", "held_by"]
+__all__ = ["deciding_steps", "held_by"]
 
 Decisions = frozenset[str]
 _NONE: Decisions = frozenset()
@@ -39,18 +39,6 @@ def held_by(group: StepGroup, deciding: Mapping[str, Decisions]) -> tuple[str, .
         return ()
     found = (name for step in group.steps for name in sorted(deciding[step.name]))
     return tuple(dict.fromkeys(found))
-
-
-def decision_notes(cases: Mapping[str, str]) -> list[str]:
-    """Return a note on each decision that the client has made before the run.
-
-    Args:
-        cases: Case of each of these decisions.
-    """
-    return [
-        f"{name!r} is decided before the run, because all its inputs are known: {case!r}"
-        for name, case in cases.items()
-    ]
 
 
 def _needed_steps(step: Step, graph: StepGraph) -> Iterator[str]:
