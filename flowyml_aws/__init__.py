@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flowyml_aws.core.additions import Env
 from flowyml_aws.core.auto_resources import Auto
 from flowyml_aws.core.context import Context
+from flowyml_aws.core.control_flow import If, Switch
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.resources import GPUConfig, NodeAffinity, ResourceRequirements
 from flowyml_aws.core.skipped import Skipped
@@ -28,6 +29,7 @@ __all__ = [
     "Env",
     "FlowymlError",
     "GPUConfig",
+    "If",
     "NodeAffinity",
     "Pipeline",
     "PipelineResult",
@@ -35,6 +37,7 @@ __all__ = [
     "Run",
     "Skipped",
     "Step",
+    "Switch",
     "VersionedPipeline",
     "__version__",
     "log_image",

@@ -11,6 +11,7 @@ from flowyml_aws.core.auto_resources import Auto
 from flowyml_aws.core.binding import bind_steps
 from flowyml_aws.core.build import BuiltPipeline, build_pipeline, lists_in
 from flowyml_aws.core.context import Context
+from flowyml_aws.core.control_flow import AddedFlow, ControlFlow, If, Switch
 from flowyml_aws.core.errors import (
     FlowymlError,
     InvalidPipelineError,
@@ -45,8 +46,9 @@ class Pipeline(ShownAsSheets):
         context: Values for step parameters, by parameter name.
         env: Environment variables of all jobs of its runs, or None.
         secrets: References to secrets for all jobs of its runs, or None; see `step`.
-        steps: Steps in declaration order, without those of sub-pipelines.
+        steps: Steps in declaration order, without those of sub-pipelines and control flows.
         sub_pipelines: Pipelines whose steps are steps of this one.
+        added_flows: Control flows with their positions among the steps.
         carry: Global names (`NAME` or `module.NAME`) whose values jobs get from this process, even
             if a job would evaluate an equal value.
         evaluate: Global names that each job evaluates again, even if their values differ from
@@ -73,6 +75,7 @@ class Pipeline(ShownAsSheets):
         self.context = context if isinstance(context, Context) else Context(**(context or {}))
         self.steps: list[Step] = []
         self.sub_pipelines: list[SubPipeline] = []
+        self.added_flows: list[AddedFlow] = []
         self._built: BuiltPipeline | None = None
 
     def add_step(self, step: Step) -> Self:
@@ -151,6 +154,34 @@ class Pipeline(ShownAsSheets):
         self._built = None
         return self
 
+    def add_control_flow(self, control_flow: ControlFlow) -> Self:
+        """Add an `If` or a `Switch`, whose steps run if their case is chosen.
+
+        The steps of its branches are not added with `add_step`.
+
+        Raises:
+            InvalidStepError: The argument is neither.
+        """
+        if not isinstance(control_flow, (If, Switch)):
+            raise InvalidStepError(
+                what=f"Expected an If or a Switch, got {control_flow!r}",
+                why="a pipeline takes control flows of this package",
+                fix="import them: from flowyml_aws import If, Switch",
+            )
+        self.added_flows.append(AddedFlow(control_flow, len(self.steps)))
+        self._built = None
+        return self
+
+    @property
+    def control_flows(self) -> list[ControlFlow]:
+        """Control flows in declaration order."""
+        return [added.flow for added in self.added_flows]
+
+    @property
+    def all_steps(self) -> tuple[Step, ...]:
+        """All steps in declaration order, with those of sub-pipelines and control flows."""
+        return inline(self).steps
+
     def build(self, inputs: Collection[str] = ()) -> Self:
         """Order the steps and group them.
 
@@ -160,7 +191,7 @@ class Pipeline(ShownAsSheets):
         Raises:
             InvalidPipelineError: With every mistake found.
         """
-        content = inline(self)
+        content = inline(self, inputs=inputs)
         known = {*inputs, *lists_in(content.context, content.steps, inputs)}
         bound = bind_steps(content.steps, known, content.context)
         built, problems = build_pipeline(bound, known, content.context)
@@ -296,14 +327,15 @@ class Pipeline(ShownAsSheets):
         from flowyml_aws.client.request import RunRequest
         from flowyml_aws.packaging.choices import Choices
 
-        content = inline(self)
+        run_options = RunOptions.of(options)
+        content = inline(self, inputs=run_options.inputs, context=run_options.context or ())
         return RunRequest(
             name=self.name,
             steps=content.steps,
             context=content.context,
             env=self.env,
             secrets=self.secrets,
-            options=RunOptions.of(options),
+            options=run_options,
             detached=detached,
             choices=Choices(content.carry, content.evaluate),
             cache_on=self.cache_on,
@@ -311,7 +343,7 @@ class Pipeline(ShownAsSheets):
         )
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r}, {len(inline(self).steps)} steps)"
+        return f"{type(self).__name__}({self.name!r}, {len(self.all_steps)} steps)"
 
     def _sheets(self) -> list[Sheet]:
         rows = [
@@ -322,7 +354,7 @@ class Pipeline(ShownAsSheets):
                 step.execution_group or "",
                 _resources_text(step),
             )
-            for step in inline(self).steps
+            for step in self.all_steps
         ]
         columns = ("step", "inputs", "outputs", "group", "resources")
         context = ", ".join(self.context.keys())

@@ -162,9 +162,7 @@ class VersionedPipeline(Pipeline):
         return compare(self._describe(None), old)
 
     def __repr__(self) -> str:
-        return (
-            f"VersionedPipeline({self.name!r}, {self.version!r}, {len(inline(self).steps)} steps)"
-        )
+        return f"VersionedPipeline({self.name!r}, {self.version!r}, {len(self.all_steps)} steps)"
 
     def _describe(self, metadata: Mapping[str, Any] | None) -> PipelineVersion:
         content = inline(self)

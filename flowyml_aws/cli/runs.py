@@ -55,7 +55,6 @@ from flowyml_aws.core.errors import (
     SettingsError,
     UnloadableValueError,
 )
-from flowyml_aws.core.inlining import inline
 from flowyml_aws.core.termination import Terminated
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.planning.services import ServiceTraits, service_traits
@@ -117,7 +116,7 @@ def run(
     )
     started = pipeline.submit(detach=detach, **options)
     # The run is stored in the pipeline's project, which may not be the current folder.
-    _follow(started, detach, find_project(s.func for s in inline(pipeline).steps).root, as_json)
+    _follow(started, detach, find_project(s.func for s in pipeline.all_steps).root, as_json)
 
 
 @app.command()

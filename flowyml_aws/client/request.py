@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from flowyml_aws.client.known_decisions import decide_known
 from flowyml_aws.client.options import RunOptions
 from flowyml_aws.core.additions import addition_problems
 from flowyml_aws.core.binding import BoundStep, bind_steps
@@ -59,6 +60,7 @@ class PlanRequest:
         spot: Use of spot capacity for jobs without a rule of their own.
         empty_maps: Mapped steps whose list is empty, so that the graph does not contain them.
         length_runs: Run that had the assumed number of items, by mapped step.
+        cases: Cases of the decisions that the client has made.
     """
 
     name: str
@@ -79,6 +81,7 @@ class PlanRequest:
     spot: SpotRule | None = None
     empty_maps: tuple[Step, ...] = ()
     length_runs: Mapping[str, str] = field(default_factory=dict)
+    cases: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environments(self) -> Mapping[str, Mapping[str, str]]:
@@ -95,7 +98,7 @@ class RunRequest:
     """A pipeline as its user declared it, with the options of a plan or a run.
 
     Attributes:
-        steps: Steps in declaration order, with those of sub-pipelines.
+        steps: Steps in declaration order, with those of sub-pipelines and control flows.
         context: Context of the pipeline, with the values of sub-pipelines.
         env: Environment variables of the pipeline.
         secrets: References to secrets of the pipeline, by environment variable.
@@ -103,7 +106,7 @@ class RunRequest:
         detached: Whether the run must continue without its client.
         choices: Names that jobs get from the client, or evaluate again.
         cache_on: Additions to the cache keys of all steps.
-        mistakes: Mistakes in the declarations of sub-pipelines.
+        mistakes: Mistakes in the declarations of sub-pipelines and control flows.
         bound: Steps with their arguments.
         resolved: Context values as the steps get them, and the mistakes in them.
     """
@@ -122,12 +125,13 @@ class RunRequest:
     resolved: ResolvedContext = field(init=False)
 
     def __post_init__(self) -> None:
+        of_run = self.options.context or {}
+        context = {**self.context, **of_run}
         steps, problems = with_sweeps(self.steps, self.options.sweep)
         object.__setattr__(self, "steps", steps)
-        of_run = self.options.context or {}
-        lists = lists_in({**self.context, **of_run}, self.steps, self.options.inputs)
+        lists = lists_in(context, self.steps, self.options.inputs)
         inputs = {*self.options.inputs, *lists}
-        bound = list(bind_steps(self.steps, inputs, {**self.context, **of_run}))
+        bound = list(bind_steps(self.steps, inputs, context))
         for position, step in enumerate(bound):
             bound[position], mistakes = resolve_rows(step)
             problems += mistakes
@@ -166,7 +170,9 @@ class RunRequest:
     def build(
         self, earlier: Mapping[str, EarlierLength] = MappingProxyType({})
     ) -> tuple[BuiltPipeline | None, list[FlowymlError]]:
-        """Order, group and expand the steps. Return None and all mistakes if there are any.
+        """Order, group and expand the steps, and make the decisions that can be made.
+
+        Return None and all mistakes if there are any.
 
         Args:
             earlier: Numbers of items of mapped steps in earlier runs, for lists that the run
@@ -178,7 +184,10 @@ class RunRequest:
         if pipeline is None:
             return None, problems
         values = {name: self.values[name] for name in lists}
-        return expand_maps(pipeline, {**values, **self.options.input_values}, earlier)
+        expanded, problems = expand_maps(pipeline, {**values, **self.options.input_values}, earlier)
+        if expanded is None:
+            return None, problems
+        return decide_known(expanded, self.values, self.options.input_values)
 
     def plan(
         self, pipeline: BuiltPipeline, placement: Placement, settings: Settings
@@ -204,6 +213,7 @@ class RunRequest:
             spot=self.options.spot,
             empty_maps=pipeline.empty_maps,
             length_runs=pipeline.length_runs,
+            cases=pipeline.cases,
         )
 
     def _forced(self, pipeline: BuiltPipeline) -> frozenset[str]:
@@ -223,7 +233,8 @@ class RunRequest:
         replaced = pipeline.declared.external_inputs.difference(external)
         lists = lists_in(self.values, self.steps, self.options.inputs)
         given = {**{name: self.values[name] for name in lists}, **self.options.input_values}
-        return {**{name: given[name] for name in given if name not in replaced}, **items}
+        values = {name: value for name, value in given.items() if name not in replaced}
+        return {**values, **items, **pipeline.cases}
 
     def _pins(self, settings: Settings) -> Pins:
         if settings.cache_versions == "none":

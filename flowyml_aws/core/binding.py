@@ -24,6 +24,7 @@ from typing import Any
 
 from flowyml_aws.core.annotations import members, parameter_type
 from flowyml_aws.core.arguments import Argument, Arguments
+from flowyml_aws.core.run_view import Viewed
 from flowyml_aws.core.signatures import Parameter, parameters_of
 from flowyml_aws.core.skipped import Skipped
 from flowyml_aws.core.step import Scope, Step
@@ -123,6 +124,14 @@ class BoundStep:
         return tuple(dict.fromkeys(reads))
 
     @property
+    def needed(self) -> tuple[str, ...]:
+        """Assets without which the step is skipped: those of its calls, and its decision."""
+        condition, branch = self.condition, self.step.branch
+        needed = [] if condition is None else [*condition.arguments.needed]
+        needed += self.function.arguments.needed
+        return tuple(needed if branch is None else [*needed, branch.decision])
+
+    @property
     def untaken(self) -> tuple[str, ...]:
         """Inputs that neither the function nor the condition takes."""
         taken = self.condition.arguments.assets if self.condition is not None else ()
@@ -180,6 +189,8 @@ def bind_step(step: Step, assets: Collection[str], context: Collection[str]) -> 
     """
     if step.scope is not None:
         return _bind_scoped(step, step.scope, context)
+    if step.view is not None:
+        return BoundStep(step, _bind_view(step.view, step.func, context), None)
     if step.mapping is not None:
         # Its items fill these parameters.
         context = {*context, *step.mapping.parameters}.difference(step.mapping.over)
@@ -205,6 +216,24 @@ def _bind_scoped(step: Step, scope: Scope, context: Collection[str]) -> BoundSte
         bound.function.renamed(scope.assets, names),
         None if condition is None else condition.renamed(scope.assets, names),
         names,
+    )
+
+
+def _bind_view(view: Viewed, function: Callable[..., Any], context: Collection[str]) -> BoundCall:
+    """Return a call whose argument is a view; what it reads of the context are its parameters."""
+    names = view.context
+    return BoundCall(
+        Arguments(
+            view=replace(
+                view, context={own: name for own, name in names.items() if name in context}
+            )
+        ),
+        parameters=tuple(
+            Parameter(Kinds(name, Kinds.KEYWORD_ONLY), function)
+            for name in names
+            if name.isidentifier()
+        ),
+        missing=tuple(name for name in names if name not in context),
     )
 
 

@@ -63,7 +63,8 @@ class Connections:
             if step.scope is not None and asset.startswith(f"{step.scope.path}/")
         }
         read = self._read.keys() | hidden
-        return {asset: asset for asset in produced if asset not in read}
+        decisions = {asset for step in self._content.steps if step.cases for asset in step.assets}
+        return {asset: asset for asset in produced if asset not in read | decisions}
 
     def _asset(self, key: str) -> str:
         """Return the asset that a key means: an asset, or a step with one output."""

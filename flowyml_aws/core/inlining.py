@@ -8,12 +8,14 @@ The step `clean` of the sub-pipeline `prepare` becomes `prepare/clean`, its asse
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from flowyml_aws.core.connections import Connections
+from flowyml_aws.core.control_flow import AddedFlow
 from flowyml_aws.core.environment import environment_problems, merge_environments
 from flowyml_aws.core.errors import FlowymlError, InvalidSubPipelineError
+from flowyml_aws.core.lowering import lower
 from flowyml_aws.core.secret_references import secret_problems
 from flowyml_aws.core.step import Scope, Step
 from flowyml_aws.core.sub_pipelines import DeclaredPipeline, Inlined, SubPipeline
@@ -21,19 +23,28 @@ from flowyml_aws.core.sub_pipelines import DeclaredPipeline, Inlined, SubPipelin
 __all__ = ["inline"]
 
 
-def inline(pipeline: DeclaredPipeline, around: tuple[DeclaredPipeline, ...] = ()) -> Inlined:
-    """Return the steps of a pipeline with those of its sub-pipelines.
+def inline(
+    pipeline: DeclaredPipeline,
+    around: tuple[DeclaredPipeline, ...] = (),
+    inputs: Collection[str] = (),
+    context: Collection[str] = (),
+) -> Inlined:
+    """Return the steps of a pipeline with those of its sub-pipelines and of its control flows.
 
     Args:
         pipeline: The pipeline.
         around: Pipelines that contain it, from the outermost.
+        inputs: Names of external inputs.
+        context: Names of context values that are not those of the pipeline.
     """
+    names_in_context = {*context, *pipeline.context}
     if not pipeline.sub_pipelines:
-        return Inlined(
-            tuple(pipeline.steps), dict(pipeline.context), pipeline.carry, pipeline.evaluate
-        )
+        own, mistakes = lower(pipeline.steps, pipeline.added_flows, inputs, names_in_context)
+        context_values = dict(pipeline.context)
+        return Inlined(own, context_values, pipeline.carry, pipeline.evaluate, tuple(mistakes))
     steps: list[Step] = []
-    context = dict(pipeline.context)
+    values = dict(pipeline.context)
+    inner_steps: list[tuple[int, int]] = []  # position of a sub-pipeline, and number of its steps
     carry, evaluate = list(pipeline.carry), list(pipeline.evaluate)
     problems: list[FlowymlError] = []
     members: dict[str, tuple[str, ...]] = {}
@@ -48,25 +59,41 @@ def inline(pipeline: DeclaredPipeline, around: tuple[DeclaredPipeline, ...] = ()
         if sub.name in members:
             problems.append(_duplicate(pipeline, sub))
             continue
-        content = inline(sub.pipeline, path)
+        content = inline(sub.pipeline, path, _possible_inputs(sub), names_in_context)
         connections = Connections(sub, content)
         inner = _Inliner(sub, content, connections.assets).steps
         steps += inner
+        inner_steps.append((sub.position, len(inner)))
         members[sub.name] = tuple(step.name for step in inner)
-        context.update((f"{sub.name}/{name}", value) for name, value in content.context.items())
+        values.update((f"{sub.name}/{name}", value) for name, value in content.context.items())
         carry += content.carry
         evaluate += content.evaluate
         problems += (*content.problems, *connections.problems())
     steps += pipeline.steps[start:]
-    names = {name for step in steps for name in (step.name, *step.assets)}
+    flows = [_moved(added, inner_steps) for added in pipeline.added_flows]
+    lowered, mistakes = lower(steps, flows, inputs, names_in_context)
+    problems += mistakes
+    names = {name for step in lowered for name in (step.name, *step.assets)}
     units = {name: steps_of for name, steps_of in members.items() if name not in names}
     return Inlined(
-        tuple(_with_units(step, units) for step in steps),
-        context,
+        tuple(_with_units(step, units) for step in lowered),
+        values,
         tuple(dict.fromkeys(carry)),
         tuple(dict.fromkeys(evaluate)),
         tuple(problems),
     )
+
+
+def _moved(added: AddedFlow, inner_steps: Iterable[tuple[int, int]]) -> AddedFlow:
+    """Return a control flow with its position among all steps, those of sub-pipelines included."""
+    before = sum(number for position, number in inner_steps if position <= added.position)
+    return replace(added, position=added.position + before)
+
+
+def _possible_inputs(sub: SubPipeline) -> set[str]:
+    """Return the names that can be inputs of a sub-pipeline."""
+    of_steps = (name for step in sub.pipeline.steps for name in step.inputs)
+    return {*sub.inputs, *sub.input_mapping.values(), *of_steps}
 
 
 def _with_units(step: Step, units: Mapping[str, tuple[str, ...]]) -> Step:
@@ -102,7 +129,7 @@ class _Inliner:
 
     def _step(self, step: Step) -> Step:
         sub = self._sub
-        mapping, group = step.mapping, step.execution_group
+        mapping, group, branch = step.mapping, step.execution_group, step.branch
         if mapping is not None:
             mapping = replace(mapping, over=self._renamed(mapping.over))
         return replace(
@@ -115,6 +142,10 @@ class _Inliner:
             env=_with_variables(self._env, step.env, (self._secrets, step.secrets)),
             secrets=_with_variables(self._secrets, step.secrets, (step.env,)),
             mapping=mapping,
+            branch=None
+            if branch is None
+            else replace(branch, decision=self._assets[branch.decision]),
+            view=None if step.view is None else step.view.renamed(self._assets, {}),
             scope=self._scope(step),
         )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from flowyml_aws.core.control_flow import AddedFlow
 from flowyml_aws.core.errors import FlowymlError, InvalidSubPipelineError
 from flowyml_aws.core.step import Step
 
@@ -21,6 +22,8 @@ class DeclaredPipeline(Protocol):
     def steps(self) -> Sequence[Step]: ...
     @property
     def sub_pipelines(self) -> Sequence[SubPipeline]: ...
+    @property
+    def added_flows(self) -> Sequence[AddedFlow]: ...
     @property
     def context(self) -> Mapping[str, Any]: ...
     @property
@@ -68,12 +71,12 @@ class SubPipeline:
 
 @dataclass(frozen=True, slots=True)
 class Inlined:
-    """The steps of a pipeline with those of its sub-pipelines, in declaration order.
+    """The steps of a pipeline with those of its sub-pipelines and flows, in declaration order.
 
     Attributes:
         context: Its context, with the values of the sub-pipelines: `prepare/rate`.
         carry, evaluate: Names of the pipeline and its sub-pipelines; see `Pipeline`.
-        problems: An error for each mistake in the declarations of sub-pipelines.
+        problems: An error for each mistake in the declarations of sub-pipelines and control flows.
     """
 
     steps: tuple[Step, ...]

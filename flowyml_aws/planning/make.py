@@ -125,6 +125,7 @@ def make_plan(
             mapped=tuple(dict.fromkeys(s.declared_name for s in group.steps if s.item is not None)),
             origins=dict(each.origins),
             held=held_by(group, deciding),
+            branches={s.name: s.branch for s in group.steps if s.branch is not None},
             notes=(*growth_note, *_notes(group, graph, selected, durations)),
             moves={} if selection is None else alternatives.moves_of(backend, needs),
             **selected.placement(backend),

@@ -27,7 +27,8 @@ def mermaid(plan: ExecutionPlan) -> str:
     of_job = rows_by_job(rows)
     numbers = {row.title: f"job{number}" for number, row in enumerate(rows)}
     for row in rows:
-        title = ": ".join(filter(None, (row.title, machine_text(row.first))))
+        name = f"{row.title}, if taken" if row.first.held else row.title
+        title = ": ".join(filter(None, (name, machine_text(row.first))))
         lines.append(f'  subgraph {numbers[row.title]}["{_quoted(title)}"]')
         ids = [f"{numbers[row.title]}_{number}" for number in range(len(row.steps))]
         lines += [f'    {i}["{_quoted(s)}"]' for i, s in zip(ids, row.steps, strict=True)]
@@ -79,7 +80,7 @@ def _edges(
             if source is None:
                 edges.setdefault((name, target), set())
             else:
-                edges.setdefault((rows[source].title, target), set()).add(name)
+                edges.setdefault((rows[source].title, target), set()).add(job.label_of(name))
         for source in job.after:
             if source not in job.reads.values():  # it waits for a step there without its assets
                 waits.add((rows[source].title, target))

@@ -22,6 +22,11 @@ from flowyml_aws.core.resources import (
 from flowyml_aws.core.step import Step, step
 from flowyml_aws.core.step_objects import is_flowyml_step
 from flowyml_aws.core.sub_pipelines import SubPipeline
+from flowyml_aws.integrations.flowyml.control_flows import (
+    branch_steps,
+    convert_flow,
+    is_supported_flow,
+)
 from flowyml_aws.integrations.flowyml.sub_pipelines import is_sub_pipeline, sub_pipeline_of
 from flowyml_aws.pipeline import Pipeline
 
@@ -35,7 +40,7 @@ _UNSUPPORTED_STEPS = {
 }
 """Class of an unsupported step: fix."""
 
-_CONDITION = "give each step its own condition: @step(condition=…)"
+_CONDITION = "use If or Switch, or give each step its own condition: @step(condition=…)"
 _FUNCTION = "write it as a function with FlowyML's @step"
 
 
@@ -62,29 +67,33 @@ def pipeline_of(
     """
     problems: list[FlowymlError] = [*_unsupported_features(pipeline)]
     context = Context(**pipeline.context.to_dict())
-    steps: list[Step] = []
+    all_items = [*pipeline.steps, *branch_steps(pipeline.control_flows)]
+    assets = {asset for item in all_items for asset in _assets_of(item)} | set(inputs)
+    converted: dict[int, Step] = {}
     sub_pipelines: list[SubPipeline] = []
-    assets = {asset for item in pipeline.steps for asset in _assets_of(item)} | set(inputs)
-    for item in pipeline.steps:
-        if not is_flowyml_step(item):
+    for item in all_items:
+        if not is_flowyml_step(item) or id(item) in converted:
             continue
         if is_sub_pipeline(item):
             convert = partial(pipeline_of, store_all=store_all)
             try:
-                sub_pipelines.append(sub_pipeline_of(item, len(steps), convert))
+                sub_pipelines.append(sub_pipeline_of(item, len(converted), convert))
             except InvalidPipelineError as error:
                 problems += error.problems
             continue
         try:
-            steps.append(step_of(item, assets, context, store_all))
+            converted[id(item)] = step_of(item, assets, context, store_all)
         except FlowymlError as error:
             problems.append(error)
     if problems:
         raise InvalidPipelineError(pipeline.name, problems)
     declared = {name: context[name] for name in context if name not in without_context}
-    converted = Pipeline(pipeline.name, declared).add_steps(steps)
-    converted.sub_pipelines += sub_pipelines
-    return converted
+    steps = [converted[id(item)] for item in pipeline.steps if id(item) in converted]
+    adapted = Pipeline(pipeline.name, declared).add_steps(steps)
+    adapted.sub_pipelines += sub_pipelines
+    for flow in pipeline.control_flows:
+        adapted.add_control_flow(convert_flow(flow, lambda item: converted[id(item)]))
+    return adapted
 
 
 def step_of(
@@ -204,8 +213,13 @@ def _amounts(resources: Any) -> dict[str, Any]:
 
 def _unsupported_features(pipeline: Any) -> Iterator[UnsupportedFeatureError]:
     for flow in pipeline.control_flows:
+        if is_supported_flow(flow):
+            continue
         yield _not_supported(f"Control flow {type(flow).__name__!r}", _CONDITION)
-    for item in pipeline.steps:
+    in_branches = list(branch_steps(pipeline.control_flows))
+    for item in filter(is_sub_pipeline, in_branches):
+        yield _not_supported(f"Sub-pipeline {item.name!r} in a branch", _CONDITION)
+    for item in (*pipeline.steps, *in_branches):
         kind = type(item).__name__
         if kind in _UNSUPPORTED_STEPS or not is_flowyml_step(item):
             fix = _UNSUPPORTED_STEPS.get(kind, _FUNCTION)
