@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from flowyml_aws import Context, Env, Pipeline, Step, VersionedPipeline, step
+from flowyml_aws import Context, Env, If, Pipeline, Step, VersionedPipeline, step
 from flowyml_aws.client.options import RunOptions
 from flowyml_aws.client.request import RunRequest
 from flowyml_aws.core.arguments import Arguments
+from flowyml_aws.core.branches import Branch
 from flowyml_aws.core.build import BuiltPipeline
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, InvalidSubPipelineError
 from flowyml_aws.core.inlining import inline
@@ -466,3 +467,27 @@ def test_the_context_may_have_the_names_of_sub_pipelines() -> None:
     made = built(pipeline.add_sub_pipeline(child()))
     assert context_of(made)["prepare/clean"] == {"limit": "prepare/limit"}
     assert isinstance(made.graph.bound["prepare/clean"].function.arguments, Arguments)
+
+
+def test_branches_of_a_sub_pipeline_have_its_names_and_its_condition_its_own() -> None:
+    quality = child(clean, add, name="quality")
+    quality.context = Context(limit=4)
+    good, bad = a_branch("good"), a_branch("bad")
+    condition = lambda ctx: ctx.steps["add"].outputs["total"] > ctx.params["limit"]  # noqa: E731
+    quality.add_control_flow(If(condition, good, bad))
+    made = built(parent(quality))
+    branches = {each.name: each.branch for each in made.graph.steps if each.branch is not None}
+    assert branches == {
+        "quality/good": Branch("quality/if:good", "then"),
+        "quality/bad": Branch("quality/if:good", "else"),
+    }
+    call = made.graph.bound["quality/if:good"].function.arguments
+    assert (call.assets, call.context) == (("quality/total",), ("quality/limit",))
+    view = {"quality/total": 5, "quality/limit": 4}
+    assert call.call(condition, view, view) is True
+    # The decision itself is not an output of the sub-pipeline.
+    assert {"good", "bad"} <= made.graph.producers.keys() and "if:good" not in made.graph.producers
+
+
+def a_branch(name: str) -> Step:
+    return step(name=name, inputs=["total"], outputs=[name])(lambda total: total)
