@@ -123,14 +123,17 @@ def result_of_skips(spec: JobSpec, skips: Mapping[str, Skip], decided_at: float)
 
 
 def waiting_reason(job: PlannedJob, unended: Collection[str]) -> str | None:
-    """Return the decisions that a held job waits for, as a reason; None if it waits for none.
+    """Return a reason with the decisions that a held job waits for; None if it waits for none.
 
     Args:
         job: A job that was not submitted.
         unended: Steps of the jobs that have not ended.
     """
-    names = [name for name in job.held if name in unended and name not in job.steps]
-    return f"waits for {', '.join(names)}" if names else None
+    names = [repr(name) for name in job.held if name in unended and name not in job.steps]
+    if not names:
+        return None
+    decisions = f"decisions {', '.join(names)} are" if names[1:] else f"decision {names[0]} is"
+    return f"{decisions} not made yet"
 
 
 def _absent_lists(spec: JobSpec, absent: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -26,7 +26,7 @@ from flowyml_aws.runtime.spec import AssetSource, GatheredAsset, JobSpec, StepPa
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.backend import JobState, JobStatus
 from flowyml_aws.submission.driver import RunDriver
-from flowyml_aws.submission.gates import Gates, skips_after
+from flowyml_aws.submission.gates import Gates, skips_after, waiting_reason
 from flowyml_aws.submission.packing import pack_specs
 from flowyml_aws.submission.record import RunState, read_outcome
 from flowyml_aws.submission.status_sheets import status_sheets
@@ -196,13 +196,22 @@ def test_a_client_that_only_looks_sees_the_skips_of_another(stage: Stage) -> Non
 def test_without_a_client_the_jobs_after_a_decision_wait_for_one(stage: Stage) -> None:
     stage.backend.reported = {"g": JobStatus(JobState.RUNNING, 1)}
     before = stage.driver().status()
-    assert [view.reason for view in before.jobs] == [None, *["waits for decide"] * 3, None]
+    reason = "decision 'decide' is not made yet"
+    assert [view.reason for view in before.jobs] == [None, *[reason] * 3, None]
     assert not any(view.needs_client for view in before.jobs)
     stage.commit("g", "then")
     stage.backend.reported = {"g": JobStatus(JobState.SUCCEEDED, 1)}
     after = stage.driver().status()
     assert [view.job.name for view in after.jobs if view.needs_client] == ["deploy", "retrain"]
     assert stage.result("retrain") is None and stage.offered == []
+
+
+def test_a_reason_to_wait_names_the_decisions_of_other_jobs() -> None:
+    job = a_job("j", steps=("own", "j"), held=("first", "own", "second"))
+    assert waiting_reason(job, {"own", "j"}) is None
+    assert waiting_reason(job, {"second", "own"}) == "decision 'second' is not made yet"
+    both = "decisions 'first', 'second' are not made yet"
+    assert waiting_reason(job, {"first", "second"}) == both
 
 
 def test_a_decision_that_fails_blocks_its_branches(stage: Stage) -> None:
