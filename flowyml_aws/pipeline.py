@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowyml_aws.client.options import RunKeywords, RunOptions
@@ -11,11 +11,18 @@ from flowyml_aws.core.auto_resources import Auto
 from flowyml_aws.core.binding import bind_steps
 from flowyml_aws.core.build import BuiltPipeline, build_pipeline, lists_in
 from flowyml_aws.core.context import Context
-from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, InvalidStepError
+from flowyml_aws.core.errors import (
+    FlowymlError,
+    InvalidPipelineError,
+    InvalidStepError,
+    InvalidSubPipelineError,
+)
+from flowyml_aws.core.inlining import inline
 from flowyml_aws.core.resources import ResourceRequirements
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
-from flowyml_aws.core.step import Step
+from flowyml_aws.core.step import Step, as_names
 from flowyml_aws.core.step_grouping import StepGroup
+from flowyml_aws.core.sub_pipelines import SubPipeline
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -38,7 +45,8 @@ class Pipeline(ShownAsSheets):
         context: Values for step parameters, by parameter name.
         env: Environment variables of all jobs of its runs, or None.
         secrets: References to secrets for all jobs of its runs, or None; see `step`.
-        steps: Steps in declaration order.
+        steps: Steps in declaration order, without those of sub-pipelines.
+        sub_pipelines: Pipelines whose steps are steps of this one.
         carry: Global names (`NAME` or `module.NAME`) whose values jobs get from this process, even
             if a job would evaluate an equal value.
         evaluate: Global names that each job evaluates again, even if their values differ from
@@ -64,6 +72,7 @@ class Pipeline(ShownAsSheets):
         self.cache_on = as_additions(cache_on)
         self.context = context if isinstance(context, Context) else Context(**(context or {}))
         self.steps: list[Step] = []
+        self.sub_pipelines: list[SubPipeline] = []
         self._built: BuiltPipeline | None = None
 
     def add_step(self, step: Step) -> Self:
@@ -92,6 +101,56 @@ class Pipeline(ShownAsSheets):
             self.add_step(step)
         return self
 
+    def add_sub_pipeline(
+        self,
+        pipeline: Pipeline,
+        name: str | None = None,
+        inputs: Sequence[str] | None = None,
+        outputs: Sequence[str] | None = None,
+        input_mapping: Mapping[str, str] | None = None,
+        output_mapping: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Add the steps of another pipeline, with names that start with its name: `prepare/clean`.
+
+        Its execution groups, and its assets that are not exposed, get such names, too. Its context
+        is that of its own steps; the context of this pipeline fills the other parameters.
+
+        Args:
+            pipeline: The other pipeline. Steps that are added to it later belong to it, too.
+            name: Its name in this pipeline; by default its own name. One pipeline can be added
+                several times, with different names.
+            inputs: Inputs of it that are assets, inputs or context values of this pipeline. All
+                inputs without an `input_mapping` are connected by name, so this list only matters
+                for an input that only a condition takes.
+            outputs: Assets of it that this pipeline has under the same name. By default, those that
+                no step of it reads, unless there is an `output_mapping`.
+            input_mapping: Asset, input or context value of this pipeline → input of the other one.
+            output_mapping: Asset of the other pipeline → its name in this one.
+
+        Raises:
+            InvalidSubPipelineError: The argument is not a pipeline, or the name is invalid. All
+                other mistakes are reported when this pipeline is built, planned or run.
+        """
+        if not isinstance(pipeline, Pipeline):
+            raise InvalidSubPipelineError(
+                what=f"Expected a pipeline, got {pipeline!r}",
+                why="a sub-pipeline is a Pipeline of this package",
+                fix="pass a Pipeline; add_step takes steps",
+            )
+        self.sub_pipelines.append(
+            SubPipeline(
+                pipeline=pipeline,
+                position=len(self.steps),
+                name=pipeline.name if name is None else name,
+                inputs=as_names(inputs),
+                outputs=as_names(outputs),
+                input_mapping=dict(input_mapping or {}),
+                output_mapping=dict(output_mapping or {}),
+            )
+        )
+        self._built = None
+        return self
+
     def build(self, inputs: Collection[str] = ()) -> Self:
         """Order the steps and group them.
 
@@ -101,11 +160,12 @@ class Pipeline(ShownAsSheets):
         Raises:
             InvalidPipelineError: With every mistake found.
         """
-        known = {*inputs, *lists_in(self.context, self.steps, inputs)}
-        bound = bind_steps(self.steps, known, self.context)
-        built, problems = build_pipeline(bound, known, self.context)
-        if built is None:
-            raise InvalidPipelineError(self.name, problems)
+        content = inline(self)
+        known = {*inputs, *lists_in(content.context, content.steps, inputs)}
+        bound = bind_steps(content.steps, known, content.context)
+        built, problems = build_pipeline(bound, known, content.context)
+        if built is None or content.problems:
+            raise InvalidPipelineError(self.name, [*content.problems, *problems])
         self._built = built
         return self
 
@@ -236,20 +296,22 @@ class Pipeline(ShownAsSheets):
         from flowyml_aws.client.request import RunRequest
         from flowyml_aws.packaging.choices import Choices
 
+        content = inline(self)
         return RunRequest(
             name=self.name,
-            steps=tuple(self.steps),
-            context=self.context.to_dict(),
+            steps=content.steps,
+            context=content.context,
             env=self.env,
             secrets=self.secrets,
             options=RunOptions.of(options),
             detached=detached,
-            choices=Choices(self.carry, self.evaluate),
+            choices=Choices(content.carry, content.evaluate),
             cache_on=self.cache_on,
+            mistakes=content.problems,
         )
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r}, {len(self.steps)} steps)"
+        return f"{type(self).__name__}({self.name!r}, {len(inline(self).steps)} steps)"
 
     def _sheets(self) -> list[Sheet]:
         rows = [
@@ -260,7 +322,7 @@ class Pipeline(ShownAsSheets):
                 step.execution_group or "",
                 _resources_text(step),
             )
-            for step in self.steps
+            for step in inline(self).steps
         ]
         columns = ("step", "inputs", "outputs", "group", "resources")
         context = ", ".join(self.context.keys())

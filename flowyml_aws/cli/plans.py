@@ -32,6 +32,7 @@ from flowyml_aws.cli.facts import print_json, selection_facts
 from flowyml_aws.cli.load import load_pipeline, run_options
 from flowyml_aws.client.preview import bundle_limits
 from flowyml_aws.core.errors import InvalidPipelineError, SettingsError
+from flowyml_aws.core.inlining import inline
 from flowyml_aws.packaging.bundle import bundle_notes, make_bundle
 from flowyml_aws.packaging.imports import imported_modules
 from flowyml_aws.packaging.neighbors import with_neighbors
@@ -135,10 +136,11 @@ def _draw(plan: ExecutionPlan, path: Path) -> None:
 def package(file: File, as_json: AsJson = False) -> None:
     """List the files that are bundled for the jobs of a pipeline."""
     pipeline = load_pipeline(file)
-    project = find_project(step.func for step in pipeline.steps)
+    steps = inline(pipeline).steps
+    project = find_project(step.func for step in steps)
     settings = load_settings(project.root, os.environ)
     files = project_files(project.root, settings.include)
-    files = with_neighbors(files, imported_modules(pipeline.steps), project)
+    files = with_neighbors(files, imported_modules(steps), project)
     notes = bundle_notes(files, bundle_limits(settings))
     bundle = make_bundle(files.paths)
     if as_json:

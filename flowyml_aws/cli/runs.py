@@ -55,6 +55,7 @@ from flowyml_aws.core.errors import (
     SettingsError,
     UnloadableValueError,
 )
+from flowyml_aws.core.inlining import inline
 from flowyml_aws.core.termination import Terminated
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.planning.plan import ExecutionPlan
@@ -117,7 +118,7 @@ def run(
     )
     started = pipeline.submit(detach=detach, **options)
     # The run is stored in the pipeline's project, which may not be the current folder.
-    _follow(started, detach, find_project(s.func for s in pipeline.steps).root, as_json)
+    _follow(started, detach, find_project(s.func for s in inline(pipeline).steps).root, as_json)
 
 
 @app.command()
@@ -128,7 +129,8 @@ def status(
         typer.Option(
             "--job",
             metavar="JOB",
-            help="Show only this job, or the jobs of this step or item, with every item.",
+            help="Show only this job, or the jobs of this step, item or sub-pipeline, with every "
+            "item.",
             autocompletion=complete_job,
         ),
     ] = None,
@@ -190,7 +192,8 @@ def logs(
         str | None,
         typer.Argument(
             metavar="[JOB]",
-            help="Print only the log of this job, or of the jobs of this step or item.",
+            help="Print only the log of this job, or of the jobs of this step, item or "
+            "sub-pipeline.",
             autocompletion=complete_job,
         ),
     ] = None,

@@ -361,7 +361,7 @@ def _require_instances(backend: str) -> None:
 def _reused(step: Step, entry: CacheEntry | None) -> ReusedStep:
     if entry is None:
         return ReusedStep(produces=step.assets)
-    assets = entry.of_item(step.outputs_by_declared_name).assets
+    assets = entry.of_item(step.outputs_by_own_name).assets
     return ReusedStep(produces=step.assets, run_id=entry.run_id, assets=assets)
 
 

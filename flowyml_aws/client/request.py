@@ -95,14 +95,15 @@ class RunRequest:
     """A pipeline as its user declared it, with the options of a plan or a run.
 
     Attributes:
-        steps: Steps in declaration order.
-        context: Context of the pipeline.
+        steps: Steps in declaration order, with those of sub-pipelines.
+        context: Context of the pipeline, with the values of sub-pipelines.
         env: Environment variables of the pipeline.
         secrets: References to secrets of the pipeline, by environment variable.
         options: Options of this plan or run.
         detached: Whether the run must continue without its client.
         choices: Names that jobs get from the client, or evaluate again.
         cache_on: Additions to the cache keys of all steps.
+        mistakes: Mistakes in the declarations of sub-pipelines.
         bound: Steps with their arguments.
         resolved: Context values as the steps get them, and the mistakes in them.
     """
@@ -116,6 +117,7 @@ class RunRequest:
     detached: bool = False
     choices: Choices = field(default_factory=Choices)
     cache_on: tuple[Any, ...] = ()
+    mistakes: tuple[FlowymlError, ...] = ()
     bound: tuple[BoundStep, ...] = field(init=False)
     resolved: ResolvedContext = field(init=False)
 
@@ -132,7 +134,7 @@ class RunRequest:
         object.__setattr__(self, "bound", tuple(bound))
         # Only once: two conversions would give two objects.
         resolved = resolve_context(self.name, bound, self.context, of_run, lists)
-        resolved = replace(resolved, problems=(*problems, *resolved.problems))
+        resolved = replace(resolved, problems=(*self.mistakes, *problems, *resolved.problems))
         object.__setattr__(self, "resolved", resolved)
 
     @property
@@ -205,20 +207,23 @@ class RunRequest:
         )
 
     def _forced(self, pipeline: BuiltPipeline) -> frozenset[str]:
-        """Return the steps to refresh, with all items of a mapped step."""
+        """Return the steps to refresh, with the items of mapped steps, and all of sub-pipelines."""
         refreshed = self.options.refreshed
         return frozenset(
             step.name
             for step in pipeline.graph.steps
-            if step.name in refreshed or step.declared_name in refreshed
+            if step.name in refreshed
+            or step.declared_name in refreshed
+            or not refreshed.isdisjoint(step.sub_pipelines)
         )
 
     def _input_values(self, pipeline: BuiltPipeline) -> dict[str, Any]:
         """Return the values of external inputs, with items instead of lists that are mapped."""
         external, items = pipeline.graph.external_inputs, pipeline.items
         replaced = pipeline.declared.external_inputs.difference(external)
-        given = self.options.input_values.items()
-        return {**{name: value for name, value in given if name not in replaced}, **items}
+        lists = lists_in(self.values, self.steps, self.options.inputs)
+        given = {**{name: self.values[name] for name in lists}, **self.options.input_values}
+        return {**{name: given[name] for name in given if name not in replaced}, **items}
 
     def _pins(self, settings: Settings) -> Pins:
         if settings.cache_versions == "none":
@@ -271,8 +276,9 @@ class RunRequest:
             problems += placement.problems(pipeline.groups)
         names = [step.name for step in self.steps]
         items = {step.name for step in pipeline.graph.steps} if pipeline is not None else set()
-        unknown = sorted(self.options.refreshed.difference(names, items))
-        problems += [_no_such_step(name, names) for name in unknown]
+        units = {name for step in self.steps for name in step.sub_pipelines}
+        unknown = sorted(self.options.refreshed.difference(names, items, units))
+        problems += [_no_such_step(name, [*names, *sorted(units)]) for name in unknown]
         try:
             _ = self.limits
         except SettingsError as error:

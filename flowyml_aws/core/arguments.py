@@ -28,6 +28,14 @@ class Argument:
     default_of: str | None = None
     accepts_skipped: bool = False
 
+    def renamed(self, assets: Mapping[str, str], context: Mapping[str, str]) -> Argument:
+        """Return the argument with another source, if it has one of these assets or values."""
+        if self.source == "asset" and self.name in assets:
+            return replace(self, name=assets[self.name])
+        if self.source == "context" and self.name in context:
+            return replace(self, name=context[self.name])
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
@@ -62,14 +70,14 @@ class Arguments:
 
     def with_assets(self, names: Mapping[str, str]) -> Arguments:
         """Return the arguments with other assets instead of some assets."""
+        return self.renamed(names, {})
 
-        def rename(argument: Argument) -> Argument:
-            if argument.source == "asset" and argument.name in names:
-                return replace(argument, name=names[argument.name])
-            return argument
-
-        keywords = {name: rename(argument) for name, argument in self.keywords.items()}
-        return Arguments(tuple(map(rename, self.positional)), keywords)
+    def renamed(self, assets: Mapping[str, str], context: Mapping[str, str]) -> Arguments:
+        """Return the arguments with other assets and context values instead of some of them."""
+        return Arguments(
+            tuple(argument.renamed(assets, context) for argument in self.positional),
+            {name: each.renamed(assets, context) for name, each in self.keywords.items()},
+        )
 
     @property
     def _all(self) -> tuple[Argument, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from flowyml_aws.core.binding import bind, bind_step
@@ -20,6 +21,8 @@ from flowyml_aws.core.resources import (
 )
 from flowyml_aws.core.step import Step, step
 from flowyml_aws.core.step_objects import is_flowyml_step
+from flowyml_aws.core.sub_pipelines import SubPipeline
+from flowyml_aws.integrations.flowyml.sub_pipelines import is_sub_pipeline, sub_pipeline_of
 from flowyml_aws.pipeline import Pipeline
 
 __all__ = ["UnsupportedFeatureError", "pipeline_of", "step_of"]
@@ -29,7 +32,6 @@ _UNSUPPORTED_STEPS = {
     "DynamicStep": "create the steps in the script, before the pipeline runs",
     "EvalStep": "call the evaluation inside a @step",
     "MapTaskStep": "map inside a @step (for example, with a process pool), or declare more steps",
-    "SubPipelineStep": "add the steps of the sub-pipeline with add_steps",
 }
 """Class of an unsupported step: fix."""
 
@@ -61,9 +63,17 @@ def pipeline_of(
     problems: list[FlowymlError] = [*_unsupported_features(pipeline)]
     context = Context(**pipeline.context.to_dict())
     steps: list[Step] = []
+    sub_pipelines: list[SubPipeline] = []
     assets = {asset for item in pipeline.steps for asset in _assets_of(item)} | set(inputs)
     for item in pipeline.steps:
         if not is_flowyml_step(item):
+            continue
+        if is_sub_pipeline(item):
+            convert = partial(pipeline_of, store_all=store_all)
+            try:
+                sub_pipelines.append(sub_pipeline_of(item, len(steps), convert))
+            except InvalidPipelineError as error:
+                problems += error.problems
             continue
         try:
             steps.append(step_of(item, assets, context, store_all))
@@ -72,7 +82,9 @@ def pipeline_of(
     if problems:
         raise InvalidPipelineError(pipeline.name, problems)
     declared = {name: context[name] for name in context if name not in without_context}
-    return Pipeline(pipeline.name, declared).add_steps(steps)
+    converted = Pipeline(pipeline.name, declared).add_steps(steps)
+    converted.sub_pipelines += sub_pipelines
+    return converted
 
 
 def step_of(
@@ -198,7 +210,7 @@ def _unsupported_features(pipeline: Any) -> Iterator[UnsupportedFeatureError]:
         if kind in _UNSUPPORTED_STEPS or not is_flowyml_step(item):
             fix = _UNSUPPORTED_STEPS.get(kind, _FUNCTION)
             yield _not_supported(f"Step {getattr(item, 'name', item)!r} ({kind})", fix)
-        elif type(item).__module__ != "flowyml.core.step":
+        elif type(item).__module__ != "flowyml.core.step" and not is_sub_pipeline(item):
             yield _not_supported(f"Step {item.name!r} (custom step class {kind})", _FUNCTION)
     if getattr(pipeline, "_resume_from_checkpoint", False):
         yield _not_supported(

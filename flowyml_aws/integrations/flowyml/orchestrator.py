@@ -137,7 +137,7 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
         record = LiveRecord(pipeline, run_id, run)
         record.begin()
         with watching(run) if self.progress else nullcontext() as show:
-            result = flowyml_result(run.wait(record.watcher(show)), run_id)
+            result = flowyml_result(run.wait(record.watcher(show)), run_id, pipeline.steps)
         record.end(result)
         return result
 

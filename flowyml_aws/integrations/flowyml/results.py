@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,11 +12,12 @@ from flowyml.core.pipeline import PipelineResult
 
 from flowyml_aws.client.result import PipelineResult as OurResult
 from flowyml_aws.integrations.flowyml.outputs import RunOutputs
+from flowyml_aws.integrations.flowyml.sub_pipelines import is_in, sub_pipelines_in
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import RunStatus, failures
 
-__all__ = ["errors_of", "flowyml_result", "record_copy", "run_status", "step_status"]
+__all__ = ["error_of", "errors_of", "flowyml_result", "record_copy", "run_status", "step_status"]
 
 _RUN_STATUS = {
     RunState.RUNNING: ExecutionStatus.RUNNING,
@@ -68,12 +69,30 @@ class StepOutcome(ExecutionResult):  # type: ignore[misc]  # FlowyML ships no ty
         return f"StepOutcome({self.step_name!r}, success={self.success})"
 
 
-def flowyml_result(result: OurResult, run_id: str) -> PipelineResult:
+class SubPipelineOutcome(StepOutcome):
+    """FlowyML result of a sub-pipeline, with its outputs by asset."""
+
+    def __init__(self, outputs: RunOutputs, assets: Sequence[str], **facts: Any) -> None:
+        self._assets = assets
+        super().__init__(outputs, **facts)
+
+    @property
+    def output(self) -> Any:
+        """Values of its stored outputs, by asset."""
+        return {name: self._outputs[name] for name in self._assets if name in self._outputs}
+
+    @output.setter
+    def output(self, value: Any) -> None:
+        """Ignore the default that the dataclass sets."""
+
+
+def flowyml_result(result: OurResult, run_id: str, steps: Sequence[Any] = ()) -> PipelineResult:
     """Convert the result of a run that has ended to FlowyML's.
 
     Args:
         result: Result of the run.
         run_id: FlowyML's id of the run.
+        steps: Steps of the FlowyML pipeline.
     """
     status, errors = result.status, errors_of(result.status)
     unstored = _produced(status).difference(result.outputs)
@@ -102,6 +121,22 @@ def flowyml_result(result: OurResult, run_id: str) -> PipelineResult:
             skipped=step.skipped,
             artifact_uri=step.artifact_uri,
             retries=step.retries,
+            timestamp=datetime.fromtimestamp(report.ended_at or status.created_at),
+        )
+    assets = {item.name: item.outputs for item in steps}
+    for name, report in sub_pipelines_in(steps, reports).items():
+        if report.state not in _DONE and report.state is not StepState.FAILED:
+            continue
+        converted.step_results[name] = SubPipelineOutcome(
+            outputs,
+            assets[name],
+            step_name=name,
+            success=report.state in _DONE,
+            error=error_of(name, errors),
+            duration_seconds=report.duration_s,
+            cached=report.state is StepState.CACHED,
+            skipped=report.state is StepState.SKIPPED,
+            retries=report.retries,
             timestamp=datetime.fromtimestamp(report.ended_at or status.created_at),
         )
     return converted
@@ -143,6 +178,11 @@ def errors_of(status: RunStatus) -> Mapping[str, str]:
         if not failure.steps:
             errors[failure.step] = "\n".join([str(failure), *failure.tracebacks]).strip()
     return errors
+
+
+def error_of(name: str, errors: Mapping[str, str]) -> str | None:
+    """Return the error of a step, or the first error in a sub-pipeline."""
+    return next((text for step, text in errors.items() if step == name or is_in(step, name)), None)
 
 
 def _produced(status: RunStatus) -> set[str]:
