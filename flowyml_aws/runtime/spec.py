@@ -123,7 +123,7 @@ class StepSpec(Document):
     """One step of the job; the payload contains its function under the same name.
 
     Attributes:
-        reads: Assets that the function or the condition takes.
+        reads: Assets that the function or the condition takes, and its decision.
         arguments: Arguments of the function.
         condition: Arguments of the condition, or None without one.
         stored: Outputs whose values are stored.
@@ -172,6 +172,12 @@ class StepSpec(Document):
         return self.declared or self.name
 
     @property
+    def taken(self) -> tuple[str, ...]:
+        """Assets that the function or the condition takes as arguments."""
+        condition = () if self.condition is None else self.condition.assets
+        return (*self.arguments.assets, *condition)
+
+    @property
     def has_other_processes(self) -> bool:
         """True if processes of other nodes or of torchrun call the function, too."""
         return self.nodes > 1 or self.distributed is not None
@@ -210,6 +216,7 @@ class AssetSource(Document):
 
     Attributes:
         absent: Reason why the asset does not exist, if a step of an earlier run was skipped.
+        case: Case that the asset names, if it is that of a decision of an earlier run.
         dropped: Reason why the asset does not exist, if an item of an earlier run failed.
         is_partial: Whether it was made in an earlier run from a list without dropped items.
     """
@@ -217,6 +224,7 @@ class AssetSource(Document):
     job: str | None = None
     ref: ArtifactRef | None = None
     absent: str | None = None
+    case: str | None = None
     dropped: str | None = None
     is_partial: bool = False
 
