@@ -77,7 +77,7 @@ class _Places:
         parents = self._parent_groups([decision.name])
         last = max(parents, default=None)
         if last is not None and self._takes(last) and parents <= {last, *self._before[last]}:
-            self._added.setdefault(last, []).append(decision)
+            self._add_to(last, decision)
             return
         branches = [
             self._group_of[step.name]
@@ -87,9 +87,13 @@ class _Places:
             and step.name in self._group_of
         ]
         if branches and self._takes(branches[0]):
-            self._added.setdefault(branches[0], []).append(decision)
+            self._add_to(branches[0], decision)
             return
         self._alone.append(decision)
+
+    def _add_to(self, number: int, decision: Step) -> None:
+        self._added.setdefault(number, []).append(decision)
+        self._group_of[decision.name] = number
 
     def groups(self) -> tuple[StepGroup, ...]:
         """Return all groups in running order."""
@@ -118,7 +122,7 @@ class _Places:
             for parent in self._graph.parents[waiting.pop()]:
                 if parent in self._group_of:
                     found.add(self._group_of[parent])
-                elif parent not in seen:  # a decision
+                elif parent not in seen:  # a decision without a place
                     seen.add(parent)
                     waiting.append(parent)
         return found

@@ -76,7 +76,7 @@ def lower(
         own_assets = {asset for each in own for asset in each.assets}
         known = _Known(others, earlier, assets.difference(own_assets), context)
         decision = None
-        if callable(flow.function) and isinstance(name, str):
+        if callable(flow.function):
             decision, mistakes = _decision(flow, name, known)
             problems += mistakes
             if decision is not None:
@@ -120,7 +120,7 @@ def _branch_steps(
         for declared in case.steps:
             if isinstance(declared, Step):
                 valid.append(declared)
-            elif callable(declared) and getattr(declared, "__name__", "<lambda>") != "<lambda>":
+            elif _is_function(declared):
                 names = [p.name for p in parameters_of(declared) or () if p.is_named]
                 inputs = [name for name in names if name in assets and name not in context]
                 valid.append(step(inputs=inputs)(declared))
@@ -160,7 +160,9 @@ def _decision(
         cache_on=(tuple(case_of.names.items()),) if isinstance(case_of, Cases) else (),
     )
     parameters = parameters_of(flow.function)
-    named = [] if parameters is None else [p for p in parameters if p.is_named]
+    if parameters is None:
+        return None, [_without_signature(flow, name)]
+    named = [p for p in parameters if p.is_named]
     required = [p.name for p in named if p.is_required]
     if len(required) == 1 and required[0] not in (*known.assets, *known.context):
         use = view_use(flow.function, required[0])
@@ -171,6 +173,14 @@ def _decision(
             return replace(decision, inputs=viewed.all_assets, view=viewed), []
     inputs = tuple(p.name for p in named if p.name in known.assets)
     return replace(decision, inputs=inputs), []
+
+
+def _without_signature(flow: ControlFlow, name: str) -> FlowymlError:
+    return InvalidStepError(
+        what=f"The {flow.function_label} of {name!r} has no signature: {flow.function!r}",
+        why="its parameters get assets and context values by name",
+        fix="write a function that calls it, such as lambda accuracy: bool(accuracy)",
+    )
 
 
 def _viewed(use: ViewUse, known: _Known) -> Viewed:
