@@ -12,6 +12,7 @@ from flowyml_aws.core.binding import bind_steps
 from flowyml_aws.core.build import BuiltPipeline, build_pipeline, lists_in
 from flowyml_aws.core.context import Context
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, InvalidStepError
+from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.resources import ResourceRequirements
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
 from flowyml_aws.core.step import Step
@@ -44,6 +45,7 @@ class Pipeline(ShownAsSheets):
         evaluate: Global names that each job evaluates again, even if their values differ from
             those of this process or can't be compared, such as a lock.
         cache_on: Additions to the cache keys of all steps; see `step`.
+        enable_cache: Whether its runs reuse outputs of earlier runs, if they have no `cache=`.
     """
 
     def __init__(
@@ -56,12 +58,14 @@ class Pipeline(ShownAsSheets):
         carry: Collection[str] = (),
         evaluate: Collection[str] = (),
         cache_on: Any = None,
+        enable_cache: bool = True,
     ) -> None:
         self.name = name
         self.env = env
         self.secrets = secrets
         self.carry, self.evaluate = tuple(carry), tuple(evaluate)
         self.cache_on = as_additions(cache_on)
+        self.enable_cache = enable_cache
         self.context = context if isinstance(context, Context) else Context(**(context or {}))
         self.steps: list[Step] = []
         self._built: BuiltPipeline | None = None
@@ -110,16 +114,28 @@ class Pipeline(ShownAsSheets):
         return self
 
     @property
+    def dag(self) -> StepGraph:
+        """Graph of the steps, in running order. Builds the pipeline if necessary.
+
+        Raises:
+            InvalidPipelineError: With every mistake found.
+        """
+        return self._build().declared
+
+    @property
     def step_groups(self) -> list[StepGroup]:
         """Groups that steps declare, in running order. Builds the pipeline if necessary.
 
         Raises:
             InvalidPipelineError: With every mistake found.
         """
+        return [group for group in self._build().groups if group.execution_group is not None]
+
+    def _build(self) -> BuiltPipeline:
         if self._built is None:
             self.build()
         assert self._built is not None
-        return [group for group in self._built.groups if group.execution_group is not None]
+        return self._built
 
     def plan(self, **options: Unpack[RunKeywords]) -> ExecutionPlan:
         """Return the plan of a run without running anything.
@@ -242,7 +258,7 @@ class Pipeline(ShownAsSheets):
             context=self.context.to_dict(),
             env=self.env,
             secrets=self.secrets,
-            options=RunOptions.of(options),
+            options=RunOptions.of({"cache": self.enable_cache, **options}),
             detached=detached,
             choices=Choices(self.carry, self.evaluate),
             cache_on=self.cache_on,

@@ -51,7 +51,8 @@ class RunOptions:
             plan, names are enough.
         context: Parameter values that override those of the pipeline's context.
         cache: Whether outputs of earlier runs may be reused. If False, every step is executed;
-            its outputs can still be reused by later runs.
+            its outputs can still be reused by later runs. Defaults to the pipeline's
+            `enable_cache`, which is True.
         refresh: Steps to execute even if their outputs are cached, with all steps that depend on
             them.
         env: Environment variables of all jobs. They override those of the pipeline and of the
