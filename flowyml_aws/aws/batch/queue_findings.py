@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from flowyml_aws.aws.batch.queues import NODES_TAG, Environment, Queue
+from flowyml_aws.aws.batch.queues import EFA_TAG, NODES_TAG, Environment, Queue
 from flowyml_aws.aws.ec2.quotas import Quota
 from flowyml_aws.aws.quota_requests import quota_request
 from flowyml_aws.core.findings import Finding, Level
 
 __all__ = [
+    "EFA_FIX",
     "NODES_FIX",
     "batch_reason",
     "environment_fault",
@@ -25,6 +26,13 @@ NODES_FIX = (
     "subnets and a NAT gateway or VPC endpoints (AWS gives nodes no public address)"
 )
 """Fix for a queue that can't run jobs on several nodes."""
+
+EFA_FIX = (
+    "apply infra/ with `efa = 1` and `nodes` in the `capacity` of a family, or set the tag "
+    f"{EFA_TAG}=1 of an own compute environment whose launch template has a network interface of "
+    "the type efa"
+)
+"""Fix for a queue whose nodes have no Elastic Fabric Adapter."""
 
 _TROUBLESHOOTING = "https://docs.aws.amazon.com/batch/latest/userguide/troubleshooting.html"
 # Marker in Batch's status reason; code, level and fix of the finding.
