@@ -14,6 +14,7 @@ variable "families" {
   description = <<-EOT
     Instance families for jobs, by their names in infra/account/families.json. Options of each, which override the values of that file:
     capacity: any of `on-demand`, `spot` and `nodes`; each has a separate queue. `nodes` is for jobs on several instances (on demand, in a private subnet), which cost money also while no job runs: see `nodes_way_out`.
+    efa: number of Elastic Fabric Adapters of each instance for `nodes`, which must be in `capacity`. Its queue has only types with as many. 1 is possible on all types with EFA; more are on one network card each: 4 on p4d.24xlarge, 32 on p5.48xlarge.
     max_vcpus: limit of the vCPUs of all instances of one compute environment together. Larger types of the file are left out.
     sizes: up to three lists of EC2 instance types, in the order in which Batch tries them; each is one compute environment. No families: Batch prefers their large sizes.
     image_id: custom image for the instances.
@@ -22,6 +23,7 @@ variable "families" {
   EOT
   type = map(object({
     capacity   = optional(set(string), ["on-demand", "spot"])
+    efa        = optional(number, 0)
     max_vcpus  = optional(number)
     sizes      = optional(list(list(string)))
     image_id   = optional(string)
@@ -40,6 +42,11 @@ variable "families" {
   validation {
     condition     = alltrue([for f in values(var.families) : length(f.capacity) > 0 && length(setsubtract(f.capacity, ["on-demand", "spot", "nodes"])) == 0])
     error_message = "capacity must be a set of `on-demand`, `spot` and `nodes`, and not empty."
+  }
+
+  validation {
+    condition     = alltrue([for f in values(var.families) : f.efa == 0 || (f.efa > 0 && f.efa == floor(f.efa) && contains(f.capacity, "nodes"))])
+    error_message = "efa must be a number of Elastic Fabric Adapters, such as 1, with `nodes` in `capacity`: only jobs on several instances use them."
   }
 
   validation {

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from flowyml_account.shared import FAMILIES
+from flowyml_account.shared import EFA_INTERFACES, FAMILIES
 
-__all__ = ["MAX_ZONES", "Family", "Options", "max_vcpus_of", "sizes_of"]
+__all__ = ["MAX_ZONES", "Family", "Options", "max_vcpus_of", "sizes_of", "sizes_of_nodes"]
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,16}[a-z0-9]")
 _TAINT = re.compile(r"(.*:)?(NoSchedule|PreferNoSchedule|NoExecute)")
@@ -35,6 +35,9 @@ class Family:
         capacity: Any of `on-demand`, `spot` and `nodes`; each has a separate queue. `nodes` is for
             jobs on several instances (on demand, in a private subnet), which cost money also while
             no job runs: see `nodes_way_out`.
+        efa: Number of Elastic Fabric Adapters of each instance for `nodes`, which must be in
+            `capacity`. Its queue has only types with as many. 1 is possible on all types with EFA;
+            more are on one network card each: 4 on p4d.24xlarge, 32 on p5.48xlarge.
         max_vcpus: Limit of the vCPUs of all instances of one compute environment together. Larger
             types of the file are left out.
         sizes: Up to three lists of EC2 instance types, in the order in which Batch tries them; each
@@ -46,6 +49,7 @@ class Family:
     """
 
     capacity: Sequence[str] = ("on-demand", "spot")
+    efa: int = 0
     max_vcpus: int | None = None
     sizes: Sequence[Sequence[str]] | None = None
     image_id: str | None = None
@@ -165,6 +169,22 @@ def sizes_of(name: str, family: Family) -> list[list[str]]:
     return [types for types in groups if types]
 
 
+def sizes_of_nodes(name: str, family: Family) -> list[list[str]]:
+    """Return the same for jobs on several instances: types with enough Elastic Fabric Adapters.
+
+    EC2 does not start others from a launch template with their network interfaces.
+    """
+    groups = (
+        [instance_type for instance_type in types if _has_efa(instance_type, family)]
+        for types in sizes_of(name, family)
+    )
+    return [types for types in groups if types]
+
+
+def _has_efa(instance_type: str, family: Family) -> bool:
+    return EFA_INTERFACES.get(instance_type, 0) >= family.efa
+
+
 def _problems(options: Options) -> Iterator[str]:
     if not _NAME.fullmatch(options.name):
         yield (
@@ -218,6 +238,13 @@ def _problems_of_family(name: str, family: Family) -> Iterator[str]:
         return
     if not family.capacity or not set(family.capacity) <= _CAPACITIES:
         yield f"families[{name!r}].capacity must be a list of `on-demand`, `spot` and `nodes`"
+    if family.efa < 0 or (family.efa and "nodes" not in family.capacity):
+        yield (
+            f"families[{name!r}].efa must be a number of Elastic Fabric Adapters, such as 1, with "
+            "`nodes` in `capacity`: only jobs on several instances use them"
+        )
+    elif sizes_of(name, family) and not sizes_of_nodes(name, family):
+        yield _no_efa(name, family)
     if family.image_id is None and FAMILIES[name]["image_type"] is None:
         yield (
             f"Batch no longer has an image for {name}: set families[{name!r}].image_id to a custom "
@@ -248,3 +275,17 @@ def _problems_of_family(name: str, family: Family) -> Iterator[str]:
                 f"Invalid taint {taint!r} in families[{name!r}].taints: expected `[VALUE:]EFFECT`, "
                 "with the effect NoSchedule, PreferNoSchedule or NoExecute"
             )
+
+
+def _no_efa(name: str, family: Family) -> str:
+    with_efa = [
+        f"{instance_type} ({vcpus} vCPUs)"
+        for group in FAMILIES[name]["sizes"]
+        for instance_type, vcpus in group.items()
+        if _has_efa(instance_type, family)
+    ]
+    return (
+        f"No instance type of {name} within max_vcpus ({max_vcpus_of(name, family)}) allows "
+        f"efa = {family.efa}. Types of the family that do: {', '.join(with_efa) or 'none'}. Raise "
+        "max_vcpus, request fewer adapters, or list types of infra/account/efa.json in `sizes`"
+    )
