@@ -9,11 +9,15 @@ templates of github.com/awslabs/awsome-distributed-ai for AWS Batch (more device
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-__all__ = ["with_efa"]
+from flowyml_aws.aws.batch.queues import EFA_TAG
+
+__all__ = ["lack_of_efa", "with_efa"]
 
 _DEVICE = "/dev/infiniband/uverbs{}"
+_NO_DEVICE = re.compile(r"/dev/infiniband/uverbs\d+.*no such file")
 _PERMISSIONS = ["READ", "WRITE", "MKNOD"]  # Batch requires all
 _NO_LIMIT = {"name": "memlock", "softLimit": -1, "hardLimit": -1}
 
@@ -36,3 +40,18 @@ def with_efa(container: dict[str, Any], interfaces: int) -> dict[str, Any]:
         "linuxParameters": {**container["linuxParameters"], "devices": devices},
         "ulimits": [_NO_LIMIT],
     }
+
+
+def lack_of_efa(reason: str) -> str | None:
+    """Return the explanation if a container did not start because its instance lacks an EFA.
+
+    Args:
+        reason: ECS's reason for the container, with the words of Docker.
+    """
+    if not _NO_DEVICE.search(reason):
+        return None
+    return (
+        "the instance has no such Elastic Fabric Adapter: correct the tag "
+        f"{EFA_TAG} of the compute environment to the number of EFA network interfaces in its "
+        "launch template, and use a machine image with the EFA driver (image_id in infra/)"
+    )
