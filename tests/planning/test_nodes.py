@@ -234,6 +234,26 @@ def test_a_missing_efa_is_noted_if_it_is_preferred_and_refused_if_it_is_required
     assert "c1.small: it has no EFA" in error.why
 
 
+def test_a_step_takes_as_long_as_in_earlier_jobs_with_as_many_nodes() -> None:
+    eight, four = (a_run({"train": None}, seconds=s, nodes=n) for s, n in ((10.0, 8), (20.0, 4)))
+    plan = plan_of(a_step("train", FOUR), history=[eight, eight, four])
+    startup_s = service_traits("batch").startup_s
+    assert plan.jobs[0].expected_s == startup_s + 20
+    assert plan.notes == ("expected times of 'train' were measured on other instance types",)
+    other = plan_of(a_step("train", FOUR), history=[eight])
+    assert other.jobs[0].expected_s == startup_s + 10
+    assert other.notes[-1] == (
+        "expected times of 'train' were measured in jobs with another number of nodes"
+    )
+
+
+def test_times_on_a_single_machine_are_stored_as_before() -> None:
+    (one, four) = (a_run({"train": None}, nodes=n).to_json() for n in (1, 4))
+    assert b'"nodes"' not in one
+    assert read_document(RunTimes, one, "one").steps["train"].nodes == 1
+    assert read_document(RunTimes, four, "four").steps["train"].nodes == 4
+
+
 NO_EFA = Obstacle("its compute environments are without EFA", "create some with EFA")
 WITHOUT_EFA = replace(QUEUE, name="plain", efa_obstacle=NO_EFA)
 
