@@ -39,7 +39,7 @@ locals {
   }
 
   # Launch templates by their name without the prefix: `t4`, and `t4-nodes` if its nodes have network interfaces for EFA.
-  templates = merge(
+  launch_templates = merge(
     { for family, options in var.families : family => { family = family, efa = 0 } },
     {
       for family, options in var.families : "${family}-nodes" => { family = family, efa = options.efa }
@@ -93,7 +93,7 @@ locals {
 }
 
 resource "aws_launch_template" "this" {
-  for_each = local.templates
+  for_each = local.launch_templates
 
   name                   = "${local.prefix}-${each.key}"
   update_default_version = true
