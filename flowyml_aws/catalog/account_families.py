@@ -44,7 +44,7 @@ class AccountFamily:
         if (vcpus := nodes * instance.vcpus) > self.max_vcpus:
             options["max_vcpus"] = str(vcpus)
         if not any(instance.name in types for types in self.sizes):
-            options["sizes"] = f'[["{instance.name}"]]'
+            options["sizes" if nodes == 1 else "nodes_sizes"] = f'[["{instance.name}"]]'
         if self.needs_image:
             options["image_id"] = '"ami-…"'
         terraform = ", ".join(f"{name} = {value}" for name, value in options.items())

@@ -17,13 +17,13 @@ locals {
     ]
   }
 
-  # The same for jobs on several instances: with `efa`, only types with as many Elastic Fabric Adapters, because EC2 does
-  # not start others from a launch template with their network interfaces.
+  # The same for jobs on several instances, unless they have types of their own. With `efa`, only types with as many
+  # Elastic Fabric Adapters, because EC2 does not start others from a launch template with their network interfaces.
   efa_interfaces = jsondecode(file("${path.module}/../account/efa.json")).interfaces
   sizes_of_nodes = {
     for family, options in var.families : family => [
       for types in [
-        for group in local.sizes[family] : [
+        for group in coalesce(options.nodes_sizes, local.sizes[family]) : [
           for type in group : type if try(local.efa_interfaces[type], 0) >= options.efa
         ]
       ] : types if length(types) > 0
@@ -158,7 +158,7 @@ resource "aws_launch_template" "this" {
 
     precondition {
       condition     = each.value.efa == 0 || length(local.sizes_of_nodes[each.value.family]) > 0
-      error_message = "No instance type of ${each.value.family} within max_vcpus (${local.max_vcpus[each.value.family]}) allows efa = ${each.value.efa}. Types of the family that do: ${coalesce(join(", ", local.efa_types[each.value.family]), "none")}. Raise max_vcpus, request fewer adapters, or list types of infra/account/efa.json in `sizes`."
+      error_message = "No instance type of ${each.value.family} within max_vcpus (${local.max_vcpus[each.value.family]}) allows efa = ${each.value.efa}. Types of the family that do: ${coalesce(join(", ", local.efa_types[each.value.family]), "none")}. Raise max_vcpus, request fewer adapters, or list types of infra/account/efa.json in `nodes_sizes`."
     }
   }
 }

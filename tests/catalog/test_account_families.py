@@ -26,3 +26,12 @@ def test_the_lines_of_a_family_ask_for_efa_if_a_job_on_several_instances_require
     )
     assert '"efa": 1' in cdk
     assert "efa" not in family.lines_for(instance, has_efa=True)[0]
+
+
+def test_the_lines_for_nodes_leave_the_types_of_other_jobs_as_they_are() -> None:
+    instance = load_catalog().get("c6i.32xlarge")
+    assert instance is not None
+    family = account_family(instance)
+    assert family is not None
+    assert 'nodes_sizes = [["c6i.32xlarge"]]' in family.lines_for(instance, nodes=2)[0]
+    assert ' sizes = [["c6i.32xlarge"]]' in family.lines_for(instance)[0]

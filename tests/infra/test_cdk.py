@@ -158,7 +158,7 @@ def test_nodes_with_efa_have_an_interface_on_each_card_and_only_types_with_as_ma
 ) -> None:
     environments = resources["AWS::Batch::ComputeEnvironment"]
     templates = resources["AWS::EC2::LaunchTemplate"]
-    assert environments[f"{PREFIX}-l40s-nodes"]["types"] == ["g6e.12xlarge"]
+    assert environments[f"{PREFIX}-l40s-nodes"]["types"] == ["g6e.12xlarge", "g6e.8xlarge"]
     assert environments[f"{PREFIX}-l40s"]["types"] == ["g6e.xlarge"]
     assert templates[f"{PREFIX}-l40s-nodes"]["interfaces"] == [(0, 0, "efa", True)]
     assert templates[f"{PREFIX}-a100-nodes"]["interfaces"] == [
@@ -237,7 +237,7 @@ def test_a_stack_without_an_account_has_a_subnet_in_each_of_the_two_zones_of_eve
         ({"families": {"cpu": {}, "v100": {}}}, "Batch no longer has an image for v100"),
         ({"families": {"cpu": {}, "t4": {"sizes": [["g4dn"]]}}}, "Batch prefers their large sizes"),
         ({"families": {"cpu": {}, "a100": {"max_vcpus": 8}}}, "less than its smallest"),
-        ({"families": {"cpu": {}, "a100": {"efa": 4}}}, "with `nodes` in `capacity`"),
+        ({"families": {"cpu": {}, "a100": {"efa": 4}}}, "require `nodes` in `capacity`"),
         (
             {"families": {"cpu": {}, "l4": {"capacity": ["nodes"]}}, "nodes_zone": "us-east-1f"},
             "nodes_zone must be one of the zones with a subnet",

@@ -125,7 +125,7 @@ def test_options_that_leave_no_instance_type_are_reported(
     for family, message in (
         ({"sizes": [["g4dn"]]}, "Batch prefers their large sizes"),
         ({"max_vcpus": 2}, "less than its smallest instance type"),
-        ({"efa": 1}, "with `nodes` in `capacity`"),
+        ({"efa": 1}, "require `nodes` in `capacity`"),
         (
             {"efa": 1, "capacity": ["nodes"]},
             "No instance type of t4 within max_vcpus (16) allows efa = 1. Types of the family that "
