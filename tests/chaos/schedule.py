@@ -337,8 +337,9 @@ def _draw_maps(rng: Random, is_local: bool) -> Iterator[Task]:
 
 
 def _draw_branches(rng: Random, tasks: Sequence[Task]) -> Iterator[Task]:
-    """Draw steps some of which are in branches, unless there are maps."""
-    has_branches = rng.random() < 0.5 and not any(task.items for task in tasks)
+    """Draw steps some of which are in branches, unless there are maps or lists for them."""
+    has_lists = any(task.items or task.returns is not None for task in tasks)
+    has_branches = rng.random() < 0.5 and not has_lists
     for number, task in enumerate(tasks):
         is_in_branch = rng.random() < 0.6
         if has_branches and number and is_in_branch:
