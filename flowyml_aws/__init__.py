@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from flowyml_aws.core.additions import Env
+from flowyml_aws.core.approval_steps import approval
 from flowyml_aws.core.auto_resources import Auto
 from flowyml_aws.core.context import Context
 from flowyml_aws.core.errors import FlowymlError
@@ -37,6 +38,7 @@ __all__ = [
     "Step",
     "VersionedPipeline",
     "__version__",
+    "approval",
     "log_image",
     "log_metric",
     "log_table",

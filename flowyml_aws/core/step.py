@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, overload
 
 from flowyml_aws.core.additions import addition_problems, as_additions
+from flowyml_aws.core.approvals import Approval
 from flowyml_aws.core.auto_resources import DeclaredResources, declared_minimum
 from flowyml_aws.core.branches import Branch
 from flowyml_aws.core.distributed import CLUSTERS, LAUNCHERS, Launcher
@@ -80,6 +81,7 @@ class Step:
         item: Place in a map, if this is one item of a mapped step.
         branch: Case of a decision in which the step runs; None if it does not depend on one.
         cases: Cases of a decision; its function returns one of them. Empty for any other step.
+        approval: Rule of an approval, which no job runs; None for any other step.
     """
 
     func: Callable[..., Any]
@@ -107,6 +109,7 @@ class Step:
     distributed: Launcher | None = None
     branch: Branch | None = None
     cases: tuple[str, ...] = ()
+    approval: Approval | None = None
 
     def __post_init__(self) -> None:
         if self.item is None:  # an item is made from a step that was checked

@@ -23,6 +23,7 @@ __all__ = [
     "Estimate",
     "ExecutionPlan",
     "InstanceOffer",
+    "PlannedApproval",
     "PlannedJob",
     "PlannedMap",
     "ReusedStep",
@@ -112,6 +113,7 @@ class PlannedJob(Document):
             again because a value was damaged, by job. Their results before that do not count.
         held: Decisions of other jobs that can make this job unnecessary. It is submitted after they
             are made, if it is still necessary.
+        approvals: Approvals that must be given before this job is submitted.
         notes: Notes for the user on this job.
     """
 
@@ -144,6 +146,7 @@ class PlannedJob(Document):
     ended_attempts: int = 0
     repetitions: dict[str, int] = Field(default_factory=dict)
     held: tuple[str, ...] = ()
+    approvals: tuple[str, ...] = ()
     notes: Annotated[tuple[str, ...], InTable("notes")]
 
     @property
@@ -180,6 +183,24 @@ class PlannedJob(Document):
     def highest_price_usd_hour(self) -> float | None:
         """Highest possible price of all nodes, or None if unknown or on this machine."""
         return self.highest.price_usd_hour if self.highest else self.price_usd_hour
+
+
+class PlannedApproval(Document):
+    """An approval of a plan: jobs after it start once somebody has given it.
+
+    Attributes:
+        after: Jobs that must have succeeded before somebody is asked.
+        approvals: Approvals that must be given before.
+        inputs: Assets that it is about; the first one is its value.
+        timeout_s: Seconds for which the run waits for an answer.
+        approver: Person or team who should answer; None for anybody.
+    """
+
+    after: tuple[str, ...]
+    approvals: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    timeout_s: float
+    approver: str | None = None
 
 
 class PlannedMap(Document):
@@ -298,6 +319,7 @@ class ExecutionPlan(Document, ShownAsSheets):
         estimate: Expected cost and time; None without earlier runs.
         max_cost_usd: Maximum cost of the run; None for no limit.
         maps: Mapped steps by name.
+        approvals: Approvals that jobs wait for by name, in the order in which they are asked.
         notes: Notes for the user on the whole run.
     """
 
@@ -316,6 +338,7 @@ class ExecutionPlan(Document, ShownAsSheets):
     estimate: Estimate | None = None
     max_cost_usd: float | None = None
     maps: dict[str, PlannedMap] = Field(default_factory=dict)
+    approvals: dict[str, PlannedApproval] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property

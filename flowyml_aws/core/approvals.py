@@ -1,0 +1,37 @@
+"""Approvals: gates between steps that a person opens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Approval", "Gate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """The rule of a step that a person opens, and that no job runs.
+
+    Attributes:
+        timeout_s: Seconds for which the run waits for an answer.
+        approver: Person or team who should answer, for readers of the run; None for anybody.
+    """
+
+    timeout_s: float
+    approver: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """An approval between the steps of a graph that does not contain it.
+
+    Attributes:
+        rule: Timeout and approver.
+        inputs: Assets to look at. The first one is the value of the approval.
+        after: Steps that must have ended before somebody is asked, in running order.
+        approvals: Approvals that must be given before.
+    """
+
+    rule: Approval
+    inputs: tuple[str, ...]
+    after: tuple[str, ...]
+    approvals: tuple[str, ...]
