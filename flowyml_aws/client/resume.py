@@ -37,15 +37,13 @@ from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.replan import change_needs, replan
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.result import AttemptEvents, JobResult
-from flowyml_aws.runtime.spec import JobSpec
-from flowyml_aws.runtime.specs import SpecArgument
 from flowyml_aws.services.connect import FoundRun, locate_run
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.origin import continued_origin, read_origin
 from flowyml_aws.submission.own_runs import is_own_run, remember_run
 from flowyml_aws.submission.package import placeholder_record, write_record, write_resumption
-from flowyml_aws.submission.record import RunRecord, RunState, make_run_id
+from flowyml_aws.submission.record import RunRecord, RunState, make_run_id, read_spec
 from flowyml_aws.submission.resume import EarlierRun, finished_jobs, make_resumption, read_values
 from flowyml_aws.submission.status import RunStatus
 
@@ -118,7 +116,7 @@ def _read(found: FoundRun, store: ArtifactStore) -> tuple[EarlierRun, set[str]]:
     finished = finished_jobs(driver.plan, results, missing)
     jobs = [job.name for job in driver.plan.jobs if job.name not in finished]
     specs = map_concurrently(
-        lambda job: _spec(store, found.record, job), jobs, limit=STORE_REQUESTS
+        lambda job: read_spec(store, found.record, job), jobs, limit=STORE_REQUESTS
     )
     reports = map_concurrently(
         lambda job: _events(store, found.record, job), jobs, limit=STORE_REQUESTS
@@ -159,7 +157,7 @@ def _damaged(
     """
     damaged: set[str] = set()
     for job in jobs:
-        spec = _spec(store, found.record, job)
+        spec = read_spec(store, found.record, job)
         refs = read_values(spec, results, _events(store, found.record, job))
         bad = [
             asset
@@ -183,10 +181,6 @@ def _not_produced_here(
         why=f"the value of asset {asset!r} is from an earlier run: {ref.uri}",
         fix=f"run the pipeline with `--refresh {step}`, which produces it again",
     )
-
-
-def _spec(store: ArtifactStore, record: RunRecord, job: str) -> JobSpec:
-    return SpecArgument.parse(record.spec_argument(job, store.uri)).read(store)
 
 
 def _events(store: ArtifactStore, record: RunRecord, job: str) -> list[AttemptEvents]:

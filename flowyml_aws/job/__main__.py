@@ -31,6 +31,7 @@ from flowyml_aws.core.nesting import enter_pipeline
 from flowyml_aws.job.store import open_store, resolve_secret
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.causes import Cause
+from flowyml_aws.runtime.commit import create_summary
 from flowyml_aws.runtime.exit_codes import (
     BAD_INPUT,
     INTERRUPTED,
@@ -128,7 +129,7 @@ def _run(argument: str, interruption: Interruption, platform: Platform) -> int:
     attempt = Attempt.begin(spec, store, platform.attempt, platform)
     if (earlier := attempt.result_of(spec.job)) is not None:
         say(f"attempt {earlier.attempt} has already committed a result: nothing to do")
-        attempt.write_summary(earlier)
+        create_summary(store, earlier, attempt.repetition)
         if earlier.reason is not None:
             platform.report_failure(earlier.reason)
         return _exit_code(earlier)

@@ -14,9 +14,10 @@ from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.claim import JobClaim, claim_job
+from flowyml_aws.runtime.commit import create_result
 from flowyml_aws.runtime.events import Progress
 from flowyml_aws.runtime.item_outputs import ItemOutputs
-from flowyml_aws.runtime.log import reporting, say
+from flowyml_aws.runtime.log import say
 from flowyml_aws.runtime.logged import StepLogged, read_logged
 from flowyml_aws.runtime.peaks import peaks_of
 from flowyml_aws.runtime.platform import Platform
@@ -24,7 +25,6 @@ from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepFailure, re
 from flowyml_aws.runtime.sampler import Sampler
 from flowyml_aws.runtime.spec import JobSpec
 from flowyml_aws.runtime.step_log import StepLog
-from flowyml_aws.runtime.summary import JobSummary
 
 __all__ = ["Attempt"]
 
@@ -196,28 +196,17 @@ class Attempt:
             damaged=self.damaged,
             contents=self.outputs.contents,
         )
-        key = RunLayout(self.spec.run_id).result(self.spec.job, self.repetition)
-        if self.store.create(key, result.to_json()):
-            self.write_summary(result)
+        if create_result(self.store, result, self.repetition):
             if (reason := result.reason) is not None:
                 self.platform.report_failure(reason)
             return result
         say("another attempt has already committed a result: that result counts")
         other = self.result_of(self.spec.job)
         if other is None:
+            key = RunLayout(self.spec.run_id).result(self.spec.job, self.repetition)
             raise DamagedArtifactError(
                 what=f"The result can't be written to {self.store.uri}/{key}",
                 why="an object with this key exists, but it can't be read",
                 fix="delete it, then run the pipeline again",
             )
         return other
-
-    def write_summary(self, result: JobResult) -> None:
-        """Write the summary of a committed result, if it is short enough for a key."""
-        name = JobSummary.of(result).to_name()
-        if name is None:
-            return
-        # Without a summary, clients read the result.
-        key = RunLayout(self.spec.run_id).summary(self.spec.job, name, self.repetition)
-        with reporting("could not write the summary of the result"):
-            self.store.create(key, b"")

@@ -77,10 +77,12 @@ class JobInputs:
         return self._result_of(source.job).skipped.get(asset)
 
     def case_of(self, decision: str) -> str | None:
-        """Return the case that a decision of this or another job has chosen."""
+        """Return the case that a decision of this or another job, or earlier run, has chosen."""
         source = self.attempt.spec.assets.get(decision)
-        if source is None or source.job is None:
+        if source is None:
             return cases_of(self.attempt.progress.reports).get(decision)
+        if source.job is None:
+            return source.case
         return cases_of(self._result_of(source.job).steps).get(decision)
 
     def cause_of_drop(self, asset: str) -> str | None:

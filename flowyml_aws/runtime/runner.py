@@ -201,8 +201,7 @@ class JobRunner:
             self._drop(spec, cause)
             self._end(spec, StepState.NOT_RUN, reason=cause)
             return True
-        skip = skip_of(spec, self._stored.cause_of_absence, self._stored.case_of)
-        if skip is not None:
+        if (skip := self._skip_of(spec)) is not None:
             self._skip(spec, skip)
             return True
         key = self._cache_key(spec)
@@ -229,6 +228,9 @@ class JobRunner:
         is_whole = not self.attempt.partial.intersection(spec.outputs)
         self._succeed(spec, key if spec.stored and is_whole else None, waiting)
         return True
+
+    def _skip_of(self, spec: StepSpec) -> Skip | None:
+        return skip_of(spec, self._stored.cause_of_absence, self._stored.case_of)
 
     def _note_case(self, spec: StepSpec, produced: Mapping[str, Any]) -> None:
         """Report the case that a decision has chosen."""
@@ -285,6 +287,9 @@ class JobRunner:
     def _end_part(self, spec: StepSpec, part: StepPart) -> None:
         """Store the lists of the outputs of a part's items, which have run."""
         attempt = self.attempt
+        if spec.branch is not None and (skip := self._skip_of(spec)) is not None:
+            self._skip(spec, skip)  # also without items
+            return
         if part.positions is None:  # a list does not exist
             causes = {asset: self._stored.cause_of_absence(asset) for asset in part.lists}
             asset, cause = next((a, c) for a, c in causes.items() if c is not None)

@@ -87,8 +87,7 @@ def skips_of_job(
     causes = dict(absent)
     skips: dict[str, Skip] = {}
     for step in steps:
-        # An item of a failed map is not skipped, and a part is not decided before its job runs.
-        skip = None if step.part is not None else skip_of(step, causes.get, cases.get)
+        skip = skip_of(step, causes.get, cases.get)
         if skip is None:
             return None
         skips[step.name] = skip

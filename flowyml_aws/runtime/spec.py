@@ -208,6 +208,7 @@ class AssetSource(Document):
 
     Attributes:
         absent: Reason why the asset does not exist, if a step of an earlier run was skipped.
+        case: Case that the asset names, if it is that of a decision of an earlier run.
         dropped: Reason why the asset does not exist, if an item of an earlier run failed.
         is_partial: Whether it was made in an earlier run from a list without dropped items.
     """
@@ -215,6 +216,7 @@ class AssetSource(Document):
     job: str | None = None
     ref: ArtifactRef | None = None
     absent: str | None = None
+    case: str | None = None
     dropped: str | None = None
     is_partial: bool = False
 

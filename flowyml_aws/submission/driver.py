@@ -7,7 +7,7 @@ on any machine can continue the run.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -36,6 +36,7 @@ from flowyml_aws.submission.bills import BillsWait, JobBills
 from flowyml_aws.submission.cancellation import Cancellation
 from flowyml_aws.submission.cost_limit import end_reason, has_used_share, share_reason
 from flowyml_aws.submission.cost_watch import CostWatch
+from flowyml_aws.submission.gates import Gates, waiting_reason
 from flowyml_aws.submission.history import record_times
 from flowyml_aws.submission.losses import EndedAttempt, LostAttempts, price_attempts, total_lost
 from flowyml_aws.submission.mover import Mover, NextMachine
@@ -106,20 +107,24 @@ class RunDriver:
     def _repeater(self) -> Repeater:
         return Repeater(self.store, self.record, self.reports)
 
+    @cached_property
+    def _gates(self) -> Gates:
+        return Gates(self.store, self.record)
+
     def start(self) -> None:
         """Submit the jobs of a run that was just written; none has a state yet.
 
         Raises:
             FlowymlError: A job was refused.
         """
-        if self.plan.jobs:
+        self._submit(self._after_gates(self.plan.jobs))
+        if self._active_jobs():
             self._may_leave_jobs = True
-            self._submit(self.plan.jobs)
         else:
             self.advance()  # records the end of the run
 
     def advance(self) -> RunStatus:
-        """Poll once, submit the jobs that are ready, and return the run's status.
+        """Poll once, submit or skip the jobs that are ready, and return the run's status.
 
         When the run has ended, its outcome is recorded by the first poll that finds no bill
         missing, or after `BILLS_WAIT_S`. Then the jobs that the run has left at its services are
@@ -138,7 +143,7 @@ class RunDriver:
             if statuses.get(job.name, _UNKNOWN).state is JobState.LOST
         ]
         if startable and not is_over_limit:
-            self._submit(startable)
+            self._submit(self._after_gates(startable))
         status = self._make_status(statuses)
         if status.state is RunState.RUNNING:
             self._may_leave_jobs = True
@@ -208,7 +213,31 @@ class RunDriver:
         finished = {view.job.name for view in status.jobs if view.result is not None}
         return self.backend.end_leftovers(finished)
 
+    def _after_gates(self, jobs: Sequence[PlannedJob]) -> Sequence[PlannedJob]:
+        """Return the jobs that may be submitted, after the held ones that are skipped have ended.
+
+        A held job is decided on once all jobs before it have succeeded.
+        """
+        closed = self._gates.closed(jobs)
+        while ready := [job for job in closed if self._has_succeeded(job.after)]:
+            if self._is_cancelled():
+                break
+            results = {n: view.result for n, view in self._ended.items() if view.result is not None}
+            skipped = self._gates.skip(ready, results, self.clock())
+            self._read_results(skipped)
+            closed = self._gates.closed([job for job in closed if job.name not in self._ended])
+        ended_or_closed = {*self._ended, *(job.name for job in closed)}
+        return [job for job in jobs if job.name not in ended_or_closed]
+
+    def _has_succeeded(self, jobs: Collection[str]) -> bool:
+        """Return whether all these jobs have succeeded."""
+        return all(
+            job in self._ended and self._ended[job].state is JobState.SUCCEEDED for job in jobs
+        )
+
     def _submit(self, jobs: Sequence[PlannedJob]) -> None:
+        if not jobs:
+            return
         done = {n for n, view in self._ended.items() if view.state is JobState.SUCCEEDED}
         self.backend.submit(jobs, done)
         # A concurrent cancel may have missed these jobs.
@@ -415,8 +444,12 @@ class RunDriver:
 
     def _make_status(self, statuses: Mapping[str, JobStatus]) -> RunStatus:
         views = dict(self._ended)
-        for job in self._active_jobs():
-            status = self._visible_status(job, statuses.get(job.name))
+        active = self._active_jobs()
+        unended = {step for job in active for step in job.steps}
+        for job in active:
+            status = self._visible_status(job, statuses.get(job.name, _UNKNOWN))
+            if status.reason is None and status.state is JobState.WAITING:
+                status = replace(status, reason=waiting_reason(job, unended))
             events = self._events.get(job.name) if _has_begun(status) else None
             views[job.name] = JobView(
                 job,
@@ -440,10 +473,8 @@ class RunDriver:
         )
         return self._with_end(self._costs.with_costs(self.plan, run_status, self.clock()))
 
-    def _visible_status(self, job: PlannedJob, status: JobStatus | None) -> JobStatus:
+    def _visible_status(self, job: PlannedJob, status: JobStatus) -> JobStatus:
         """Return the status to report: a job that does not run at the moment is waiting."""
-        if status is None:
-            return JobStatus(JobState.WAITING)
         if (repetition := self._repeater.found.get(job.name)) is not None:
             names = ", ".join(each.name for each in repetition.jobs)
             reason = f"{repetition.reason}; executed again: {names}"

@@ -18,6 +18,8 @@ from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError, RunNotFoundError
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.stored_plan import StoredPlan
+from flowyml_aws.runtime.spec import JobSpec
+from flowyml_aws.runtime.specs import SpecArgument
 from flowyml_aws.submission.losses import LostAttempts
 from flowyml_aws.submission.times import JobTimes
 
@@ -36,6 +38,7 @@ __all__ = [
     "read_outcome",
     "read_plan",
     "read_record",
+    "read_spec",
     "run_ids",
     "slug_of",
 ]
@@ -276,6 +279,17 @@ def read_plan(store: ArtifactStore, run_id: str) -> ExecutionPlan:
     """Return the plan of a run."""
     key = RunLayout(run_id).plan
     return read_document(StoredPlan, store.get(key), f"{store.uri}/{key}").plan
+
+
+def read_spec(store: ArtifactStore, record: RunRecord, job: str) -> JobSpec:
+    """Return the spec of a job of a run.
+
+    Raises:
+        DamagedArtifactError: The bytes are not the spec that was submitted, or another version
+            wrote it.
+        ArtifactNotFoundError: The object does not exist.
+    """
+    return SpecArgument.parse(record.spec_argument(job, store.uri)).read(store)
 
 
 def read_outcome(store: ArtifactStore, run_id: str) -> RunOutcome | None:

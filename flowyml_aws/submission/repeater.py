@@ -9,12 +9,11 @@ from functools import partial
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.runtime.causes import Cause
-from flowyml_aws.runtime.specs import SpecArgument
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.backend import JobState, JobStatus
 from flowyml_aws.submission.losses import EndedAttempt
 from flowyml_aws.submission.moves import Move
-from flowyml_aws.submission.record import RunRecord, read_outcome
+from flowyml_aws.submission.record import RunRecord, read_outcome, read_spec
 from flowyml_aws.submission.repetitions import (
     Repetition,
     find_repetition,
@@ -141,8 +140,7 @@ class Repeater:
             for reader in readers_of(plan, job)
         ):
             return True
-        argument = self.record.spec_argument(job.name, self.store.uri)
-        spec = SpecArgument.parse(argument).read(self.store)
+        spec = read_spec(self.store, self.record, job.name)
         return all(step.cache is not None for step in spec.steps)
 
 
