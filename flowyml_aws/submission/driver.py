@@ -22,6 +22,8 @@ from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.result import AttemptEvents, StepFailure, StepReport, StepState
 from flowyml_aws.runtime.summary import JobSummary
+from flowyml_aws.submission.answers import Approvals
+from flowyml_aws.submission.approvals import ApprovalState, ApprovalView
 from flowyml_aws.submission.backend import (
     Backend,
     Bills,
@@ -84,6 +86,7 @@ class RunDriver:
     _costs: CostWatch = field(default_factory=CostWatch)
     _times: dict[str, JobTimes] = field(default_factory=dict)
     _end_seen_at: float | None = None
+    _approvals: Mapping[str, ApprovalView] = field(default_factory=dict)
 
     @property
     def layout(self) -> RunLayout:
@@ -110,6 +113,11 @@ class RunDriver:
     @cached_property
     def _gates(self) -> Gates:
         return Gates(self.store, self.record)
+
+    @cached_property
+    def answers(self) -> Approvals:
+        """Answers to the approvals of the run, in the store."""
+        return Approvals(self.store, self.record.run_id)
 
     def start(self) -> None:
         """Submit the jobs of a run that was just written; none has a state yet.
@@ -227,7 +235,16 @@ class RunDriver:
             self._read_results(skipped)
             closed = self._gates.closed([job for job in closed if job.name not in self._ended])
         ended_or_closed = {*self._ended, *(job.name for job in closed)}
-        return [job for job in jobs if job.name not in ended_or_closed]
+        return [
+            job for job in jobs if job.name not in ended_or_closed and self._is_approved(job)
+        ]
+
+    def _is_approved(self, job: PlannedJob) -> bool:
+        """Return whether all approvals that a job waits for are given."""
+        return all(
+            name in self._approvals and self._approvals[name].state is ApprovalState.APPROVED
+            for name in job.approvals
+        )
 
     def _has_succeeded(self, jobs: Collection[str]) -> bool:
         """Return whether all these jobs have succeeded."""
@@ -247,10 +264,12 @@ class RunDriver:
     def _observe(self) -> Mapping[str, JobStatus]:
         self._read_store()
         if not self._active_jobs():
+            self._read_approvals()
             return {}
         statuses = self._poll()
         # After the poll: a job writes its result before it ends.
         self._read_results([job for job in self._active_jobs() if _may_have_ended(statuses, job)])
+        self._read_approvals()
         active = self._active_jobs()
         cancelled = bool(active) and self._is_cancelled()
         failed = self._repeater.settle(self.plan, statuses, self._ended, cancelled)
@@ -287,6 +306,11 @@ class RunDriver:
             # Backends forget old jobs and the store does not.
             self._read_results(self.plan.jobs)
             self._results_read = True
+
+    def _read_approvals(self) -> None:
+        """Read the approvals. After the poll: who answers starts a driver if no job is active."""
+        if self.plan.approvals:
+            self._approvals = self.answers.read(self.plan, self._ended, self.clock())
 
     def _active_jobs(self) -> list[PlannedJob]:
         return [job for job in self.plan.jobs if job.name not in self._ended]
@@ -415,7 +439,7 @@ class RunDriver:
             return True
         status = statuses.get(view.job.name, _UNKNOWN)
         if status.state is JobState.LOST:
-            return self._is_ready(view.job)
+            return self._is_ready(view.job) and self._is_approved(view.job)
         return status.state.ended and self._movable(view.job, status) is not None
 
     def _is_ready(self, job: PlannedJob) -> bool:
@@ -437,7 +461,10 @@ class RunDriver:
         failures = (JobState.FAILED, JobState.BLOCKED)
         failed = [p for p in job.after if p in self._ended and self._ended[p].state in failures]
         if not failed:
-            return None
+            views = (self._approvals.get(name) for name in job.approvals)
+            refusals = (view.refusal for view in views if view is not None)
+            reason = next(filter(None, refusals), None)
+            return None if reason is None else JobView(job, JobState.BLOCKED, reason=reason)
         more = f" and {len(failed) - _MAX_NAMES:,} more" if failed[_MAX_NAMES:] else ""
         names = ", ".join(failed[:_MAX_NAMES])
         return JobView(job, JobState.BLOCKED, reason=f"{names}{more} did not succeed")
@@ -449,7 +476,7 @@ class RunDriver:
         for job in active:
             status = self._visible_status(job, statuses.get(job.name, _UNKNOWN))
             if status.reason is None and status.state is JobState.WAITING:
-                status = replace(status, reason=waiting_reason(job, unended))
+                status = replace(status, reason=self._reason_to_wait(job, unended))
             events = self._events.get(job.name) if _has_begun(status) else None
             views[job.name] = JobView(
                 job,
@@ -470,8 +497,19 @@ class RunDriver:
             lost=self._lost_attempts(),
             times=dict(self._times),
             maps=self.plan.maps,
+            approvals=tuple(self._approvals.values()),
         )
         return self._with_end(self._costs.with_costs(self.plan, run_status, self.clock()))
+
+    def _reason_to_wait(self, job: PlannedJob, unended: Collection[str]) -> str | None:
+        asked = [name for name in job.approvals if self._is_asked(name)]
+        if asked:
+            return f"waits for approval {', '.join(map(repr, asked))}"
+        return waiting_reason(job, unended)
+
+    def _is_asked(self, approval: str) -> bool:
+        view = self._approvals.get(approval)
+        return view is not None and view.state is ApprovalState.WAITING
 
     def _visible_status(self, job: PlannedJob, status: JobStatus) -> JobStatus:
         """Return the status to report: a job that does not run at the moment is waiting."""

@@ -1,0 +1,105 @@
+"""Approvals of a run: their states, and the document with an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from shlex import quote
+from typing import Literal
+
+from flowyml_aws.artifacts.documents import Document
+from flowyml_aws.planning.plan import PlannedApproval
+from flowyml_aws.planning.wording import time_text
+
+__all__ = ["Answer", "ApprovalState", "ApprovalView", "approval_notes"]
+
+
+class ApprovalState(str, Enum):
+    """State of an approval."""
+
+    NOT_REACHED = "not reached"
+    """The jobs before it have not all succeeded."""
+    WAITING = "waiting"
+    """Somebody has to answer."""
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    TIMED_OUT = "timed out"
+    NOT_NEEDED = "not needed"
+    """The jobs after it have ended without it: they were skipped, or did not run."""
+
+
+class Answer(Document):
+    """The answer to an approval. It is created once and never replaced.
+
+    Attributes:
+        approval: Name of the approval.
+        answered_at: Seconds since the epoch, by the clock of the client.
+        by: User and machine of the client.
+        comment: Comment of the person who answered, or None.
+    """
+
+    version: Literal[1] = 1
+    approval: str
+    answer: Literal["approved", "rejected", "timed out"]
+    answered_at: float
+    by: str | None = None
+    comment: str | None = None
+
+    def __str__(self) -> str:
+        if self.answer == "timed out":
+            return "timed out: nobody answered"
+        by = "" if self.by is None else f" by {self.by}"
+        return f"{self.answer}{by}" + (f": {self.comment}" if self.comment else "")
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalView:
+    """An approval of a run at one moment.
+
+    Attributes:
+        jobs: Jobs that do not start before it is given.
+        waits_s: Seconds since somebody was asked; None if nobody is asked now.
+        answer: The answer, if there is one.
+    """
+
+    name: str
+    planned: PlannedApproval
+    state: ApprovalState
+    jobs: tuple[str, ...]
+    waits_s: float | None = None
+    answer: Answer | None = None
+
+    @property
+    def refusal(self) -> str | None:
+        """Reason why the jobs after it do not run, if it was not given."""
+        if self.answer is None or self.state is ApprovalState.APPROVED:
+            return None
+        if self.state is ApprovalState.TIMED_OUT:
+            waited = time_text(self.planned.timeout_s)
+            return f"approval {self.name!r} timed out: nobody answered within {waited}"
+        return f"approval {self.name!r} was {self.answer}"
+
+    def note(self, run_id: str) -> str | None:
+        """Return its answer, or the command that gives one; None before somebody is asked.
+
+        Args:
+            run_id: Id of the run.
+        """
+        if self.waits_s is not None:
+            by = "" if self.planned.approver is None else f" by {self.planned.approver}"
+            left = time_text(max(0.0, self.planned.timeout_s - self.waits_s))
+            command = f"flowyml-aws approve {run_id} {quote(self.name)}"
+            return f"waiting for an answer{by}, {left} left: `{command}`"
+        return None if self.answer is None else str(self.answer)
+
+
+def approval_notes(approvals: Iterable[ApprovalView], run_id: str) -> list[str]:
+    """Return a line on each approval that waits or is answered.
+
+    Args:
+        approvals: Approvals of the run.
+        run_id: Id of the run.
+    """
+    notes = ((view.name, view.note(run_id)) for view in approvals)
+    return [f"approval {name}: {note}" for name, note in notes if note is not None]
