@@ -57,6 +57,7 @@ from flowyml_aws.core.errors import (
 )
 from flowyml_aws.core.termination import Terminated
 from flowyml_aws.packaging.project import find_project
+from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.services import ServiceTraits, service_traits
 from flowyml_aws.planning.wording import time_text
 from flowyml_aws.submission.backend import JobState
@@ -375,7 +376,9 @@ def _wait(
     except (KeyboardInterrupt, Terminated) as end:
         started.leave()  # the interrupt may be from before `wait`
         services = _services(started)
-        states = "; ".join(dict.fromkeys(traits.on_departure for traits in services))
+        states = "; ".join(
+            dict.fromkeys(_on_departure(traits, started.plan) for traits in services)
+        )
         print(f"\ndetached from run {started.id}: {states}", file=sys.stderr)
         print(f"continue with: {program()} attach {started.id}", file=sys.stderr)
         if any(traits.outlives_client for traits in services):
@@ -392,6 +395,15 @@ def _wait(
         _print_ending(started, result)
     is_good = result.status.state is RunState.SUCCEEDED or result.status.waits_for_approval
     sys.exit(0 if is_good else RUN_FAILED)
+
+
+def _on_departure(traits: ServiceTraits, plan: ExecutionPlan) -> str:
+    """Return the state of a service's jobs after their client has left, as a clause."""
+    if traits.starts_after_parents and any(
+        job.held and job.backend == traits.name for job in plan.jobs
+    ):
+        return f"{traits.on_departure}, jobs that wait for decisions need a client"
+    return traits.on_departure
 
 
 def _print_ending(ended: Run, result: PipelineResult) -> None:

@@ -106,6 +106,7 @@ def preflight(request: RunRequest) -> CheckedRequest:
         code, code_notes = report.code(request, placement, project, settings)
     if pipeline is None:
         services = report.connect(request, placement, settings, project)
+        report.check_driver(request, services, None)
         report.check_steps(request, services, placement)
         raise InvalidPipelineError(request.name, report.problems)
 
@@ -139,6 +140,7 @@ def preflight(request: RunRequest) -> CheckedRequest:
             planned = report.startable_plan(services, request.plan(pipeline, placement, settings))
             if planned is not None:
                 report.check_plan(planned, request, settings, services, run_id)
+            report.check_driver(request, services, planned)
         groups = pipeline.groups if planned is None else planned.groups
         made = report.payloads(trial, groups, pipeline.graph, request)
     if report.problems:
@@ -197,8 +199,6 @@ class _Report:
             return None
         services = connect(placement, settings, project.root)
         self.problems += services.problems()
-        if request.detached:
-            self.problems += services.driver_problems()
         return services
 
     def code(
@@ -259,6 +259,13 @@ class _Report:
             self.problems += over_limits(planned.plan, limits)
         record = placeholder_record(planned.plan, run_id)
         self.problems += services.plan_problems(planned.plan, record)
+
+    def check_driver(
+        self, request: RunRequest, services: RunServices | None, planned: PlannedRun | None
+    ) -> None:
+        if services is not None and request.detached:
+            plan = None if planned is None else planned.plan
+            self.problems += services.driver_problems(plan)
 
     def check_steps(
         self, request: RunRequest, services: RunServices | None, placement: Placement | None

@@ -40,6 +40,7 @@ from flowyml_aws.planning.batching import (
 )
 from flowyml_aws.planning.cost_shares import with_shares
 from flowyml_aws.planning.durations import Durations
+from flowyml_aws.planning.held import held_notes
 from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.limits import Limits, over_limits
 from flowyml_aws.planning.make import make_plan
@@ -181,6 +182,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
     )
     notes = [
         *plan.notes,
+        *held_notes(plan),
         *request.notes,
         *empty_notes(request.empty_maps),
         *produced_notes(groups, graph, request.length_runs),

@@ -258,7 +258,7 @@ def _problems(
     services = found.services
     problems = services.problems()
     if detached:
-        problems += services.driver_problems()
+        problems += services.driver_problems(plan)
     problems += over_limits(plan, limits_of(found.settings, limits))
     if not problems:
         problems += services.plan_problems(plan, placeholder_record(plan, run_id))

@@ -64,7 +64,8 @@ def _state_finding(
         fix = f"`flowyml-aws attach {run_id}` continues the run, unless another client drives it"
         why = view.reason or "it can be submitted now"
         return Finding("no-client", "warning", f"Job {name!r} waits for a client", why, fix)
-    if view.state in (JobState.WAITING, JobState.QUEUED) and view.reason:
+    parents = [parent for parent in view.job.after if not states[parent].ended]
+    if view.state in (JobState.WAITING, JobState.QUEUED) and view.reason and not parents:
         fix = "wait, or cancel the run and fix the reason"
         return Finding("job-held", "warning", f"Job {name!r} is waiting", view.reason, fix)
     match view.state:
@@ -81,9 +82,9 @@ def _state_finding(
                 "job-ended", "note", f"Job {name!r} is {view.state.value}", view.reason or ""
             )
         case JobState.SUCCEEDED:
-            return Finding("job", "ok", f"Job {name!r} has succeeded")
+            what = "was skipped" if view.is_skipped else "has succeeded"
+            return Finding("job", "ok", f"Job {name!r} {what}")
         case JobState.WAITING:
-            parents = [parent for parent in view.job.after if not states[parent].ended]
             what = f"Job {name!r} is waiting"
             if parents:
                 what += f" for {', '.join(parents)}"

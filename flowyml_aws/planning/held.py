@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
+from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.planning.services import service_traits
 
-__all__ = ["deciding_steps", "held_by"]
+__all__ = ["deciding_steps", "held_by", "held_notes"]
 
 Decisions = frozenset[str]
 _NONE: Decisions = frozenset()
@@ -39,6 +41,19 @@ def held_by(group: StepGroup, deciding: Mapping[str, Decisions]) -> tuple[str, .
         return ()
     found = (name for step in group.steps for name in sorted(deciding[step.name]))
     return tuple(dict.fromkeys(found))
+
+
+def held_notes(plan: ExecutionPlan) -> Iterator[str]:
+    """Yield a note on the held jobs of a plan, if its other jobs continue without a client."""
+    held = [job for job in plan.jobs if job.held]
+    if not any(service_traits(job.backend).starts_after_parents for job in held):
+        return
+    names = ", ".join(dict.fromkeys(name for job in held for name in job.held))
+    jobs = "1 job is" if len(held) == 1 else f"{len(held):,} jobs are"
+    yield (
+        f"{jobs} submitted or skipped after {names}, only while a client or the driver of a "
+        "detached run drives the run"
+    )
 
 
 def _needed_steps(step: Step, graph: StepGraph) -> Iterator[str]:

@@ -72,6 +72,7 @@ class ServiceTraits:
         runs_nodes_on_spot: Whether a job of several nodes can use spot capacity.
         array_size: Largest number of jobs that one submission starts; 1 if the service has no
             arrays of jobs.
+        starts_after_parents: Whether it starts submitted jobs after their parents by itself.
         on_departure: State of the jobs after their client has left, as a clause.
     """
 
@@ -90,6 +91,7 @@ class ServiceTraits:
     most_jobs_of_a_map: int = 100
     runs_nodes_on_spot: bool = False
     array_size: int = 1
+    starts_after_parents: bool = False
     on_departure: str = "submitted jobs continue"
 
 

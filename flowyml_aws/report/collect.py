@@ -285,6 +285,8 @@ def _expected_cost(plan: ExecutionPlan) -> float | None:
 
 
 def _start(view: JobView) -> float | None:
+    if view.is_skipped:
+        return None
     if view.result is not None:
         return view.result.started_at
     return min((s.started_at for s in view.steps if s.started_at is not None), default=None)
@@ -318,7 +320,7 @@ def _job(reading: Reading, view: JobView, ends: Mapping[str, float]) -> JobEntry
         planned_instance_type=job.instance_type,
         nodes=job.needs.nodes,
         started_at=_start(view),
-        ended_at=None if view.result is None else view.result.ended_at,
+        ended_at=None if view.result is None or view.is_skipped else view.result.ended_at,
         cost_usd=view.cost_usd,
         expected_cost_usd=job.expected_cost_usd,
         lost=reading.status.lost.get(job.name, LostAttempts()),

@@ -18,6 +18,7 @@ from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.peaks import StepPeaks
 
 __all__ = [
+    "NO_ATTEMPT",
     "AttemptEvents",
     "GpuIdle",
     "JobResult",
@@ -29,6 +30,8 @@ __all__ = [
     "read_result",
 ]
 
+NO_ATTEMPT = 0
+"""Number of the attempt in the result of a job that a client has skipped: no attempt ran."""
 
 Base64 = Annotated[
     bytes,
@@ -143,6 +146,7 @@ class JobResult(Document):
     """The commit of a job: written once, last, conditionally.
 
     Attributes:
+        attempt: Number of the attempt that committed it, or `NO_ATTEMPT`.
         state: `succeeded` or `failed`; a job whose steps were all skipped succeeded.
         assets: Refs of the stored values.
         skipped: Assets that do not exist because their step was skipped, with the cause.

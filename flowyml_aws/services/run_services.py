@@ -53,10 +53,13 @@ class RunServices:
         services = self.services.values()
         return [problem for each in services for problem in each.plan_problems(plan, record)]
 
-    def driver_problems(self) -> list[FlowymlError]:
-        """Return the reasons why a run cannot continue without its client."""
-        services = self.services.values()
-        return [problem for each in services for problem in each.driver_problems()]
+    def driver_problems(self, plan: ExecutionPlan | None) -> list[FlowymlError]:
+        """Return the reasons why a run cannot continue without its client.
+
+        Args:
+            plan: Plan of the run; None if it can't be made.
+        """
+        return self._driven_by.driver_problems(plan)
 
     def driver_notes(self, plan: ExecutionPlan) -> Sequence[str]:
         """Return notes on the driver of a run that continues without its client."""

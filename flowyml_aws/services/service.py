@@ -87,8 +87,12 @@ class Service(Protocol):
         """Return the reasons why the service would reject jobs of a plan."""
         return []
 
-    def driver_problems(self) -> list[FlowymlError]:
-        """Return the reasons why a run cannot continue without its client."""
+    def driver_problems(self, plan: ExecutionPlan | None) -> list[FlowymlError]:
+        """Return the reasons why a run cannot continue without its client.
+
+        Args:
+            plan: Plan of the run; None if it can't be made.
+        """
         return []
 
     def driver_notes(self, plan: ExecutionPlan) -> Sequence[str]:

@@ -15,16 +15,19 @@ from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.runtime.commit import create_result
-from flowyml_aws.runtime.result import JobResult, StepReport, StepState, cases_of
+from flowyml_aws.runtime.result import (
+    NO_ATTEMPT,
+    JobResult,
+    StepReport,
+    StepState,
+    cases_of,
+)
 from flowyml_aws.runtime.skips import Skip, skips_of_job
 from flowyml_aws.runtime.spec import JobSpec
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.record import RunRecord, read_spec
 
-__all__ = ["NO_ATTEMPT", "Gates", "result_of_skips", "skips_after", "waiting_reason"]
-
-NO_ATTEMPT = 0
-"""Number of the attempt in the result of a job that was skipped, so that no attempt ran."""
+__all__ = ["Gates", "result_of_skips", "skips_after", "waiting_reason"]
 
 Summaries = Mapping[str, JobSummary]
 

@@ -50,11 +50,11 @@ class MapRow:
     @property
     def state_text(self) -> str:
         """Number of jobs in each state, or the state of all."""
-        counts = Counter(view.state for view in self.views)
+        ordered = sorted(self.views, key=lambda view: _ORDER.index(view.state))
+        counts = Counter(view.state_name for view in ordered)  # in this order
         if len(counts) == 1:
-            return self.state.value
-        ordered = sorted(counts, key=_ORDER.index)
-        return ", ".join(f"{counts[state]:,} {state.value}" for state in ordered)
+            return next(iter(counts))
+        return ", ".join(f"{count:,} {name}" for name, count in counts.items())
 
     @property
     def attempts(self) -> str:

@@ -16,7 +16,14 @@ from flowyml_aws.core.maps import declared_name, is_part, required_items
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob, PlannedMap, ReusedStep
 from flowyml_aws.planning.targets import machine_kind
 from flowyml_aws.runtime.parts import lists_to_read
-from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepReport, StepState
+from flowyml_aws.runtime.result import (
+    NO_ATTEMPT,
+    AttemptEvents,
+    JobResult,
+    StepReport,
+    StepState,
+    cases_of,
+)
 from flowyml_aws.runtime.resume import done_before, items_done_before
 from flowyml_aws.runtime.spec import AssetSource, JobSpec
 
@@ -62,7 +69,8 @@ def finished_jobs(
 ) -> dict[str, JobResult]:
     """Return the results of the jobs that need not run again.
 
-    Jobs with dropped items run again if too few items of the map succeeded.
+    Jobs with dropped items run again if too few items of the map succeeded. A held job that was
+    skipped is decided on again if a job that it reads runs again.
 
     Args:
         plan: Plan of the run.
@@ -70,13 +78,17 @@ def finished_jobs(
         missing: Keys of objects that are not stored any more.
     """
     short = _maps_with_too_few(plan, results)
-    mapped = {job.name: short.intersection(job.mapped) for job in plan.jobs}
-    return {
-        job: result
-        for job, result in results.items()
-        if not any(ref.key in missing for ref in result.assets.values())
-        and not (result.dropped and mapped.get(job))
-    }
+    finished: dict[str, JobResult] = {}
+    for job in plan.jobs:  # parents come before their children
+        if (result := results.get(job.name)) is None:
+            continue
+        is_missing = any(ref.key in missing for ref in result.assets.values())
+        is_short = bool(result.dropped) and not short.isdisjoint(job.mapped)
+        producers = {name for name in job.reads.values() if name is not None}
+        is_undecided = result.attempt == NO_ATTEMPT and not producers <= finished.keys()
+        if not (is_missing or is_short or is_undecided):
+            finished[job.name] = result
+    return finished
 
 
 def _maps_with_too_few(plan: ExecutionPlan, results: Mapping[str, JobResult]) -> set[str]:
@@ -184,6 +196,7 @@ def _source(asset: str, source: AssetSource, finished: Mapping[str, JobResult]) 
     return AssetSource(
         ref=result.assets.get(asset),
         absent=result.skipped.get(asset),
+        case=cases_of(result.steps).get(asset),
         dropped=result.dropped.get(asset),
         is_partial=asset in result.partial,
     )
@@ -221,7 +234,11 @@ def _taken_over(report: StepReport, run_id: str) -> StepReport:
     reason = f"completed in run {run_id}"
     produced_in = report.produced_in or run_id
     return StepReport(
-        name=report.name, state=StepState.CACHED, reason=reason, produced_in=produced_in
+        name=report.name,
+        state=StepState.CACHED,
+        reason=reason,
+        produced_in=produced_in,
+        case=report.case,
     )
 
 

@@ -11,7 +11,7 @@ from flowyml_aws.planning.job_rows import job_names_text, job_rows, rows_by_job
 from flowyml_aws.planning.plan import InstanceOffer, PlannedJob, PlannedMap, ReusedStep
 from flowyml_aws.planning.wording import hourly_price
 from flowyml_aws.runtime.idle_gpus import idle_text
-from flowyml_aws.runtime.result import StepFailure, StepReport, StepState
+from flowyml_aws.runtime.result import NO_ATTEMPT, StepFailure, StepReport, StepState
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.approvals import ApprovalState, ApprovalView
 from flowyml_aws.submission.backend import JobState
@@ -80,8 +80,20 @@ class JobView:
         return self.job.machines if self.ran_on is None else self.ran_on.machines
 
     @property
+    def is_skipped(self) -> bool:
+        """True if all its steps were skipped before it was submitted: no attempt ran."""
+        return self.result is not None and self.result.attempt == NO_ATTEMPT
+
+    @property
+    def state_name(self) -> str:
+        """Name of its state for people."""
+        return "skipped" if self.is_skipped else self.state.value
+
+    @property
     def location(self) -> str:
-        """Machines and target."""
+        """Machines and target; empty if it was skipped."""
+        if self.is_skipped:
+            return ""
         if self.machines is None:
             return self.job.target
         return f"{self.machines} ({self.job.target})"

@@ -42,7 +42,7 @@ def status_sheets(status: RunStatus, now: float) -> list[Sheet]:
             continue
         attempt = str(row.attempt) if row.attempt else ""
         elapsed = elapsed_of_job(row, now)
-        rows.append((row.job.name, row.state.value, attempt, row.location, elapsed))
+        rows.append((row.job.name, row.state_name, attempt, row.location, elapsed))
         if not row.state.ended and row.reason:
             lines.append(f"{row.job.name}: {row.reason}")
         for report in status.reports_of(row):
@@ -82,6 +82,8 @@ def metrics_sheet(metrics: dict[str, dict[str, float]]) -> Sheet:
 def elapsed_of_job(view: JobView, now: float) -> str:
     """Return the time that a job took, or has taken so far; empty before its first step."""
     starts = [report.started_at for report in view.steps if report.started_at is not None]
+    if view.is_skipped:
+        return ""
     if view.result is not None:
         return f"{view.result.ended_at - view.result.started_at:.1f} s"
     return f"{now - min(starts):.1f} s" if starts and not view.state.ended else ""

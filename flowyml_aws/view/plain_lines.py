@@ -76,7 +76,8 @@ class PlainLines:
 
     def _print_job(self, view: JobView) -> None:
         waits = view.state is JobState.WAITING
-        machine = f" on {view.machines}" if view.machines and not waits else ""
+        has_machine = view.machines and not waits and not view.is_skipped
+        machine = f" on {view.machines}" if has_machine else ""
         attempt = f" (attempt {view.attempt})" if view.attempt > 1 else ""
         reason = f": {view.reason}" if view.reason else ""
         state = f"{state_text(view, view.job.after)}{attempt}{machine}{reason}"
@@ -93,6 +94,6 @@ class PlainLines:
 def state_text(view: JobView, parents: Sequence[str]) -> str:
     """Return the state of a job; of a waiting one, with the jobs that it waits for."""
     if view.state is not JobState.WAITING or view.reason or not parents:
-        return view.state.value
+        return view.state_name
     more = f" and {len(parents) - 1} more" if parents[1:] else ""
     return f"{view.state.value} for {parents[0]}{more}"

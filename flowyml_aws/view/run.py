@@ -155,7 +155,7 @@ def status_table(status: RunStatus, now: float, expected_s: float | None = None)
         parents = [
             parent for parent in view.job.after if parent in states and not states[parent].ended
         ]
-        state = Text(state_text(view, parents), style=_JOB_STYLE.get(view.state, "dim"))
+        state = Text(state_text(view, parents), style=_job_style(view))
         attempt = str(view.attempt) if view.attempt else ""
         table.add_row(
             Text(view.job.name, style="bold"),
@@ -208,13 +208,19 @@ def job_table(status: RunStatus, jobs: Iterable[PlannedJob], now: float) -> Rend
     for view in (views[job.name] for job in jobs):
         table.add_row(
             Text(view.job.name, style="bold"),
-            Text(view.state.value, style=_JOB_STYLE.get(view.state, "dim")),
+            Text(view.state_name, style=_job_style(view)),
             str(view.attempt) if view.attempt else "",
             view.location,
             elapsed_of_job(view, now),
         )
         _add_steps(table, status, view, now)
     return table
+
+
+def _job_style(view: JobView) -> str:
+    if view.is_skipped:
+        return _STEP_STYLE[StepState.SKIPPED]
+    return _JOB_STYLE.get(view.state, "dim")
 
 
 def _add_steps(table: FittedTable, status: RunStatus, view: JobView, now: float) -> None:

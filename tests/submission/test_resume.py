@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flowyml_aws.artifacts.refs import ArtifactRef, PackPlace
 from flowyml_aws.core.arguments import Arguments
 from flowyml_aws.runtime.program import Program
@@ -105,7 +107,8 @@ def test_the_assets_of_finished_jobs_are_known_by_their_refs() -> None:
 def test_equal_values_in_two_packs_are_missing_separately() -> None:
     there, gone = a_packed_ref("a", pack="1"), a_packed_ref("a", pack="2")
     results = {"x": a_result("x", there), "y": a_result("y", gone)}
-    assert finished_jobs(a_plan(), results, {gone.key}) == {"x": results["x"]}
+    plan = a_plan(a_job("x"), a_job("y"))
+    assert finished_jobs(plan, results, {gone.key}) == {"x": results["x"]}
 
 
 def test_a_job_waits_for_the_parents_of_a_finished_parent() -> None:
@@ -218,6 +221,52 @@ def test_dropped_items_run_again_only_if_too_few_succeeded() -> None:
         planned = a_map(2, on_item_failure="drop", min_success=min_success)
         plan = a_plan(*jobs).model_copy(update={"maps": {"train": planned}})
         assert finished_jobs(plan, results, ()).keys() == finished
+
+
+def a_branch(*finished: str) -> EarlierRun:
+    """Return a run in which `decide` has skipped the jobs `retrain` and `check`."""
+    plan = a_plan(
+        a_job("decide"),
+        a_job("deploy", after=["decide"], held=("decide",), reads={"decide": "decide"}),
+        a_job("retrain", after=["decide"], held=("decide",), reads={"decide": "decide"}),
+        a_job("check", after=["retrain"], held=("decide",), reads={"retrain": "retrain"}),
+    )
+    chosen = StepReport(name="decide", state=StepState.SUCCEEDED, case="then")
+    results = {
+        "decide": a_result("decide", a_ref("a")).model_copy(update={"steps": (chosen,)}),
+        "retrain": a_result("retrain", None, retrain="why").model_copy(update={"attempt": 0}),
+        "check": a_result("check", None, check="why").model_copy(update={"attempt": 0}),
+    }
+    decided = {"decide": AssetSource(job="decide")}
+    specs = {
+        "decide": a_spec("decide"),
+        "deploy": a_spec("deploy", **decided),
+        "retrain": a_spec("retrain", **decided),
+        "check": a_spec("check", retrain=AssetSource(job="retrain")),
+    }
+    return EarlierRun("old", plan, {name: results[name] for name in finished}, specs, {})
+
+
+def test_the_case_of_a_finished_decision_is_known_in_the_resumed_run() -> None:
+    resumed = make_resumption("new", a_branch("decide", "retrain", "check"))
+    assert [job.name for job in resumed.plan.jobs] == ["deploy"]
+    source = resumed.specs["deploy"].assets["decide"]
+    assert (source.ref, source.case) == (a_ref("a"), "then")
+    again = replace(a_branch(), plan=resumed.plan, specs=resumed.specs)
+    assert make_resumption("newer", again).specs["deploy"].assets["decide"].case == "then"
+
+
+def test_the_case_of_a_completed_step_is_known_to_its_job() -> None:
+    chosen = StepReport(name="decide", state=StepState.SUCCEEDED, case="then")
+    events = AttemptEvents(attempt=1, steps=(chosen,), assets={"decide": a_ref("a")})
+    resumed = make_resumption("new", replace(a_branch(), events={"decide": [events]}))
+    assert [report.case for report in resumed.events["decide"].steps] == ["then"]
+
+
+def test_skipped_jobs_are_decided_on_again_with_their_decision() -> None:
+    earlier = a_branch("retrain", "check")
+    assert finished_jobs(earlier.plan, earlier.results, ()) == {}
+    assert make_resumption("new", earlier).specs.keys() == earlier.specs.keys()
 
 
 def test_items_that_stay_dropped_are_known_in_the_resumed_run() -> None:

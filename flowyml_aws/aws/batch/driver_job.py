@@ -63,8 +63,8 @@ def driver_problem(batch: BatchClient, queue: str | None) -> FlowymlError | None
     if queue is None:
         return SettingsError(
             what="Setting `driver_queue` is missing",
-            why="SageMaker cannot chain jobs: without this machine, a small job on a Batch queue "
-            "has to drive the run",
+            why="jobs on SageMaker, and jobs that wait for decisions, are submitted while the run "
+            "continues: without this machine, a small job on a Batch queue has to do so",
             fix="set driver_queue (FLOWYML_AWS_DRIVER_QUEUE) to a queue with CPUs or on Fargate, "
             "or run without --detach and leave this machine on",
         )

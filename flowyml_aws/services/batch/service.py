@@ -130,32 +130,35 @@ class BatchService(Service):
             problems.append(missing_setting("execution_role"))  # ECS reads the secrets with it
         return [*problems, *account.secret_problems(references)]
 
-    def driver_problems(self) -> list[FlowymlError]:
-        if self._account.settings.driver_queue is None:
-            return []  # a run needs none
+    def driver_problems(self, plan: ExecutionPlan | None) -> list[FlowymlError]:
+        has_held_jobs = plan is not None and plan.has_held_jobs
+        if self._account.settings.driver_queue is None and not has_held_jobs:
+            return []  # the run needs none
         return run_driver_problems(self._account)
 
     def driver_notes(self, plan: ExecutionPlan) -> Sequence[str]:
+        purposes = _driver_purposes(plan)
         queue = self._account.settings.driver_queue
-        if not _can_leave_spot(plan):
-            return _LIMIT_NOTES if plan.max_cost_usd is not None else ()
-        if queue is None:
+        if purposes and queue is not None:
             return (
-                "jobs that lose their spot hosts leave this capacity only while a client drives "
-                "the run: with the setting driver_queue, a small job does so instead",
-                *(_LIMIT_NOTES if plan.max_cost_usd is not None else ()),
+                f"a small job on queue {queue!r} drives the run ({_driver_price(self._account)}): "
+                + ", and ".join(purposes),
             )
+        notes = _LIMIT_NOTES if plan.max_cost_usd is not None else ()
+        if not purposes:
+            return notes
         return (
-            f"a small job on queue {queue!r} drives the run ({_driver_price(self._account)}), so "
-            "that jobs that lose their spot hosts continue on other capacity",
+            "jobs that lose their spot hosts leave this capacity only while a client drives "
+            "the run: with the setting driver_queue, a small job does so instead",
+            *notes,
         )
 
     def start_driver(self, record: RunRecord, plan: ExecutionPlan) -> bool:
-        """Submit a small Batch job that moves jobs, if spot hosts may be lost."""
+        """Submit a small Batch job that submits held jobs, and moves those that lose spot hosts."""
         from flowyml_aws.aws.batch.driver_job import driver_timeout_s
 
         account = self._account
-        if account.settings.driver_queue is None or not _can_leave_spot(plan):
+        if account.settings.driver_queue is None or not _driver_purposes(plan):
             return False
         limits_s = {job.name: job.timeout_s for job in plan.jobs}
         start_run_driver(
@@ -189,6 +192,16 @@ class BatchService(Service):
 
 
 SERVICE = BatchService
+
+
+def _driver_purposes(plan: ExecutionPlan) -> list[str]:
+    """Return the reasons why a client or a driver has to drive a run, as clauses."""
+    purposes = []
+    if plan.has_held_jobs:
+        purposes.append("it submits or skips the jobs that wait for decisions")
+    if _can_leave_spot(plan):
+        purposes.append("jobs that lose their spot hosts continue on other capacity")
+    return purposes
 
 
 def _can_leave_spot(plan: ExecutionPlan) -> bool:

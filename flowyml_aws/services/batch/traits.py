@@ -31,5 +31,6 @@ TRAITS = ServiceTraits(
     placed_by="queue",
     runs_on_queues=True,
     array_size=_ARRAY_SIZE,
+    starts_after_parents=True,
     on_departure="its jobs continue without this client",
 )

@@ -112,7 +112,7 @@ class SageMakerService(Service):
     def needs_driver(self) -> bool:
         return True  # SageMaker cannot chain jobs
 
-    def driver_problems(self) -> list[FlowymlError]:
+    def driver_problems(self, plan: ExecutionPlan | None) -> list[FlowymlError]:
         try:
             problems = [] if self._account.image else [missing_setting("image")]
         except FlowymlError as error:
