@@ -127,6 +127,7 @@ def _job_facts(view: JobView, status: RunStatus) -> dict[str, Any]:
 
 
 def approval_facts(view: ApprovalView) -> dict[str, Any]:
+    """Return the state of an approval, the jobs after it, and its answer."""
     return {
         "state": view.state.value,
         "approver": view.planned.approver,

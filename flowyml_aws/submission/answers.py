@@ -139,6 +139,4 @@ def _is_needed(name: str, jobs: Sequence[PlannedJob], ended: Mapping[str, JobVie
     direct = [job for job in jobs if name in job.approvals and job.name not in ended]
     if not direct:  # another approval waits for it
         return True
-    return any(
-        not job.held or all(parent in ended for parent in job.after) for job in direct
-    )
+    return any(not job.held or all(parent in ended for parent in job.after) for job in direct)

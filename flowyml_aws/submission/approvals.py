@@ -86,12 +86,23 @@ class ApprovalView:
         Args:
             run_id: Id of the run.
         """
-        if self.waits_s is not None:
-            by = "" if self.planned.approver is None else f" by {self.planned.approver}"
-            left = time_text(max(0.0, self.planned.timeout_s - self.waits_s))
-            command = f"flowyml-aws approve {run_id} {quote(self.name)}"
-            return f"waiting for an answer{by}, {left} left: `{command}`"
-        return None if self.answer is None else str(self.answer)
+        if self.waits_s is None:
+            return None if self.answer is None else str(self.answer)
+        by = "" if self.planned.approver is None else f" by {self.planned.approver}"
+        return f"waiting for an answer{by}, {time_text(self.left_s)} left: `{self.command(run_id)}`"
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that are left for an answer, at least 0."""
+        return max(0.0, self.planned.timeout_s - (self.waits_s or 0.0))
+
+    def command(self, run_id: str) -> str:
+        """Return the command that approves it.
+
+        Args:
+            run_id: Id of the run.
+        """
+        return f"flowyml-aws approve {run_id} {quote(self.name)}"
 
 
 def approval_notes(approvals: Iterable[ApprovalView], run_id: str) -> list[str]:

@@ -235,9 +235,7 @@ class RunDriver:
             self._read_results(skipped)
             closed = self._gates.closed([job for job in closed if job.name not in self._ended])
         ended_or_closed = {*self._ended, *(job.name for job in closed)}
-        return [
-            job for job in jobs if job.name not in ended_or_closed and self._is_approved(job)
-        ]
+        return [job for job in jobs if job.name not in ended_or_closed and self._is_approved(job)]
 
     def _is_approved(self, job: PlannedJob) -> bool:
         """Return whether all approvals that a job waits for are given."""
@@ -504,7 +502,7 @@ class RunDriver:
     def _reason_to_wait(self, job: PlannedJob, unended: Collection[str]) -> str | None:
         asked = [name for name in job.approvals if self._is_asked(name)]
         if asked:
-            return f"waits for approval {', '.join(map(repr, asked))}"
+            return f"approval {', '.join(map(repr, asked))} has no answer"
         return waiting_reason(job, unended)
 
     def _is_asked(self, approval: str) -> bool:

@@ -20,12 +20,12 @@ from flowyml_aws.core.resources import (
 )
 from flowyml_aws.core.step import Step, step
 from flowyml_aws.core.step_objects import is_flowyml_step
+from flowyml_aws.integrations.flowyml.approvals import approval_of, is_approval, with_waits
 from flowyml_aws.pipeline import Pipeline
 
 __all__ = ["UnsupportedFeatureError", "pipeline_of", "step_of"]
 
 _UNSUPPORTED_STEPS = {
-    "ApprovalStep": "split the pipeline at the approval, and run the second part once it is given",
     "DynamicStep": "create the steps in the script, before the pipeline runs",
     "EvalStep": "call the evaluation inside a @step",
     "MapTaskStep": "map inside a @step (for example, with a process pool), or declare more steps",
@@ -66,13 +66,16 @@ def pipeline_of(
         if not is_flowyml_step(item):
             continue
         try:
-            steps.append(step_of(item, assets, context, store_all))
+            if is_approval(item):
+                steps.append(approval_of(item))
+            else:
+                steps.append(step_of(item, assets, context, store_all))
         except FlowymlError as error:
             problems.append(error)
     if problems:
         raise InvalidPipelineError(pipeline.name, problems)
     declared = {name: context[name] for name in context if name not in without_context}
-    return Pipeline(pipeline.name, declared).add_steps(steps)
+    return Pipeline(pipeline.name, declared).add_steps(with_waits(steps))
 
 
 def step_of(
@@ -195,7 +198,9 @@ def _unsupported_features(pipeline: Any) -> Iterator[UnsupportedFeatureError]:
         yield _not_supported(f"Control flow {type(flow).__name__!r}", _CONDITION)
     for item in pipeline.steps:
         kind = type(item).__name__
-        if kind in _UNSUPPORTED_STEPS or not is_flowyml_step(item):
+        if is_approval(item):
+            yield from _unsupported_approval(item, pipeline.steps)
+        elif kind in _UNSUPPORTED_STEPS or not is_flowyml_step(item):
             fix = _UNSUPPORTED_STEPS.get(kind, _FUNCTION)
             yield _not_supported(f"Step {getattr(item, 'name', item)!r} ({kind})", fix)
         elif type(item).__module__ != "flowyml.core.step":
@@ -204,6 +209,18 @@ def _unsupported_features(pipeline: Any) -> Iterator[UnsupportedFeatureError]:
         yield _not_supported(
             "Resuming from a checkpoint",
             "run the pipeline with a new run_id: unchanged steps are reused from earlier runs",
+        )
+
+
+def _unsupported_approval(item: Any, steps: Sequence[Any]) -> Iterator[UnsupportedFeatureError]:
+    if item.auto_approve_if is not None:
+        fix = "give the steps after it a condition, or approve it with `flowyml-aws approve`"
+        yield _not_supported(f"Approval {item.name!r}: auto_approve_if", fix)
+    if item in (steps[0], steps[-1]):
+        yield UnsupportedFeatureError(
+            what=f"Approval {item.name!r} is not between other steps",
+            why="the steps declared after it wait for it, and it waits for those before it",
+            fix="declare it after the steps that it is about, and before those that need it",
         )
 
 

@@ -17,6 +17,7 @@ from flowyml.utils.config import get_config
 
 from flowyml_aws.client.run import Run
 from flowyml_aws.core.event_loop import awaiting
+from flowyml_aws.integrations.flowyml.approvals import approval_reports, unasked_reports
 from flowyml_aws.integrations.flowyml.results import errors_of, record_copy, step_status
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.status import RunStatus
@@ -104,7 +105,9 @@ class LiveRecord:
             )
 
     def _steps(self, status: RunStatus) -> dict[str, Any]:
-        reports, errors = status.steps, errors_of(status)
+        errors = errors_of(status)
+        reports = {**unasked_reports(self._pipeline.steps), **status.steps}
+        reports.update(approval_reports(status))
         return {
             step.name: {
                 "status": step_status(reports[step.name].state).value,

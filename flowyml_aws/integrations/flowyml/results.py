@@ -11,6 +11,7 @@ from flowyml.core.executor import ExecutionResult
 from flowyml.core.pipeline import PipelineResult
 
 from flowyml_aws.client.result import PipelineResult as OurResult
+from flowyml_aws.integrations.flowyml.approvals import approval_reports
 from flowyml_aws.integrations.flowyml.outputs import RunOutputs
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.record import RunState
@@ -104,6 +105,17 @@ def flowyml_result(result: OurResult, run_id: str) -> PipelineResult:
             retries=step.retries,
             timestamp=datetime.fromtimestamp(report.ended_at or status.created_at),
         )
+    for name, report in approval_reports(status).items():
+        if report.state not in _DONE and name not in errors:
+            continue
+        converted.step_results[name] = StepOutcome(
+            outputs,
+            step_name=name,
+            success=name not in errors,
+            error=errors.get(name),
+            skipped=report.state is StepState.SKIPPED,
+            timestamp=datetime.fromtimestamp(report.ended_at or status.created_at),
+        )
     return converted
 
 
@@ -142,6 +154,7 @@ def errors_of(status: RunStatus) -> Mapping[str, str]:
             errors[name] = "\n".join(filter(None, [cause.message, cause.traceback]))
         if not failure.steps:
             errors[failure.step] = "\n".join([str(failure), *failure.tracebacks]).strip()
+    errors.update((view.name, view.refusal) for view in status.approvals if view.refusal)
     return errors
 
 
