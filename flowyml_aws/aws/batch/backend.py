@@ -142,7 +142,7 @@ class BatchBackend:
         previous = self._submissions.latest
         if previous is not None and (previous.state == "cancelled" or self._submissions.is_held()):
             return
-        done = {*succeeded, *self._run.names_of(succeeded)}
+        done = self._run.done_after(succeeded)
         requested = {job.name for job in jobs}
         is_complete = previous is not None and previous.state == "complete"
         if is_complete and not self._run.submittable(requested, done):

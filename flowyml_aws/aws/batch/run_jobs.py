@@ -49,6 +49,20 @@ class RunJobs:
         running = (job for job in self.jobs if not job.is_join)
         return {job.name for job in running if all(name in chosen for name in job.jobs)}
 
+    def done_after(self, succeeded: Collection[str]) -> set[str]:
+        """Return the names of the plan's jobs and of the Batch jobs that need not be waited for.
+
+        Joins are among them whose parents have all succeeded: they need not be submitted.
+
+        Args:
+            succeeded: Names of the plan's jobs that have succeeded.
+        """
+        done = {*succeeded, *self.names_of(succeeded)}
+        for job in self.jobs:  # parents come before their children
+            if job.is_join and done.issuperset((*job.after, *job.awaits)):
+                done.add(job.name)
+        return done
+
     def ids_of(self, jobs: Collection[str]) -> set[str]:
         """Return the ids of the Batch jobs that run only jobs of the plan among these."""
         return {self._ids[name] for name in self.names_of(jobs) if name in self._ids}
@@ -63,7 +77,9 @@ class RunJobs:
         missing = [
             job
             for job in self.jobs
-            if job.name not in self._ids and any(name in requested for name in job.jobs)
+            if job.name not in self._ids
+            and job.name not in succeeded
+            and any(name in requested for name in job.jobs)
         ]
         return submittable(missing, self._ids, succeeded)
 

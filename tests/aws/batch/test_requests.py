@@ -8,6 +8,7 @@ from flowyml_aws.aws.batch.batch_job import BatchJob, levels
 from flowyml_aws.aws.batch.limits import submit_request_errors
 from flowyml_aws.aws.batch.requests import batch_jobs, submit_request
 from flowyml_aws.aws.batch.retry import RETRY_RULES
+from flowyml_aws.aws.batch.run_jobs import RunJobs
 from flowyml_aws.planning.plan import ExecutionPlan
 from tests.support.plans import a_job, a_plan, a_record
 
@@ -61,6 +62,15 @@ def test_more_parents_are_joined_until_each_job_has_at_most_twenty(parents: int)
             reached.add(jobs[parent].planned)
             waiting.append(jobs[parent])
     assert reached >= {f"part-{number}" for number in range(parents)}
+
+
+def test_a_job_whose_many_parents_have_all_succeeded_needs_no_joins() -> None:
+    plan = a_fan(401)
+    names = {job.name for job in plan.jobs}
+    run = RunJobs(jobs_of(plan), {})
+    (job,) = run.submittable({"total"}, run.done_after(names - {"total"}))
+    assert (job.planned, job.is_join) == ("total", False)
+    assert run.submittable({"total"}, run.done_after(names - {"total", "part-7"})) == []
 
 
 def test_join_names_are_deterministic_and_differ_from_job_names() -> None:
