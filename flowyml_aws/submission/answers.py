@@ -39,14 +39,14 @@ class Approvals:
     _asked_at: dict[str, float] = field(default_factory=dict)
 
     def read(
-        self, plan: ExecutionPlan, ended: Mapping[str, JobView], now: float
+        self, plan: ExecutionPlan, ended: Mapping[str, JobView], now: float | None
     ) -> dict[str, ApprovalView]:
         """Read the answers, record those that are overdue, and return all approvals by name.
 
         Args:
             plan: Plan of the run.
             ended: Jobs that have ended.
-            now: Seconds since the epoch.
+            now: Seconds since the epoch; None if nobody is asked any more.
 
         Raises:
             DamagedArtifactError: An answer is damaged.
@@ -57,8 +57,8 @@ class Approvals:
             view = ApprovalView(
                 name, planned, ApprovalState.NOT_REACHED, tuple(job.name for job in jobs)
             )
-            if all(job.name in ended for job in jobs):
-                view = self._answered(view, ApprovalState.NOT_NEEDED)
+            if now is None or all(job.name in ended for job in jobs):
+                view = self._answered(view).settled(ended)
             elif _is_reached(planned, ended, views) and _is_needed(name, jobs, ended):
                 view = self._asked(view, plan, ended, now)
             views[name] = view
@@ -74,8 +74,7 @@ class Approvals:
     def _asked(
         self, view: ApprovalView, plan: ExecutionPlan, ended: Mapping[str, JobView], now: float
     ) -> ApprovalView:
-        waiting = ApprovalState.WAITING
-        answered = self._answered(view, waiting)
+        answered = self._answered(view)
         if answered.answer is not None:
             return answered
         if view.name not in self._asked_at:
@@ -83,15 +82,16 @@ class Approvals:
             self._asked_at[view.name] = self.uptime() - age_s
         waits_s = max(0.0, self.uptime() - self._asked_at[view.name])
         if waits_s < view.planned.timeout_s:
-            return replace(view, state=waiting, waits_s=waits_s)
+            return replace(view, state=ApprovalState.WAITING, waits_s=waits_s)
         overdue = Answer(approval=view.name, answer="timed out", answered_at=now)
         self.answer(overdue)
-        return self._answered(view, waiting)
+        return self._answered(view)
 
-    def _answered(self, view: ApprovalView, otherwise: ApprovalState) -> ApprovalView:
+    def _answered(self, view: ApprovalView) -> ApprovalView:
+        """Return an approval with its answer, if there is one."""
         answer = self._read(view.name)
         if answer is None:
-            return replace(view, state=otherwise)
+            return view
         return replace(view, state=ApprovalState(answer.answer), answer=answer)
 
     def _read(self, name: str) -> Answer | None:

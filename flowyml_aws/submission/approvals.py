@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from enum import Enum
 from shlex import quote
 from typing import Literal
@@ -79,6 +79,16 @@ class ApprovalView:
             waited = time_text(self.planned.timeout_s)
             return f"approval {self.name!r} timed out: nobody answered within {waited}"
         return f"approval {self.name!r} was {self.answer}"
+
+    def settled(self, ended: Collection[str]) -> ApprovalView:
+        """Return the approval as it is after some jobs have ended: not needed without any other.
+
+        Args:
+            ended: Names of the jobs that have ended.
+        """
+        if self.answer is not None or not all(job in ended for job in self.jobs):
+            return self
+        return replace(self, state=ApprovalState.NOT_NEEDED, waits_s=None)
 
     def note(self, run_id: str) -> str | None:
         """Return its answer, or the command that gives one; None before somebody is asked.

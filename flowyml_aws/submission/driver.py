@@ -87,6 +87,7 @@ class RunDriver:
     _times: dict[str, JobTimes] = field(default_factory=dict)
     _end_seen_at: float | None = None
     _approvals: Mapping[str, ApprovalView] = field(default_factory=dict)
+    _refusals: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def layout(self) -> RunLayout:
@@ -262,14 +263,14 @@ class RunDriver:
     def _observe(self) -> Mapping[str, JobStatus]:
         self._read_store()
         if not self._active_jobs():
-            self._read_approvals()
+            self._read_approvals(cancelled=False)
             return {}
         statuses = self._poll()
         # After the poll: a job writes its result before it ends.
         self._read_results([job for job in self._active_jobs() if _may_have_ended(statuses, job)])
-        self._read_approvals()
         active = self._active_jobs()
         cancelled = bool(active) and self._is_cancelled()
+        self._read_approvals(cancelled)
         failed = self._repeater.settle(self.plan, statuses, self._ended, cancelled)
         for job in active:
             if job.name in failed:
@@ -305,10 +306,14 @@ class RunDriver:
             self._read_results(self.plan.jobs)
             self._results_read = True
 
-    def _read_approvals(self) -> None:
-        """Read the approvals. After the poll: who answers starts a driver if no job is active."""
+    def _read_approvals(self, cancelled: bool) -> None:
+        """Read the approvals, after the poll: who answers starts a driver if no job is active."""
         if self.plan.approvals:
-            self._approvals = self.answers.read(self.plan, self._ended, self.clock())
+            now = None if cancelled else self.clock()
+            self._approvals = self.answers.read(self.plan, self._ended, now)
+            refusals = {name: view.refusal for name, view in self._approvals.items()}
+            # The jobs of a run that is cancelled are cancelled, whatever else keeps them back.
+            self._refusals = {} if cancelled else refusals
 
     def _active_jobs(self) -> list[PlannedJob]:
         return [job for job in self.plan.jobs if job.name not in self._ended]
@@ -459,9 +464,7 @@ class RunDriver:
         failures = (JobState.FAILED, JobState.BLOCKED)
         failed = [p for p in job.after if p in self._ended and self._ended[p].state in failures]
         if not failed:
-            views = (self._approvals.get(name) for name in job.approvals)
-            refusals = (view.refusal for view in views if view is not None)
-            reason = next(filter(None, refusals), None)
+            reason = next(filter(None, map(self._refusals.get, job.approvals)), None)
             return None if reason is None else JobView(job, JobState.BLOCKED, reason=reason)
         more = f" and {len(failed) - _MAX_NAMES:,} more" if failed[_MAX_NAMES:] else ""
         names = ", ".join(failed[:_MAX_NAMES])
@@ -495,7 +498,7 @@ class RunDriver:
             lost=self._lost_attempts(),
             times=dict(self._times),
             maps=self.plan.maps,
-            approvals=tuple(self._approvals.values()),
+            approvals=tuple(view.settled(self._ended) for view in self._approvals.values()),
         )
         return self._with_end(self._costs.with_costs(self.plan, run_status, self.clock()))
 

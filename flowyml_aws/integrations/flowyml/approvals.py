@@ -1,7 +1,7 @@
 """Conversion of FlowyML's approvals, and their states for its record and its results.
 
-FlowyML's `ApprovalStep` has neither inputs nor outputs: it pauses the pipeline where it is declared.
-So it waits for all steps that are declared before it, and all steps after it wait for it.
+FlowyML's `ApprovalStep` has neither inputs nor outputs: it pauses the pipeline at its place. So it
+waits for all steps that are declared before it, and all steps after it wait for it.
 """
 
 from __future__ import annotations
