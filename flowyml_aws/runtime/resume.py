@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.core.maps import is_part
@@ -38,9 +38,16 @@ def done_before(
         if report is not None and report.state is not StepState.SKIPPED and unstored & wanted:
             del done[step.name]
         if step.name not in done:
-            needed.update(step.reads)
+            needed.update(_values_of(step))
     stored = {asset for step in steps if step.name in done for asset in step.stored}
     return done, {asset: ref for asset, ref in assets.items() if asset in stored}
+
+
+def _values_of(step: StepSpec) -> Iterator[str]:
+    """Yield the assets whose values a step reads. Of its decision, the reported case is enough."""
+    for asset in step.reads:
+        if step.branch is None or asset != step.branch.decision or asset in step.taken:
+            yield asset
 
 
 def items_done_before(

@@ -123,7 +123,7 @@ class StepSpec(Document):
     """One step of the job; the payload contains its function under the same name.
 
     Attributes:
-        reads: Assets that the function or the condition takes.
+        reads: Assets that the function or the condition takes, and its decision.
         arguments: Arguments of the function.
         condition: Arguments of the condition, or None without one.
         stored: Outputs whose values are stored.
@@ -167,6 +167,12 @@ class StepSpec(Document):
     def function(self) -> str:
         """Name of the step in the payload."""
         return self.declared or self.name
+
+    @property
+    def taken(self) -> tuple[str, ...]:
+        """Assets that the function or the condition takes as arguments."""
+        condition = () if self.condition is None else self.condition.assets
+        return (*self.arguments.assets, *condition)
 
     @property
     def has_other_processes(self) -> bool:

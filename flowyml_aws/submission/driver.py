@@ -268,6 +268,7 @@ class RunDriver:
         statuses = self._poll()
         # After the poll: a job writes its result before it ends.
         self._read_results([job for job in self._active_jobs() if _may_have_ended(statuses, job)])
+        self._read_skips(statuses)
         active = self._active_jobs()
         cancelled = bool(active) and self._is_cancelled()
         self._read_approvals(cancelled)
@@ -328,6 +329,19 @@ class RunDriver:
         for job in self._active_jobs():
             if (view := self._blocked(job)) is not None:
                 self._ended[job.name] = view
+
+    def _read_skips(self, statuses: Mapping[str, JobStatus]) -> None:
+        """Read the results of the held jobs that other clients have skipped."""
+        read: set[str] = set()
+        while jobs := [
+            job
+            for job in self._gates.closed(self._active_jobs())
+            if job.name not in read
+            and statuses.get(job.name, _UNKNOWN).state is JobState.LOST
+            and self._has_succeeded(job.after)
+        ]:
+            self._read_results(jobs)  # then perhaps those of the jobs after them
+            read.update(job.name for job in jobs)
 
     def _view_of(self, job: PlannedJob, summary: JobSummary) -> JobView:
         return JobView.of_result(job, summary, self._ran_on(job, summary))

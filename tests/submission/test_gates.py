@@ -179,6 +179,17 @@ def test_another_client_sees_the_skips_without_driving(stage: Stage) -> None:
     assert (views["check"].location, views["check"].cost_usd) == ("", 0.0)
 
 
+def test_a_client_that_only_looks_sees_the_skips_of_another(stage: Stage) -> None:
+    looking = stage.driver()
+    looking.status()
+    stage.commit("g", "then")
+    stage.backend.reported = {"g": JobStatus(JobState.SUCCEEDED, 1)}
+    stage.driver().advance()
+    views = {view.job.name: view for view in looking.status().jobs}
+    assert views["retrain"].is_skipped and views["check"].is_skipped
+    assert views["deploy"].needs_client  # for all it knows
+
+
 def test_without_a_client_the_jobs_after_a_decision_wait_for_one(stage: Stage) -> None:
     stage.backend.reported = {"g": JobStatus(JobState.RUNNING, 1)}
     before = stage.driver().status()
