@@ -179,10 +179,6 @@ def test_a_parameter_with_a_context_value_or_a_default_is_not_an_input() -> None
     assert step.inputs == ()
 
 
-def approval_step() -> Any:
-    return flowyml.ApprovalStep(lambda data: data)
-
-
 def unsupported_steps() -> dict[str, Any]:
     inner = flowyml.Pipeline("inner").add_step(flowyml.step(double, register=False))
     return {
@@ -209,13 +205,6 @@ def test_unsupported_steps_are_rejected_by_name(kind: str, words: list[str]) -> 
     assert all(word in report for word in words), report
 
 
-def test_approvals_are_rejected_by_name() -> None:
-    step = approval_step()
-    report = rejection(flowyml.Pipeline("p").add_step(step))
-    assert "(ApprovalStep) is not supported on AWS" in report
-    assert "split the pipeline at the approval" in report
-
-
 @pytest.mark.parametrize(
     "flow",
     [
@@ -240,10 +229,11 @@ def test_a_function_as_cache_rule_is_rejected() -> None:
 
 
 def test_one_report_names_all_unsupported_features(local_project: BackendRig) -> None:
-    pipeline = flowyml.Pipeline("p").add_steps([unsupported_steps()["map_task"], approval_step()])
+    steps = unsupported_steps()
+    pipeline = flowyml.Pipeline("p").add_steps([steps["map_task"], steps["dynamic"]])
     pipeline.add_control_flow(flowyml.Switch(lambda ctx: "a"))
     report = rejection(pipeline)
-    assert all(word in report for word in ("MapTaskStep", "ApprovalStep", "Switch"))
+    assert all(word in report for word in ("MapTaskStep", "DynamicStep", "Switch"))
 
 
 @pytest.mark.parametrize("kind", ["map_task", "sub_pipeline"])
