@@ -28,7 +28,7 @@ def answer_approval(
     """Answer an approval, and let the run continue. Return its status.
 
     The jobs after it are submitted, if they continue without this client. The driver of a detached
-    run is started again if it has ended because nobody had answered.
+    run is started again if it has ended because no one had answered.
 
     Args:
         driver: Driver of the run.

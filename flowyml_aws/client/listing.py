@@ -41,7 +41,7 @@ class ListedRun:
         cost_usd: Cost of its jobs and of their lost attempts; None if it is unknown.
         store: URI of its store.
         needs_client: Whether it continues only when a client drives it.
-        waits_for_approval: Whether nothing can happen before somebody answers an approval.
+        waits_for_approval: Whether nothing can happen before someone answers an approval.
         dropped: Number of items of maps that failed and that the run continued without.
     """
 

@@ -21,7 +21,7 @@ def approval(
     approver: str | None = None,
     timeout: TimeSpan = "7d",
 ) -> Step:
-    """Return a step at which the run pauses until somebody approves it.
+    """Return a step at which the run pauses until someone approves it.
 
     No job runs while the run only waits for it. Steps wait for it with `inputs=["NAME"]`, which
     gives them the value of its first input, or with `after=["NAME"]`. It is answered with
@@ -74,7 +74,7 @@ def approval_problems(steps: Sequence[Step]) -> Iterator[FlowymlError]:
         if not step.inputs and not step.after:
             yield InvalidStepError(
                 what=f"Approval {name!r} waits for nothing",
-                why="somebody would be asked before there is anything to look at",
+                why="someone would be asked before there is anything to look at",
                 fix=f'write approval("{name}", inputs=["ASSET"]), or after=["STEP"]',
             )
         if name not in awaited:
@@ -88,7 +88,7 @@ def approval_problems(steps: Sequence[Step]) -> Iterator[FlowymlError]:
                 what=f"Approval {name!r} is in a branch of {step.branch.decision!r}",
                 why="an approval is never skipped",
                 fix="add it to the pipeline with add_step, and let a step of the branch wait for "
-                "it: nobody is asked if that step is skipped",
+                "it: no one is asked if that step is skipped",
             )
     for step in steps:
         for name in step.inputs:

@@ -13,7 +13,7 @@ class Approval:
 
     Attributes:
         timeout_s: Seconds for which the run waits for an answer.
-        approver: Person or team who should answer, for readers of the run; None for anybody.
+        approver: Person or team who should answer, for readers of the run; None for anyone.
     """
 
     timeout_s: float
@@ -27,7 +27,7 @@ class Gate:
     Attributes:
         rule: Timeout and approver.
         inputs: Assets to look at. The first one is the value of the approval.
-        after: Steps that must have ended before somebody is asked, in running order.
+        after: Steps that must have ended before someone is asked, in running order.
         approvals: Approvals that must be given before.
     """
 

@@ -186,14 +186,14 @@ class PlannedJob(Document):
 
 
 class PlannedApproval(Document):
-    """An approval of a plan: jobs after it start once somebody has given it.
+    """An approval of a plan: jobs after it start once someone has given it.
 
     Attributes:
-        after: Jobs that must have succeeded before somebody is asked.
+        after: Jobs that must have succeeded before someone is asked.
         approvals: Approvals that must be given before.
         inputs: Assets that it is about; the first one is its value.
         timeout_s: Seconds for which the run waits for an answer.
-        approver: Person or team who should answer; None for anybody.
+        approver: Person or team who should answer; None for anyone.
     """
 
     after: tuple[str, ...]

@@ -1,7 +1,7 @@
 """Answers to the approvals of a run, in its store.
 
-Nothing is stored before the answer: that somebody is asked follows from the results of the jobs
-before it. The first answer counts. An approval that nobody answers in time is answered by the first
+Nothing is stored before the answer: that someone is asked follows from the results of the jobs
+before it. The first answer counts. An approval that no one answers in time is answered by the first
 client that notices.
 """
 
@@ -46,7 +46,7 @@ class Approvals:
         Args:
             plan: Plan of the run.
             ended: Jobs that have ended.
-            now: Seconds since the epoch; None if nobody is asked any more.
+            now: Seconds since the epoch; None if no one is asked any more.
 
         Raises:
             DamagedArtifactError: An answer is damaged.

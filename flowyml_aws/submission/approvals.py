@@ -21,7 +21,7 @@ class ApprovalState(str, Enum):
     NOT_REACHED = "not reached"
     """The jobs before it have not all succeeded."""
     WAITING = "waiting"
-    """Somebody has to answer."""
+    """Someone has to answer."""
     APPROVED = "approved"
     REJECTED = "rejected"
     TIMED_OUT = "timed out"
@@ -48,7 +48,7 @@ class Answer(Document):
 
     def __str__(self) -> str:
         if self.answer == "timed out":
-            return "timed out: nobody answered"
+            return "timed out: no one answered"
         by = "" if self.by is None else f" by {self.by}"
         return f"{self.answer}{by}" + (f": {self.comment}" if self.comment else "")
 
@@ -59,7 +59,7 @@ class ApprovalView:
 
     Attributes:
         jobs: Jobs that do not start before it is given.
-        waits_s: Seconds since somebody was asked; None if nobody is asked now.
+        waits_s: Seconds since someone was asked; None if no one is asked now.
         answer: The answer, if there is one.
     """
 
@@ -77,7 +77,7 @@ class ApprovalView:
             return None
         if self.state is ApprovalState.TIMED_OUT:
             waited = time_text(self.planned.timeout_s)
-            return f"approval {self.name!r} timed out: nobody answered within {waited}"
+            return f"approval {self.name!r} timed out: no one answered within {waited}"
         return f"approval {self.name!r} was {self.answer}"
 
     def settled(self, ended: Collection[str]) -> ApprovalView:
@@ -91,7 +91,7 @@ class ApprovalView:
         return replace(self, state=ApprovalState.NOT_NEEDED, waits_s=None)
 
     def note(self, run_id: str) -> str | None:
-        """Return its answer, or the command that gives one; None before somebody is asked.
+        """Return its answer, or the command that gives one; None before someone is asked.
 
         Args:
             run_id: Id of the run.

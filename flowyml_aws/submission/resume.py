@@ -291,9 +291,7 @@ def _plan(
     )
 
 
-def _open_approvals(
-    earlier: EarlierRun, finished: Collection[str]
-) -> dict[str, PlannedApproval]:
+def _open_approvals(earlier: EarlierRun, finished: Collection[str]) -> dict[str, PlannedApproval]:
     """Return the approvals that are asked again, without the jobs before them that are finished.
 
     One that was given counts if nothing before it runs again.

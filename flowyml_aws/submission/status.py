@@ -165,7 +165,7 @@ class RunStatus:
 
     @property
     def waits_for_approval(self) -> bool:
-        """True if nothing can happen before somebody answers an approval, so that no job runs."""
+        """True if nothing can happen before someone answers an approval, so that no job runs."""
         asked = [each for each in self.approvals if each.state is ApprovalState.WAITING]
         waiting = {job for each in asked for job in each.jobs}
         return bool(asked) and all(v.state.ended or v.job.name in waiting for v in self.jobs)

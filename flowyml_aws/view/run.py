@@ -252,7 +252,7 @@ def noted_moves(status: RunStatus) -> list[Text]:
 
 
 def noted_approvals(status: RunStatus) -> list[Text]:
-    """Return a line on each approval that somebody has answered or has to answer."""
+    """Return a line on each approval that someone has answered or has to answer."""
     return [Text(note, style="yellow") for note in approval_notes(status.approvals, status.run_id)]
 
 

@@ -309,7 +309,7 @@ def test_an_approval_changes_no_cache_key() -> None:
     asked.cache = without.cache
     again = asked.decide()
     assert again.runs == frozenset()
-    assert asked.graph.only(again.runs).gates == {}  # nobody is asked
+    assert asked.graph.only(again.runs).gates == {}  # no one is asked
 
 
 def test_what_an_approval_is_about_runs_before_the_steps_after_it() -> None:

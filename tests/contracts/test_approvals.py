@@ -1,4 +1,4 @@
-"""Jobs that wait until somebody approves them, on every backend."""
+"""Jobs that wait until someone approves them, on every backend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Approvals of a run: when somebody is asked, and what the answer changes; no backend runs."""
+"""Approvals of a run: when someone is asked, and what the answer changes; no backend runs."""
 
 from __future__ import annotations
 
@@ -199,10 +199,10 @@ def test_an_approval_times_out_by_the_clock_of_the_store(stage: Stage) -> None:
     assert release_of(status).state is ApprovalState.TIMED_OUT
     assert status.state is RunState.FAILED
     reasons = {view.job.name: view.reason for view in status.jobs}
-    assert reasons["deploy"] == "approval 'release' timed out: nobody answered within 24 h 00 min"
+    assert reasons["deploy"] == "approval 'release' timed out: no one answered within 24 h 00 min"
     with pytest.raises(ApprovalError) as caught:
         answer(stage.driver(), "release")
-    assert "timed out: nobody answered" in str(caught.value)
+    assert "timed out: no one answered" in str(caught.value)
 
 
 def test_nobody_is_asked_if_the_jobs_before_it_fail(stage: Stage) -> None:
