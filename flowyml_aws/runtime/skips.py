@@ -19,7 +19,7 @@ _ABSENT = " does not exist: "
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Why a step is skipped.
+    """The skip of a step.
 
     Attributes:
         reason: Reason for the report of the step.

@@ -209,7 +209,7 @@ def test_a_decision_that_fails_blocks_its_branches(stage: Stage) -> None:
     assert stage.offered == []
 
 
-def test_a_job_behind_both_branches_waits_for_the_one_that_runs(stage: Stage) -> None:
+def test_a_job_after_both_branches_waits_for_the_one_that_runs(stage: Stage) -> None:
     stage.commit("g", "else")
     status = stage.driver().advance()
     assert stage.offered == [["retrain", "report"]]

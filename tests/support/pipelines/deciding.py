@@ -1,4 +1,4 @@
-"""A decision, a job or a map after it, jobs behind those, and a job behind both branches."""
+"""A decision, a job or a map after it, jobs after those, and a job after both branches."""
 
 from __future__ import annotations
 
