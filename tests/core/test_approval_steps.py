@@ -161,7 +161,7 @@ def test_an_approval_in_a_cycle_is_a_mistake() -> None:
 
 
 def test_a_mistyped_approval_is_suggested() -> None:
-    last = step(name="last", inputs=["relase"])(lambda relase: relase)
+    last = step(name="last", inputs=["releases"])(lambda releases: releases)
     found = mistakes(train, approval("release", inputs=["model"]), last, notify)
     assert "did you mean 'release'" in found
 

@@ -272,7 +272,7 @@ def test_an_approval_of_reused_values_is_asked_from_the_start(stage: Stage) -> N
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("relese", "did you mean 'release'?"), ("deploy", "its approvals are release")],
+    [("releases", "did you mean 'release'?"), ("deploy", "its approvals are release")],
 )
 def test_an_unknown_approval_is_an_error(stage: Stage, name: str, message: str) -> None:
     with pytest.raises(ApprovalError) as caught:
