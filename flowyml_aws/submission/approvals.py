@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from shlex import quote
@@ -12,7 +12,7 @@ from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.planning.plan import PlannedApproval
 from flowyml_aws.planning.wording import time_text
 
-__all__ = ["Answer", "ApprovalState", "ApprovalView", "approval_notes"]
+__all__ = ["Answer", "ApprovalState", "ApprovalView", "approval_notes", "waited_s"]
 
 
 class ApprovalState(str, Enum):
@@ -113,6 +113,23 @@ class ApprovalView:
             run_id: Id of the run.
         """
         return f"flowyml-aws approve {run_id} {quote(self.name)}"
+
+
+def waited_s(approvals: Iterable[ApprovalView], jobs: Sequence[tuple[float, float]]) -> float:
+    """Return the seconds in which a run only waited for answers, so that its driver did not run.
+
+    Args:
+        approvals: Approvals of the run.
+        jobs: Start and end of each job, in seconds since the epoch.
+    """
+    total = 0.0
+    since = 0.0
+    for at in sorted(view.answer.answered_at for view in approvals if view.answer is not None):
+        ends = [end for _, end in jobs if end <= at]
+        if ends and not any(start <= at < end for start, end in jobs):
+            total += at - max([*ends, since])
+        since = at
+    return total
 
 
 def approval_notes(approvals: Iterable[ApprovalView], run_id: str) -> list[str]:

@@ -603,11 +603,15 @@ class RunDriver:
         return True
 
     def _end_of(self, status: RunStatus) -> float:
-        """Return when a run has ended: with its last result, or when this client saw the end."""
+        """Return when a run has ended, or when this client saw the end.
+
+        It ends with its last result, or when an approval is refused after that.
+        """
         results = [view.result for view in status.jobs if view.state is not JobState.BLOCKED]
         times = [result.ended_at for result in results if result is not None]
         if times and len(times) == len(results):
-            return max(times)
+            refused = (each.answer for each in status.approvals if each.refusal is not None)
+            return max([*times, *(answer.answered_at for answer in refused if answer is not None)])
         # The end of a job without a result is unknown.
         if self._end_seen_at is None:
             self._end_seen_at = self.clock()

@@ -15,7 +15,13 @@ from flowyml_aws.core.errors import ApprovalError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedApproval
 from flowyml_aws.runtime.result import JobResult
-from flowyml_aws.submission.approvals import ApprovalState, ApprovalView, approval_notes
+from flowyml_aws.submission.approvals import (
+    Answer,
+    ApprovalState,
+    ApprovalView,
+    approval_notes,
+    waited_s,
+)
 from flowyml_aws.submission.backend import JobState, JobStatus
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.record import RunState
@@ -307,6 +313,37 @@ def test_a_name_never_becomes_a_path(name: str) -> None:
     key = LAYOUT.approval(name)
     assert key.startswith(f"{LAYOUT.prefix}approvals/")
     assert len(key.removeprefix(f"{LAYOUT.prefix}approvals/")) == len("0" * 16 + ".json")
+
+
+def test_a_run_ends_when_its_approval_is_refused(stage: Stage) -> None:
+    stage.commit("train", "plot")
+    assert answer(stage.driver(), reject=True).ended_at == 100.0  # by the clock of the driver
+
+
+@pytest.mark.parametrize(
+    ("answered_at", "jobs", "waited"),
+    [
+        ([50.0], [(10.0, 20.0)], 30.0),
+        ([50.0, 60.0], [(10.0, 20.0)], 40.0),
+        ([15.0], [(10.0, 20.0)], 0.0),
+        ([50.0, 95.0], [(10.0, 20.0), (55.0, 60.0)], 65.0),
+    ],
+    ids=["one answer", "two answers", "while a job runs", "before and after a job"],
+)
+def test_the_time_of_waiting_is_without_the_time_of_jobs(
+    answered_at: list[float], jobs: list[tuple[float, float]], waited: float
+) -> None:
+    views = [
+        ApprovalView(
+            "release",
+            RELEASE,
+            ApprovalState.APPROVED,
+            (),
+            answer=Answer(approval="release", answer="approved", answered_at=at),
+        )
+        for at in answered_at
+    ]
+    assert waited_s(views, jobs) == waited
 
 
 def test_notes_show_the_command_and_then_the_answer(stage: Stage) -> None:
