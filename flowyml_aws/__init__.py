@@ -9,6 +9,7 @@ from flowyml_aws.core.additions import Env
 from flowyml_aws.core.approval_steps import approval
 from flowyml_aws.core.auto_resources import Auto
 from flowyml_aws.core.context import Context
+from flowyml_aws.core.control_flow import If, Switch
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.resources import GPUConfig, NodeAffinity, ResourceRequirements
 from flowyml_aws.core.skipped import Skipped
@@ -29,6 +30,7 @@ __all__ = [
     "Env",
     "FlowymlError",
     "GPUConfig",
+    "If",
     "NodeAffinity",
     "Pipeline",
     "PipelineResult",
@@ -36,6 +38,7 @@ __all__ = [
     "Run",
     "Skipped",
     "Step",
+    "Switch",
     "VersionedPipeline",
     "__version__",
     "approval",

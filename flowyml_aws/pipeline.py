@@ -11,7 +11,9 @@ from flowyml_aws.core.auto_resources import Auto
 from flowyml_aws.core.binding import bind_steps
 from flowyml_aws.core.build import BuiltPipeline, build_pipeline, lists_in
 from flowyml_aws.core.context import Context
+from flowyml_aws.core.control_flow import AddedFlow, ControlFlow, If, Switch
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, InvalidStepError
+from flowyml_aws.core.lowering import lower
 from flowyml_aws.core.resources import ResourceRequirements
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
 from flowyml_aws.core.step import Step
@@ -38,7 +40,7 @@ class Pipeline(ShownAsSheets):
         context: Values for step parameters, by parameter name.
         env: Environment variables of all jobs of its runs, or None.
         secrets: References to secrets for all jobs of its runs, or None; see `step`.
-        steps: Steps in declaration order.
+        steps: Steps in declaration order, without those of control flows.
         carry: Global names (`NAME` or `module.NAME`) whose values jobs get from this process, even
             if a job would evaluate an equal value.
         evaluate: Global names that each job evaluates again, even if their values differ from
@@ -64,6 +66,7 @@ class Pipeline(ShownAsSheets):
         self.cache_on = as_additions(cache_on)
         self.context = context if isinstance(context, Context) else Context(**(context or {}))
         self.steps: list[Step] = []
+        self._flows: list[AddedFlow] = []
         self._built: BuiltPipeline | None = None
 
     def add_step(self, step: Step) -> Self:
@@ -92,6 +95,34 @@ class Pipeline(ShownAsSheets):
             self.add_step(step)
         return self
 
+    def add_control_flow(self, control_flow: ControlFlow) -> Self:
+        """Add an `If` or a `Switch`, whose steps run if their case is chosen.
+
+        The steps of its branches are not added with `add_step`.
+
+        Raises:
+            InvalidStepError: The argument is neither.
+        """
+        if not isinstance(control_flow, (If, Switch)):
+            raise InvalidStepError(
+                what=f"Expected an If or a Switch, got {control_flow!r}",
+                why="a pipeline takes control flows of this package",
+                fix="import them: from flowyml_aws import If, Switch",
+            )
+        self._flows.append(AddedFlow(control_flow, len(self.steps)))
+        self._built = None
+        return self
+
+    @property
+    def control_flows(self) -> list[ControlFlow]:
+        """Control flows in declaration order."""
+        return [added.flow for added in self._flows]
+
+    @property
+    def all_steps(self) -> tuple[Step, ...]:
+        """All steps in declaration order, with decisions and the steps of branches."""
+        return lower(self.steps, self._flows, context=self.context)[0]
+
     def build(self, inputs: Collection[str] = ()) -> Self:
         """Order the steps and group them.
 
@@ -101,11 +132,12 @@ class Pipeline(ShownAsSheets):
         Raises:
             InvalidPipelineError: With every mistake found.
         """
-        known = {*inputs, *lists_in(self.context, self.steps, inputs)}
-        bound = bind_steps(self.steps, known, self.context)
+        steps, mistakes = lower(self.steps, self._flows, inputs, self.context)
+        known = {*inputs, *lists_in(self.context, steps, inputs)}
+        bound = bind_steps(steps, known, self.context)
         built, problems = build_pipeline(bound, known, self.context)
-        if built is None:
-            raise InvalidPipelineError(self.name, problems)
+        if built is None or mistakes:
+            raise InvalidPipelineError(self.name, [*mistakes, *problems])
         self._built = built
         return self
 
@@ -239,6 +271,7 @@ class Pipeline(ShownAsSheets):
         return RunRequest(
             name=self.name,
             steps=tuple(self.steps),
+            flows=tuple(self._flows),
             context=self.context.to_dict(),
             env=self.env,
             secrets=self.secrets,
@@ -249,7 +282,7 @@ class Pipeline(ShownAsSheets):
         )
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r}, {len(self.steps)} steps)"
+        return f"{type(self).__name__}({self.name!r}, {len(self.all_steps)} steps)"
 
     def _sheets(self) -> list[Sheet]:
         rows = [
@@ -260,7 +293,7 @@ class Pipeline(ShownAsSheets):
                 step.execution_group or "",
                 _resources_text(step),
             )
-            for step in self.steps
+            for step in self.all_steps
         ]
         columns = ("step", "inputs", "outputs", "group", "resources")
         context = ", ".join(self.context.keys())

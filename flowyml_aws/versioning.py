@@ -157,11 +157,11 @@ class VersionedPipeline(Pipeline):
         return compare(self._describe(None), old)
 
     def __repr__(self) -> str:
-        return f"VersionedPipeline({self.name!r}, {self.version!r}, {len(self.steps)} steps)"
+        return f"VersionedPipeline({self.name!r}, {self.version!r}, {len(self.all_steps)} steps)"
 
     def _describe(self, metadata: Mapping[str, Any] | None) -> PipelineVersion:
         return describe_pipeline(
-            self.version, self.name, self.steps, self.context, self._now(), metadata
+            self.version, self.name, self.all_steps, self.context, self._now(), metadata
         )
 
     def _path(self, version: str) -> Path:

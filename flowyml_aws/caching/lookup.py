@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.artifacts.values import load_value
 from flowyml_aws.caching.cache_on import AdditionReader
 from flowyml_aws.caching.entries import (
     CacheEntry,
@@ -135,6 +137,7 @@ def find_reuse(
     external_inputs: Mapping[str, str],
     force_run: Collection[str],
     machines: Mapping[str, str] | None = None,
+    cases: Mapping[str, str] | None = None,
 ) -> Reuse:
     """Decide which outputs of earlier runs are reused, and which steps run.
 
@@ -147,6 +150,7 @@ def find_reuse(
         external_inputs: Identity of each external input, if known.
         force_run: Steps to run without a cache lookup, with all steps that depend on them.
         machines: Kind of machine that each step is planned for, if known.
+        cases: Cases of decisions that the client has made; they are not in the graph.
     """
     refusals: list[AwsRefusedError] = []
     listing = None if store is None else EntryListing(store)
@@ -188,8 +192,28 @@ def find_reuse(
         gone = {ref.key for ref, is_gone in zip(objects, answers, strict=True) if is_gone}
         return [ref for ref in refs if ref.key in gone]
 
-    reuse = decide_reuse(graph, identities, external_inputs, entries, missing, force_run, machines)
+    cases_read: dict[ArtifactRef, str | None] = {}
+
+    def case_of(ref: ArtifactRef) -> str | None:
+        assert store is not None
+        if ref not in cases_read:
+            cases_read[ref] = _case(store, ref)
+        return cases_read[ref]
+
+    reuse = decide_reuse(
+        graph, identities, external_inputs, entries, missing, force_run, machines, cases, case_of
+    )
     return replace(reuse, notes=tuple(map(_note, refusals[:1])))
+
+
+def _case(store: ArtifactStore, ref: ArtifactRef) -> str | None:
+    """Return the case that an earlier run has stored; None if it can't be read."""
+    try:
+        # Never a file, so that no folder is created.
+        value = load_value(store, ref, "case", Path(), allow_pickle=False)
+    except (FlowymlError, OSError):
+        return None
+    return value if isinstance(value, str) else None
 
 
 def _note(refusal: AwsRefusedError) -> str:

@@ -11,6 +11,7 @@ from flowyml_aws.caching.cache_key import cache_key
 from flowyml_aws.caching.entries import CacheEntry, python_version
 from flowyml_aws.caching.identity import StepIdentity, identified_by_content
 from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.known_skips import known_skips
 
 __all__ = ["AFTER", "Reuse", "decide_reuse"]
 
@@ -19,6 +20,7 @@ AFTER = "after:"
 
 Entries = Callable[[Sequence[str]], Mapping[str, CacheEntry]]
 Missing = Callable[[Sequence[ArtifactRef]], Collection[ArtifactRef]]
+CaseOf = Callable[[ArtifactRef], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Reuse:
         stored: Assets that must be stored for these lookups, even if only their own job reads
             them.
         machines: Kind of machine that each step is planned for.
+        cases: Case of each decision that is known before the run.
+        skipped: Cause for each step that is skipped because of these decisions.
         notes: Notes of the plan on lookups that failed.
     """
 
@@ -47,6 +51,8 @@ class Reuse:
     deferred: frozenset[str]
     stored: frozenset[str]
     machines: Mapping[str, str] = field(default_factory=dict)
+    cases: Mapping[str, str] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -58,6 +64,8 @@ def decide_reuse(
     missing: Missing,
     refresh: Collection[str] = (),
     machines: Mapping[str, str] | None = None,
+    cases: Mapping[str, str] | None = None,
+    case_of: CaseOf | None = None,
 ) -> Reuse:
     """Decide which steps run, and which assets of earlier runs are reused.
 
@@ -69,6 +77,8 @@ def decide_reuse(
         missing: Function that returns the refs whose objects do not exist.
         refresh: Steps that always run, with all steps that depend on them.
         machines: Kind of machine that each step is planned for, if known.
+        cases: Cases of decisions that the client has made; they are not in the graph.
+        case_of: Function that returns the case that a ref contains; None if it can't be read.
     """
     machines, python = machines or {}, python_version()
     forced = _with_descendants(graph, refresh)
@@ -88,8 +98,11 @@ def decide_reuse(
         hits.update({step: entry.of_item(outputs[step]) for step, entry in found.items()})
         if not found:  # only the contents of hits can make more keys known
             break
+    never_read = known_skips(graph, cases or {}).keys()
     while True:
-        runs, refs = _demanded(graph, identities.keys(), hits)
+        known_cases = {**(cases or {}), **_cases_of(graph, hits, case_of)}
+        skipped = known_skips(graph, known_cases)
+        runs, refs = _demanded(graph, identities.keys(), hits, skipped, never_read)
         invalid = known.premature_hits(hits, runs)
         missing_refs = set(missing(tuple(refs.values()))) if not invalid else set()
         invalid.update(graph.producers[asset] for asset, ref in refs.items() if ref in missing_refs)
@@ -118,14 +131,31 @@ def decide_reuse(
     stored.update(asset for step in graph.steps if step.name in deferred for asset in step.assets)
     return Reuse(
         runs=frozenset(runs),
-        entries={step: originals[step] for step in hits if step not in runs},
+        entries={s: originals[s] for s in hits if s not in runs and s not in skipped},
         refs=refs,
         identities=identities,
         assets=assets,
         deferred=frozenset(deferred),
         stored=frozenset(stored),
         machines=machines,
+        cases=known_cases,
+        skipped=skipped,
     )
+
+
+def _cases_of(
+    graph: StepGraph, hits: Mapping[str, CacheEntry], case_of: CaseOf | None
+) -> dict[str, str]:
+    """Return the cases of the decisions that are reused."""
+    if case_of is None:
+        return {}
+    refs = {
+        step.name: hits[step.name].assets.get(step.name)
+        for step in graph.steps
+        if step.cases and step.name in hits
+    }
+    cases = {name: case_of(ref) for name, ref in refs.items() if ref is not None}
+    return {name: case for name, case in cases.items() if case is not None}
 
 
 def _cacheable(
@@ -233,22 +263,33 @@ class _KnownIdentities:
 
 
 def _demanded(
-    graph: StepGraph, cached: Collection[str], hits: Mapping[str, CacheEntry]
+    graph: StepGraph,
+    cached: Collection[str],
+    hits: Mapping[str, CacheEntry],
+    skipped: Collection[str],
+    never_read: Collection[str],
 ) -> tuple[set[str], dict[str, ArtifactRef]]:
-    """Return the steps that must run, and the earlier assets that they read or that are results."""
+    """Return the steps that must run, and the earlier assets that they read or that are results.
+
+    A result is an asset that no step reads. The step that reads it may be skipped: in the run that
+    made the decision, its job did not store the asset. Decisions of the client are made before
+    each run, so that the assets that only skipped steps read are results.
+    """
+    steps = [step for step in graph.steps if step.name not in skipped]
     if not hits:  # each step leads to a result
-        return {step.name for step in graph.steps}, {}
-    read = {asset for assets in graph.reads.values() for asset in assets}
-    assets_of = {step.name: step.assets for step in graph.steps}
-    uncached = [step for step in graph.steps if step.name not in cached]
-    results = [a for step in graph.steps for a in step.assets if a not in read]
+        return {step.name for step in steps}, {}
+    readers = (step.name for step in graph.steps if step.name not in never_read)
+    read = {asset for reader in readers for asset in graph.reads[reader]}
+    assets_of = {step.name: step.assets for step in steps}
+    uncached = [step for step in steps if step.name not in cached]
+    results = [a for step in steps for a in step.assets if a not in read]
     runs: set[str] = set()
     reused: dict[str, ArtifactRef] = {}
     waiting = [*results, *(asset for step in uncached for asset in step.assets)]
     while waiting:
         asset = waiting.pop()
         producer = graph.producers.get(asset)
-        if producer is None or producer in runs:
+        if producer is None or producer in runs or producer in skipped:
             continue
         ref = hits[producer].assets.get(asset) if producer in hits else None
         if ref is not None:
@@ -258,7 +299,7 @@ def _demanded(
         waiting += graph.reads[producer]
         gates = (graph.gates[name].after for name in graph.gated.get(producer, ()))
         for parent in (*graph.after.get(producer, ()), *chain(*gates)):
-            if parent not in hits and parent not in runs:
+            if parent not in hits and parent not in runs and parent not in skipped:
                 waiting += assets_of[parent]
     # A step that runs produces all its assets again, including those added to `reused` before.
     return runs, {a: ref for a, ref in reused.items() if graph.producers[a] not in runs}

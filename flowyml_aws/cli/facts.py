@@ -74,7 +74,14 @@ def status_facts(
         "moves": [move.model_dump(mode="json") for move in status.moves],
         "bills": {job: bill.model_dump(mode="json") for job, bill in status.bills.items()},
         "unbilled": list(status.unbilled),
-        "cached": {name: step.run_id for name, step in status.reused.items()},
+        "cached": {
+            name: step.run_id for name, step in status.reused.items() if step.cause_of_skip is None
+        },
+        "skipped": {
+            name: step.cause_of_skip
+            for name, step in status.reused.items()
+            if step.cause_of_skip is not None
+        },
     }
 
 

@@ -117,7 +117,7 @@ def run(
     )
     started = pipeline.submit(detach=detach, **options)
     # The run is stored in the pipeline's project, which may not be the current folder.
-    _follow(started, detach, find_project(s.func for s in pipeline.steps).root, as_json)
+    _follow(started, detach, find_project(s.func for s in pipeline.all_steps).root, as_json)
 
 
 @app.command()

@@ -15,12 +15,15 @@ from flowyml_aws.caching.fingerprint import Fingerprinter
 from flowyml_aws.caching.lookup import Identities, KeyFacts, find_reuse, identities_of
 from flowyml_aws.caching.reuse import Reuse
 from flowyml_aws.client.key_notes import key_notes
+from flowyml_aws.client.known_decisions import decision_notes
 from flowyml_aws.client.lengths import build
 from flowyml_aws.client.request import PlanRequest, RunRequest
+from flowyml_aws.core.decision_places import place_decisions
 from flowyml_aws.core.distributions import VersionReader
 from flowyml_aws.core.environment import environment_problems
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, SettingsError
 from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.known_skips import without_known_branches
 from flowyml_aws.core.loading import stop_while_loading
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.step import Step
@@ -150,11 +153,24 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
         kind = machine_kind(request.placement.backend_of(group), needs)
         machines.update((step.name, kind) for step in group.steps)
     reuse = find_reuse(
-        earlier, request.graph, identities.known, input_identities, request.forced, machines
+        earlier,
+        request.graph,
+        identities.known,
+        input_identities,
+        request.forced,
+        machines,
+        request.cases,
     )
-    graph = request.graph.only(reuse.runs)
+    graph, decided = without_known_branches(request.graph.only(reuse.runs), reuse.cases)
     history = earlier_times(services, request.name)
-    running = [part for group in request.groups if (part := group.only(reuse.runs)) is not None]
+    running = place_decisions(
+        [
+            part.replacing(decided)
+            for group in request.groups
+            if (part := group.only(reuse.runs)) is not None
+        ],
+        graph,
+    )
     durations = Durations(history)
     traits = [service_traits(request.placement.backend_of(group)) for group in running]
     batches = [
@@ -184,6 +200,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
         *plan.notes,
         *held_notes(plan),
         *request.notes,
+        *decision_notes(request.cases),
         *empty_notes(request.empty_maps),
         *produced_notes(groups, graph, request.length_runs),
         *reuse.notes,
@@ -192,7 +209,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
         *host.notes(datetime.now(timezone.utc).date()),
     ]
     reused = {
-        step.name: _reused(step, reuse.entries.get(step.name))
+        step.name: _reused(step, reuse.entries.get(step.name), reuse.skipped.get(step.name))
         for step in request.graph.steps
         if step.name not in reuse.runs
     }
@@ -358,7 +375,9 @@ def _require_instances(backend: str) -> None:
         )
 
 
-def _reused(step: Step, entry: CacheEntry | None) -> ReusedStep:
+def _reused(step: Step, entry: CacheEntry | None, cause_of_skip: str | None) -> ReusedStep:
+    if cause_of_skip is not None:
+        return ReusedStep(produces=step.assets, skipped=dict.fromkeys(step.assets, cause_of_skip))
     if entry is None:
         return ReusedStep(produces=step.assets)
     assets = entry.of_item(step.outputs_by_declared_name).assets

@@ -9,14 +9,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from flowyml_aws.client.known_decisions import decide_known
 from flowyml_aws.client.options import RunOptions
 from flowyml_aws.core.additions import addition_problems
 from flowyml_aws.core.binding import BoundStep, bind_steps
 from flowyml_aws.core.build import BuiltPipeline, build_pipeline, expand_maps, lists_in
+from flowyml_aws.core.control_flow import AddedFlow
 from flowyml_aws.core.distributions import VersionRule
 from flowyml_aws.core.environment import environment_problems, merge_environments
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.lowering import lower
 from flowyml_aws.core.maps import EarlierLength
 from flowyml_aws.core.parameters import input_problems
 from flowyml_aws.core.secret_references import secret_problems
@@ -59,6 +62,7 @@ class PlanRequest:
         spot: Use of spot capacity for jobs without a rule of their own.
         empty_maps: Mapped steps whose list is empty, so that the graph does not contain them.
         length_runs: Run that had the assumed number of items, by mapped step.
+        cases: Cases of the decisions that the client has made.
     """
 
     name: str
@@ -79,6 +83,7 @@ class PlanRequest:
     spot: SpotRule | None = None
     empty_maps: tuple[Step, ...] = ()
     length_runs: Mapping[str, str] = field(default_factory=dict)
+    cases: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environments(self) -> Mapping[str, Mapping[str, str]]:
@@ -95,7 +100,7 @@ class RunRequest:
     """A pipeline as its user declared it, with the options of a plan or a run.
 
     Attributes:
-        steps: Steps in declaration order.
+        steps: Steps in declaration order; after construction, those of control flows, too.
         context: Context of the pipeline.
         env: Environment variables of the pipeline.
         secrets: References to secrets of the pipeline, by environment variable.
@@ -103,6 +108,7 @@ class RunRequest:
         detached: Whether the run must continue without its client.
         choices: Names that jobs get from the client, or evaluate again.
         cache_on: Additions to the cache keys of all steps.
+        flows: Control flows, whose decisions and branches become steps.
         bound: Steps with their arguments.
         resolved: Context values as the steps get them, and the mistakes in them.
     """
@@ -116,16 +122,20 @@ class RunRequest:
     detached: bool = False
     choices: Choices = field(default_factory=Choices)
     cache_on: tuple[Any, ...] = ()
+    flows: tuple[AddedFlow, ...] = ()
     bound: tuple[BoundStep, ...] = field(init=False)
     resolved: ResolvedContext = field(init=False)
 
     def __post_init__(self) -> None:
-        steps, problems = with_sweeps(self.steps, self.options.sweep)
-        object.__setattr__(self, "steps", steps)
         of_run = self.options.context or {}
-        lists = lists_in({**self.context, **of_run}, self.steps, self.options.inputs)
+        context = {**self.context, **of_run}
+        steps, problems = lower(self.steps, self.flows, self.options.inputs, context)
+        steps, of_sweeps = with_sweeps(steps, self.options.sweep)
+        problems += of_sweeps
+        object.__setattr__(self, "steps", steps)
+        lists = lists_in(context, self.steps, self.options.inputs)
         inputs = {*self.options.inputs, *lists}
-        bound = list(bind_steps(self.steps, inputs, {**self.context, **of_run}))
+        bound = list(bind_steps(self.steps, inputs, context))
         for position, step in enumerate(bound):
             bound[position], mistakes = resolve_rows(step)
             problems += mistakes
@@ -164,7 +174,9 @@ class RunRequest:
     def build(
         self, earlier: Mapping[str, EarlierLength] = MappingProxyType({})
     ) -> tuple[BuiltPipeline | None, list[FlowymlError]]:
-        """Order, group and expand the steps. Return None and all mistakes if there are any.
+        """Order, group and expand the steps, and make the decisions that can be made.
+
+        Return None and all mistakes if there are any.
 
         Args:
             earlier: Numbers of items of mapped steps in earlier runs, for lists that the run
@@ -176,7 +188,10 @@ class RunRequest:
         if pipeline is None:
             return None, problems
         values = {name: self.values[name] for name in lists}
-        return expand_maps(pipeline, {**values, **self.options.input_values}, earlier)
+        expanded, problems = expand_maps(pipeline, {**values, **self.options.input_values}, earlier)
+        if expanded is None:
+            return None, problems
+        return decide_known(expanded, self.values, self.options.input_values)
 
     def plan(
         self, pipeline: BuiltPipeline, placement: Placement, settings: Settings
@@ -202,6 +217,7 @@ class RunRequest:
             spot=self.options.spot,
             empty_maps=pipeline.empty_maps,
             length_runs=pipeline.length_runs,
+            cases=pipeline.cases,
         )
 
     def _forced(self, pipeline: BuiltPipeline) -> frozenset[str]:
@@ -218,7 +234,8 @@ class RunRequest:
         external, items = pipeline.graph.external_inputs, pipeline.items
         replaced = pipeline.declared.external_inputs.difference(external)
         given = self.options.input_values.items()
-        return {**{name: value for name, value in given if name not in replaced}, **items}
+        values = {name: value for name, value in given if name not in replaced}
+        return {**values, **items, **pipeline.cases}
 
     def _pins(self, settings: Settings) -> Pins:
         if settings.cache_versions == "none":

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from flowyml_aws.caching.fingerprint import Fingerprinter
+from flowyml_aws.core.decision_places import grouped_steps, place_decisions
 from flowyml_aws.core.errors import InvalidPipelineError
 from flowyml_aws.core.graph import read_graph
 from flowyml_aws.core.step import Step
@@ -86,7 +87,8 @@ def describe_pipeline(
     external_inputs |= {asset for step in steps for asset in step.after} - known
     graph, problems = read_graph(steps, external_inputs)
     if graph is not None:
-        problems += affinity_conflicts(graph.steps)
+        grouped = grouped_steps(graph.steps, graph.parents)
+        problems += affinity_conflicts(grouped)
     if graph is None or problems:
         raise InvalidPipelineError(name, problems)
     fingerprinter = Fingerprinter()
@@ -102,12 +104,18 @@ def describe_pipeline(
                 "inputs": list(step.inputs),
                 "outputs": list(step.outputs),
                 **({"after": list(step.after)} if step.after else {}),
+                **(
+                    {"branch": [step.branch.decision, step.branch.case]}
+                    if step.branch is not None
+                    else {}
+                ),
+                **({"cases": list(step.cases)} if step.cases else {}),
             }
             for step in graph.steps
         },
         groups={
             group.group_name: group.execution_order
-            for group in group_steps(graph.steps)
+            for group in place_decisions(group_steps(grouped), graph)
             if group.execution_group is not None
         },
         resources={

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from flowyml_aws.core.run_view import RunView, Viewed
 from flowyml_aws.core.signatures import parameters_of
 from flowyml_aws.core.skipped import Skipped
 
@@ -36,24 +37,32 @@ class Arguments:
     Attributes:
         positional: Arguments by position, those for `*args` included.
         keywords: Arguments by keyword.
+        view: View of the run that is the only argument; None for any other call.
     """
 
     positional: tuple[Argument, ...] = ()
     keywords: Mapping[str, Argument] = field(default_factory=dict)
+    view: Viewed | None = None
 
     @property
     def assets(self) -> tuple[str, ...]:
         """Assets that the call takes, in the order of its arguments."""
+        if self.view is not None:
+            return self.view.all_assets
         return self._names("asset")
 
     @property
     def context(self) -> tuple[str, ...]:
         """Context values that the call takes."""
+        if self.view is not None:
+            return self.view.context
         return self._names("context")
 
     @property
     def needed(self) -> tuple[str, ...]:
         """Assets without which the call is impossible."""
+        if self.view is not None:
+            return () if self.view.optional else self.view.all_assets
         return tuple(
             a.name
             for a in self._all
@@ -88,6 +97,8 @@ class Arguments:
             assets: Values by asset. `Skipped` is a value without a step that produced it.
             context: Values by name.
         """
+        if self.view is not None:
+            return function(RunView(self.view, assets, context))
 
         def value(argument: Argument) -> Any:
             if argument.source == "default":

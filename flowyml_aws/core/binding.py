@@ -15,12 +15,13 @@ otherwise the pipeline's asset with that name. A condition need not take all inp
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from inspect import Parameter as Kinds
 from typing import Any
 
 from flowyml_aws.core.annotations import members, parameter_type
 from flowyml_aws.core.arguments import Argument, Arguments
+from flowyml_aws.core.run_view import Viewed
 from flowyml_aws.core.signatures import Parameter, parameters_of
 from flowyml_aws.core.skipped import Skipped
 from flowyml_aws.core.step import Step
@@ -100,6 +101,14 @@ class BoundStep:
         return tuple(dict.fromkeys(reads))
 
     @property
+    def needed(self) -> tuple[str, ...]:
+        """Assets without which the step is skipped: those of its calls, and its decision."""
+        condition, branch = self.condition, self.step.branch
+        needed = [] if condition is None else [*condition.arguments.needed]
+        needed += self.function.arguments.needed
+        return tuple(needed if branch is None else [*needed, branch.decision])
+
+    @property
     def untaken(self) -> tuple[str, ...]:
         """Inputs that neither the function nor the condition takes."""
         taken = self.condition.arguments.assets if self.condition is not None else ()
@@ -142,6 +151,8 @@ def bind_step(step: Step, assets: Collection[str], context: Collection[str]) -> 
         assets: Assets that the step's condition can take by name, except the step's own.
         context: Names in the context.
     """
+    if step.view is not None:
+        return BoundStep(step, _bind_view(step.view, step.func, context), None)
     if step.mapping is not None:
         # Its items fill these parameters.
         context = {*context, *step.mapping.parameters}.difference(step.mapping.over)
@@ -151,6 +162,20 @@ def bind_step(step: Step, assets: Collection[str], context: Collection[str]) -> 
     others = set(assets).difference(step.assets)
     condition = bind_condition(step.condition, function, step.inputs, context, others)
     return BoundStep(step, function, condition)
+
+
+def _bind_view(view: Viewed, function: Callable[..., Any], context: Collection[str]) -> BoundCall:
+    """Return a call whose argument is a view; what it reads of the context are its parameters."""
+    names = view.context
+    return BoundCall(
+        Arguments(view=replace(view, context=tuple(name for name in names if name in context))),
+        parameters=tuple(
+            Parameter(Kinds(name, Kinds.KEYWORD_ONLY), function)
+            for name in names
+            if name.isidentifier()
+        ),
+        missing=tuple(name for name in names if name not in context),
+    )
 
 
 def bind(

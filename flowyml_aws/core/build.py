@@ -9,6 +9,7 @@ from typing import Any
 
 from flowyml_aws.core.approval_steps import approval_problems
 from flowyml_aws.core.binding import BoundStep
+from flowyml_aws.core.decision_places import grouped_steps, place_decisions
 from flowyml_aws.core.domains import find_places
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.expansion import expand
@@ -35,6 +36,7 @@ class BuiltPipeline:
         declared: Graph of the steps as declared, if mapped steps were expanded into their items.
         items: Values of the external inputs of items, if they are known.
         length_runs: Run that had the assumed number of items, by mapped step.
+        cases: Cases of the decisions that are made already, and that are not in the graph.
     """
 
     graph: StepGraph
@@ -42,12 +44,14 @@ class BuiltPipeline:
     declared: StepGraph
     items: Mapping[str, Any] = field(default_factory=dict)
     length_runs: Mapping[str, str] = field(default_factory=dict)
+    cases: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def empty_maps(self) -> tuple[Step, ...]:
         """Mapped steps whose list is empty, so that they are not in the expanded graph."""
         with_items = {step.declared_name for step in self.graph.steps}
-        return tuple(step for step in self.declared.steps if step.name not in with_items)
+        mapped = (step for step in self.declared.steps if step.mapping is not None)
+        return tuple(step for step in mapped if step.name not in with_items)
 
 
 def lists_in(
@@ -79,19 +83,20 @@ def build_pipeline(
     problems += approval_problems([each.step for each in steps])
     if graph is None:
         return None, problems
-    problems += affinity_conflicts(graph.steps) + environment_conflicts(graph.steps)
+    grouped = grouped_steps(graph.steps, graph.parents)
+    problems += affinity_conflicts(grouped) + environment_conflicts(grouped)
     if problems:
         return None, problems
     gated = with_gates(graph)
     places = find_places(gated.steps, gated.reads, gated.producers)
     step_of = {step.name: step for step in gated.steps}
     # With the approvals, so that one between two steps of a group splits it.
-    groups = tuple(
+    groups = [
         replace(group, steps=tuple(step_of[step.name] for step in group.steps))
-        for group in group_steps(graph.steps, places)
+        for group in group_steps(grouped, places)
         if group.steps[0].approval is None
-    )
-    return BuiltPipeline(gated, groups, gated), []
+    ]
+    return BuiltPipeline(gated, place_decisions(groups, gated), gated), []
 
 
 def expand_maps(

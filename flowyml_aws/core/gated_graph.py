@@ -87,7 +87,8 @@ class _Gating:
         if self._values.keys().isdisjoint(bound.reads):
             return bound
         condition = None if bound.condition is None else _renamed(bound.condition, self._values)
-        return BoundStep(step, _renamed(bound.function, self._values), condition)
+        function = _renamed(bound.function, self._values)
+        return replace(bound, step=step, function=function, condition=condition)
 
 
 def _renamed(call: BoundCall, names: Mapping[str, str]) -> BoundCall:

@@ -32,7 +32,8 @@ class StepGraph:
 
     Attributes:
         steps: Steps in topological order. Ties are broken by declaration order, except that the
-            order stays in an execution group as long as one of its steps is ready.
+            order stays in an execution group as long as one of its steps is ready, and that a
+            decision without a group follows its last parent.
         parents: Step → the steps that it waits for, in running order: those whose assets it reads,
             and those of `after`.
         reads: Step → assets that it reads: its inputs, then those that only its condition takes.
@@ -204,8 +205,12 @@ def _running_order(declared: Sequence[Step], parents: Sequence[Sequence[int]]) -
     waiting = [len(its_parents) for its_parents in parents]
     ready: list[int] = []
     ready_of_group: dict[str, list[int]] = {}
+    decisions: list[int] = []
 
     def add_ready(position: int) -> None:
+        if declared[position].is_placed:
+            decisions.append(position)
+            return
         heapq.heappush(ready, position)
         if (group := declared[position].execution_group) is not None:
             heapq.heappush(ready_of_group.setdefault(group, []), position)
@@ -216,16 +221,19 @@ def _running_order(declared: Sequence[Step], parents: Sequence[Sequence[int]]) -
     done: set[int] = set()
     current: str | None = None
     while len(done) < len(declared):
-        # A grouped step is in both heaps; the second copy is dropped when it is popped.
-        source = ready_of_group.get(current, []) if current is not None else []
-        while source and source[0] in done:
-            heapq.heappop(source)
-        source = source or ready
-        position = heapq.heappop(source)
-        if position in done:
-            continue
+        if decisions:  # the execution group stays the current one
+            position = decisions.pop(0)
+        else:
+            # A grouped step is in both heaps; the second copy is dropped when it is popped.
+            source = ready_of_group.get(current, []) if current is not None else []
+            while source and source[0] in done:
+                heapq.heappop(source)
+            source = source or ready
+            position = heapq.heappop(source)
+            if position in done:
+                continue
+            current = declared[position].execution_group
         done.add(position)
-        current = declared[position].execution_group
         yield position
         for child in children[position]:
             waiting[child] -= 1
@@ -259,6 +267,9 @@ def _producers(
                 step.name
             ):  # the same step, or another one with its name (already reported)
                 continue
+            if _are_exclusive(declared[first], step):
+                problems.append(_asset_of_branches(asset, declared[first], step))
+                continue
             problems.append(
                 DuplicateAssetError(
                     what=f"Duplicate asset {asset!r}: it comes from both {other} and {step.name!r}",
@@ -267,6 +278,23 @@ def _producers(
                 )
             )
     return producers, problems
+
+
+def _are_exclusive(first: Step, second: Step) -> bool:
+    """Return whether two steps are in different branches of one decision."""
+    one, other = first.branch, second.branch
+    return one is not None and other is not None and one.decision == other.decision
+
+
+def _asset_of_branches(asset: str, first: Step, second: Step) -> FlowymlError:
+    names = f"{asset}_{first.name}", f"{asset}_{second.name}"
+    return DuplicateAssetError(
+        what=f"Duplicate asset {asset!r}: it comes from both {first.name!r} and {second.name!r}",
+        why="an asset has exactly one source, also if the other branch is not taken",
+        fix=f"name the outputs differently, such as {names[0]!r} and {names[1]!r}, and give the "
+        f"parameters of its readers defaults: inputs=[{names[0]!r}, {names[1]!r}], and "
+        f"def reader({names[0]}=None, {names[1]}=None)",
+    )
 
 
 def _undefined_assets(

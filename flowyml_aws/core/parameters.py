@@ -18,6 +18,7 @@ from flowyml_aws.core.errors import (
 )
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.signatures import Parameter, parameters_of
+from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.step import Step
 
 __all__ = [
@@ -50,7 +51,9 @@ def missing_arguments(graph: StepGraph, context: Collection[str]) -> list[Flowym
     A plan does not need these values, but a run does.
     """
     return [
-        _missing(label, name, step, context, graph.producers.get(name))
+        _missing_of_decision(step, name, graph, context)
+        if step.is_lowered
+        else _missing(label, name, step, context, graph.producers.get(name))
         for step in graph.steps
         for label, call in _labelled(graph.bound[step.name])
         for name in call.missing
@@ -61,6 +64,29 @@ def _labelled(bound: BoundStep) -> Iterator[tuple[str, BoundCall]]:
     yield f"Step {bound.step.name!r}", bound.function
     if bound.condition is not None:
         yield f"Step {bound.step.name!r} (condition)", bound.condition
+
+
+def _missing_of_decision(
+    step: Step, parameter: str, graph: StepGraph, context: Collection[str]
+) -> FlowymlError:
+    own = {
+        asset
+        for each in graph.steps
+        if each is step or (each.branch is not None and each.branch.decision == step.name)
+        for asset in each.assets
+    }
+    names = sorted({*graph.producers, *graph.external_inputs, *context} - own)
+    fix = f"add it to the context, e.g. Context({parameter}=…)"
+    if step.view is None:
+        fix += (
+            '; or write a function of one parameter that reads ctx.steps["evaluate"]'
+            '.outputs["accuracy"], ctx["accuracy"] or ctx.params["threshold"]'
+        )
+    return MissingArgumentError(
+        what=f"The condition of {step.name!r} has no value for {parameter!r}",
+        why=f"it is neither an asset nor in the context; these are {', '.join(names) or '(none)'}",
+        fix=did_you_mean(parameter, names, fix),
+    )
 
 
 def _missing(

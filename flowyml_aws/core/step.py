@@ -18,6 +18,7 @@ from flowyml_aws.core.environment import environment_problems
 from flowyml_aws.core.errors import FlowymlError, InvalidStepError, OutputMismatchError
 from flowyml_aws.core.maps import FailureRule, MapPart, StepMap, make_map
 from flowyml_aws.core.resources import ResourceRequirements
+from flowyml_aws.core.run_view import Viewed
 from flowyml_aws.core.secret_references import secret_problems
 from flowyml_aws.core.spot import SPOT_RULES, SpotRule, with_spot
 from flowyml_aws.core.time_spans import TimeSpan, seconds_of
@@ -80,7 +81,11 @@ class Step:
         mapping: Items for which the step runs; None if it runs once.
         item: Place in a map, if this is one item of a mapped step.
         branch: Case of a decision in which the step runs; None if it does not depend on one.
-        cases: Cases of a decision; its function returns one of them. Empty for any other step.
+        cases: Names of the cases of a decision. Empty for any other step.
+        case_of: Returns the case for the value that the function of a decision returns; None if it
+            returns the case itself.
+        view: View of the run that the function of a decision gets as its only argument; None if its
+            parameters are filled by name.
         approval: Rule of an approval, which no job runs; None for any other step.
     """
 
@@ -109,6 +114,8 @@ class Step:
     distributed: Launcher | None = None
     branch: Branch | None = None
     cases: tuple[str, ...] = ()
+    case_of: Callable[[Any], str] | None = None
+    view: Viewed | None = None
     approval: Approval | None = None
 
     def __post_init__(self) -> None:
@@ -144,6 +151,16 @@ class Step:
         return self.outputs or (self.name,)
 
     @property
+    def is_lowered(self) -> bool:
+        """True for the decision of an `If` or a `Switch`."""
+        return self.case_of is not None
+
+    @property
+    def is_placed(self) -> bool:
+        """True for a decision without a group: it runs in the job of another step."""
+        return bool(self.cases) and self.execution_group is None
+
+    @property
     def declared(self) -> Step:
         """The step as its pipeline contains it, also of an item of it."""
         return self if self.item is None else self.item.step
@@ -164,6 +181,12 @@ class Step:
         made.__dict__.update(
             self.__dict__, name=name, inputs=inputs, outputs=outputs, item=item, mapping=None
         )
+        return made
+
+    def without_branch(self) -> Step:
+        """Return the step as one that does not depend on a decision."""
+        made = object.__new__(Step)
+        made.__dict__.update(self.__dict__, branch=None)
         return made
 
     def map(
@@ -270,6 +293,8 @@ class Step:
 
     def _outputs(self, returned: Any) -> dict[str, Any]:
         names = self.assets
+        if self.case_of is not None:
+            return {names[0]: self.case_of(returned)}
         if len(names) == 1:
             return {names[0]: returned}
         if isinstance(returned, Mapping) and all(name in returned for name in names):

@@ -63,6 +63,12 @@ class StepGroup:
             return self
         return self.with_steps(kept) if kept else None
 
+    def replacing(self, steps: Mapping[str, Step]) -> StepGroup:
+        """Return the group with other steps instead of those with their names."""
+        if steps.keys().isdisjoint(self.execution_order):
+            return self
+        return replace(self, steps=tuple(steps.get(step.name, step) for step in self.steps))
+
     def with_steps(self, steps: Sequence[Step]) -> StepGroup:
         """Return the group with other steps, and their aggregated resources."""
         return replace(self, steps=tuple(steps), aggregated_resources=_aggregate(steps))

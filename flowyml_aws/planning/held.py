@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.step import Step
@@ -58,13 +58,7 @@ def held_notes(plan: ExecutionPlan) -> Iterator[str]:
 
 def _needed_steps(step: Step, graph: StepGraph) -> Iterator[str]:
     """Yield the steps without whose assets a step is skipped."""
-    bound = graph.bound[step.name]
-    needed: Sequence[str] = bound.function.arguments.needed
-    if bound.condition is not None:
-        needed = (*needed, *bound.condition.arguments.needed)
-    if step.branch is not None:
-        needed = (*needed, step.branch.decision)
-    for asset in needed:
+    for asset in graph.bound[step.name].needed:
         # A list does not exist if none of its items does, and they are all skipped together.
         for name in graph.gathered.get(asset, (asset,))[:1]:
             if (producer := graph.producers.get(name)) is not None:

@@ -128,6 +128,7 @@ def make_plan(
             origins=dict(each.origins),
             held=held_by(group, deciding),
             approvals=approvals_of(group, graph),
+            branches={s.name: s.branch for s in group.steps if s.branch is not None},
             notes=(*growth_note, *_notes(group, graph, selected, durations)),
             moves={} if selection is None else alternatives.moves_of(backend, needs),
             **selected.placement(backend),

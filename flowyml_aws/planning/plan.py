@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.tables import InTable
 from flowyml_aws.core.amounts import usd
+from flowyml_aws.core.branches import Branch
 from flowyml_aws.core.maps import FailureRule, item_name, part_name, required_items, short_names
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
 from flowyml_aws.planning.job_rows import job_names_text, job_rows, rows_by_job
@@ -114,6 +116,7 @@ class PlannedJob(Document):
         held: Decisions of other jobs that can make this job unnecessary. It is submitted after they
             are made, if it is still necessary.
         approvals: Approvals that must be given before this job is submitted.
+        branches: Branch of each step that is in one.
         notes: Notes for the user on this job.
     """
 
@@ -147,7 +150,19 @@ class PlannedJob(Document):
     repetitions: dict[str, int] = Field(default_factory=dict)
     held: tuple[str, ...] = ()
     approvals: tuple[str, ...] = ()
+    branches: dict[str, Branch] = Field(default_factory=dict)
     notes: Annotated[tuple[str, ...], InTable("notes")]
+
+    @property
+    def taken_text(self) -> str:
+        """Decisions that this job depends on, with the cases in which it runs; empty for none."""
+        cases: dict[str, list[str]] = {name: [] for name in self.held}
+        for branch in self.branches.values():
+            if branch.decision in cases and branch.case not in cases[branch.decision]:
+                cases[branch.decision].append(branch.case)
+        return ", ".join(
+            f"{name} is {' or '.join(names)}" if names else name for name, names in cases.items()
+        )
 
     @property
     def repetition(self) -> int:
@@ -245,13 +260,15 @@ class PlannedMap(Document):
 
 
 class ReusedStep(Document):
-    """A step that does not run because an earlier run produced its assets.
+    """A step that is in no job: an earlier run produced its assets, or it is skipped.
 
     Attributes:
         produces: Assets of the step.
-        run_id: Run that produced the assets; None if this run does not need them.
+        run_id: Run that produced the assets; None if this run does not need them, or skips the
+            step because of a decision that is known before the run.
         assets: Refs of the assets that are stored.
-        skipped: Assets that do not exist because the step was skipped in that run, with the cause.
+        skipped: Assets that do not exist because the step is skipped, or was skipped in that run,
+            with the cause.
         dropped: Assets that do not exist because an item of a map failed in that run, with the
             cause.
     """
@@ -261,6 +278,11 @@ class ReusedStep(Document):
     assets: dict[str, ArtifactRef] = Field(default_factory=dict)
     skipped: dict[str, str] = Field(default_factory=dict)
     dropped: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def cause_of_skip(self) -> str | None:
+        """Cause if the step is skipped in this run; None if it was skipped earlier, or is not."""
+        return next(iter(self.skipped.values()), None) if self.run_id is None else None
 
 
 class Variant(Document):
@@ -312,7 +334,7 @@ class ExecutionPlan(Document, ShownAsSheets):
         region: Region of the prices, or None on this machine.
         prices_of: Date of the prices (ISO), or None.
         image: URI of the container image of the jobs; None on this machine, or if none is set.
-        reused: Steps that do not run because earlier runs produced their assets.
+        reused: Steps that are in no job: earlier runs produced their assets, or they are skipped.
         asset_bytes: Sizes of stored assets in the latest run that produced them.
         startable: Types that each target may start for a job of the plan.
         alternatives: Machines that jobs move to; jobs refer to them by position.
@@ -345,6 +367,18 @@ class ExecutionPlan(Document, ShownAsSheets):
     def has_held_jobs(self) -> bool:
         """True if a client or a driver must submit jobs while the run continues."""
         return any(job.held for job in self.jobs)
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Cause for each step that is skipped for certain, so that it is in no job."""
+        causes = {name: step.cause_of_skip for name, step in self.reused.items()}
+        return {name: cause for name, cause in causes.items() if cause is not None}
+
+    @property
+    def absent(self) -> dict[str, str]:
+        """Cause for each asset that does not exist because its step is skipped for certain."""
+        steps = (step for step in self.reused.values() if step.cause_of_skip is not None)
+        return {asset: cause for step in steps for asset, cause in step.skipped.items()}
 
     @property
     def is_priced(self) -> bool:
@@ -390,6 +424,19 @@ class ExecutionPlan(Document, ShownAsSheets):
         prices = [job.price_usd_hour for job in self.jobs]
         return None if None in prices else sum(price for price in prices if price is not None)
 
+    @property
+    def expected_label(self) -> str:
+        """Label of the expected cost and time, which count every branch."""
+        return "expected at most, if every branch is taken" if self.has_held_jobs else "expected"
+
+    def _not_run(self) -> Iterator[str]:
+        """Yield a line on the steps that are skipped, and one on those that are reused."""
+        skipped = self.skipped
+        if skipped:
+            yield f"skipped: {', '.join(short_names(skipped))}"
+        if reused := [name for name in self.reused if name not in skipped]:
+            yield f"cached, not run: {', '.join(short_names(reused))}"
+
     def _sheets(self) -> list[Sheet]:
         table = job_rows(self.jobs, lambda job: (job.needs, job.target, job.offers))
         of_job = rows_by_job(table)
@@ -402,16 +449,26 @@ class ExecutionPlan(Document, ShownAsSheets):
                 "" if row.first.price_usd_hour is None else usd(row.first.price_usd_hour),
                 row.first.target,
                 job_names_text(dict.fromkeys(p for job in row.jobs for p in job.after), of_job),
+                *((row.first.taken_text,) if self.has_held_jobs else ()),
             )
             for row in table
         ]
-        columns = ("job", "steps", "needs", "instance type", "per hour", "target", "waits for")
+        columns = (
+            "job",
+            "steps",
+            "needs",
+            "instance type",
+            "per hour",
+            "target",
+            "waits for",
+            *(("if taken",) if self.has_held_jobs else ()),
+        )
         lines = [f"note: {note}" for note in self.notes]
         if self.estimate is not None and self.estimate.wall_s is not None:
             cost_usd = self.estimate.cost_usd
             cost = "" if cost_usd is None else f"{usd(cost_usd)}, "
-            lines.insert(0, f"expected: {cost}{self.estimate.wall_s:,.0f} s")
+            lines.insert(0, f"{self.expected_label}: {cost}{self.estimate.wall_s:,.0f} s")
         if self.reused:
-            lines.insert(0, f"cached, not run: {', '.join(short_names(self.reused))}")
+            lines[:0] = self._not_run()
         title = f"plan of {self.pipeline} on {self.backend}"
         return [Sheet(title, columns, rows, frozenset({4}), tuple(lines))]

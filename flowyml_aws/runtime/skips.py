@@ -67,9 +67,8 @@ def skip_of(
         if (cause := cause_of_absence(asset)) is not None:
             return Skip.by_absence(asset, cause)
     if step.branch is not None:
-        case = case_of(step.branch.decision)
-        if case != step.branch.case:
-            cause = f"{step.branch.decision!r} chose {case!r}, not {step.branch.case!r}"
+        cause = step.branch.cause_of_skip(case_of(step.branch.decision))
+        if cause is not None:
             return Skip(cause, cause)
     return None
 

@@ -103,6 +103,7 @@ def job_specs(
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     positions = {step.name: number for number, step in enumerate(graph.steps)}
     lists = {asset for step in graph.steps for asset in _whole_lists(step)}
+    absent = plan.absent
     for job in plan.jobs:
         payload = package.payloads[job.name]
         yield JobSpec(
@@ -120,7 +121,11 @@ def job_specs(
                 for position in sorted(positions[name] for name in job.steps)
             ),
             assets={
-                asset: AssetSource(job=producer, ref=package.external_inputs.get(asset))
+                asset: AssetSource(
+                    job=producer,
+                    ref=package.external_inputs.get(asset),
+                    absent=absent.get(asset) if producer is None else None,
+                )
                 for asset, producer in job.reads.items()
             },
             store_wait_s=package.store_wait_s,

@@ -113,7 +113,7 @@ class RunStatus:
 
     Attributes:
         jobs: Jobs in plan order.
-        reused: Steps whose outputs are reused, and that are in no job.
+        reused: Steps that are in no job: their outputs are reused, or they are skipped.
         bills: Bills of the jobs, once the run has ended.
         unbilled: Jobs whose bill, or a part of it, is not known although the run has ended.
         lost: Lost attempts of the jobs that have any, by job.
@@ -406,6 +406,8 @@ def _settled(report: StepReport, view: JobView, ended_at: float | None) -> StepR
 
 
 def _cached(name: str, step: ReusedStep) -> StepReport:
+    if step.cause_of_skip is not None:
+        return StepReport(name=name, state=StepState.SKIPPED, reason=step.cause_of_skip)
     if step.skipped:
         reason = f"skipped in run {step.run_id}: {next(iter(step.skipped.values()))}"
         return StepReport(name=name, state=StepState.SKIPPED, reason=reason)

@@ -27,7 +27,8 @@ def mermaid(plan: ExecutionPlan) -> str:
     of_job = rows_by_job(rows)
     numbers = {row.title: f"job{number}" for number, row in enumerate(rows)}
     for row in rows:
-        title = ": ".join(filter(None, (row.title, machine_text(row.first))))
+        name = f"{row.title}, if taken" if row.first.held else row.title
+        title = ": ".join(filter(None, (name, machine_text(row.first))))
         lines.append(f'  subgraph {numbers[row.title]}["{_quoted(title)}"]')
         ids = [f"{numbers[row.title]}_{number}" for number in range(len(row.steps))]
         lines += [f'    {i}["{_quoted(s)}"]' for i, s in zip(ids, row.steps, strict=True)]
@@ -79,7 +80,7 @@ def _edges(
             if source is None:
                 edges.setdefault((name, target), set())
             else:
-                edges.setdefault((rows[source].title, target), set()).add(name)
+                edges.setdefault((rows[source].title, target), set()).add(_labelled(name, job))
         for source in job.after:
             if source not in job.reads.values():  # it waits for a step there without its assets
                 waits.add((rows[source].title, target))
@@ -87,6 +88,12 @@ def _edges(
     for (source, target), assets in edges.items():
         is_wait = (source, target) in waits
         yield source, target, ", ".join(sorted(assets)) or ("after" if is_wait else "")
+
+
+def _labelled(asset: str, job: PlannedJob) -> str:
+    """Return an asset, and if it is a decision, the cases in which a job runs."""
+    cases = dict.fromkeys(b.case for b in job.branches.values() if b.decision == asset)
+    return f"{asset} is {' or '.join(cases)}" if cases else asset
 
 
 def _quoted(text: str) -> str:

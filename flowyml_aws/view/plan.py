@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 
 from rich.console import Group, RenderableType
 from rich.filesize import decimal
@@ -21,7 +21,7 @@ from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.submission.moves import machine_after
 from flowyml_aws.view.instances import price_text
 
-__all__ = ["plan_table", "price_range", "reused_line"]
+__all__ = ["not_run_lines", "plan_table", "price_range"]
 
 _MAX_NAMES = 5  # steps; the plan's JSON contains all of them
 
@@ -60,7 +60,7 @@ def plan_table(plan: ExecutionPlan) -> RenderableType:
     for row in rows:
         job = row.first
         table.add_row(
-            Text(row.title, style="bold"),
+            Text.assemble((row.title, "bold"), (", if taken" if job.held else "", "dim")),
             _needs(job.needs),
             job.machines or "",
             _price_of_row(row),
@@ -68,7 +68,7 @@ def plan_table(plan: ExecutionPlan) -> RenderableType:
         )
     parts += [table, Text()] if plan.jobs else []
     if plan.reused:
-        parts += [reused_line(plan), Text()]
+        parts += [*not_run_lines(plan), Text()]
     of_job = rows_by_job(rows)
     for row in rows:
         parts.append(Text(row.title, style="bold"))
@@ -94,21 +94,34 @@ def price_range(job: PlannedJob) -> str:
     return f"{_price(planned)}/h, at most {_price(highest)}/h ({highest.machines})"
 
 
-def reused_line(plan: ExecutionPlan) -> Text:
-    """Return a line with the steps that do not run, and the earlier runs of their assets."""
-    names = _reused_names(plan)
+def not_run_lines(plan: ExecutionPlan) -> Iterator[Text]:
+    """Yield a line on the steps that are reused, and one for each cause of skipped steps."""
+    skipped = plan.skipped
+    if len(skipped) < len(plan.reused):
+        yield _reused_line(plan, skipped)
+    for cause in dict.fromkeys(skipped.values()):
+        names = short_names(name for name in skipped if skipped[name] == cause)
+        yield Text.assemble(("skipped: ", "dim"), f"{', '.join(names)} ({cause})")
+
+
+def _reused_line(plan: ExecutionPlan, skipped: Collection[str]) -> Text:
+    """Return a line with the reused steps, and the earlier runs of their assets."""
+    names = _reused_names(plan, skipped)
     more = f" and {len(names) - _MAX_NAMES} more" if names[_MAX_NAMES:] else ""
     runs = sorted({step.run_id for step in plan.reused.values() if step.run_id})
     origin = f"run {runs[0]}" if len(runs) == 1 else f"{len(runs)} earlier runs"
-    label = "cached, not run" if plan.jobs else "all steps are cached, nothing to run"
+    is_all = not plan.jobs and not skipped
+    label = "all steps are cached, nothing to run" if is_all else "cached, not run"
     listed = ", ".join(names[:_MAX_NAMES])
     return Text.assemble((f"{label}: ", "green"), f"{listed}{more} (from {origin})")
 
 
-def _reused_names(plan: ExecutionPlan) -> list[str]:
+def _reused_names(plan: ExecutionPlan, skipped: Collection[str]) -> list[str]:
     """Return the reused steps: of a map, the number of its items."""
     counts: dict[str, int] = {}
     for name in plan.reused:
+        if name in skipped:
+            continue
         declared = declared_name(name)
         key = declared if declared in plan.maps else name
         counts[key] = counts.get(key, 0) + 1
@@ -159,6 +172,8 @@ def _details(
         yield _line("items per job", f"{planned.items_per_job:,} ({planned.reason})")
         if planned.on_item_failure == "drop":
             yield _line("required", f"{planned.required:,} of {total}; failed ones are dropped")
+    if job.held:
+        yield _line("if taken", job.taken_text)
     if after := dict.fromkeys(name for member in row.jobs for name in member.after):
         yield _line("waits for", job_names_text(after, rows))
     if job.approvals:
@@ -212,7 +227,7 @@ def _expected(plan: ExecutionPlan) -> Iterator[RenderableType]:
         yield Text(f"expected time and cost: unknown, because {unknown} never ran ({basis})")
         return
     cost = "" if estimate.cost_usd is None else f"{usd(estimate.cost_usd)}, "
-    yield Text(f"expected: {cost}{time_text(estimate.wall_s)} ({basis})")
+    yield Text(f"{plan.expected_label}: {cost}{time_text(estimate.wall_s)} ({basis})")
     if len(estimate.variants) > 1:
         table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
         for title in ("split", "jobs", "cost", "difference", "time"):

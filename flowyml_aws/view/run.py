@@ -39,7 +39,7 @@ from flowyml_aws.submission.status import (
 from flowyml_aws.submission.status_sheets import elapsed_of_job, elapsed_of_step
 from flowyml_aws.view.fitted import Column, FittedTable
 from flowyml_aws.view.plain_lines import PlainLines, state_text
-from flowyml_aws.view.plan import reused_line
+from flowyml_aws.view.plan import not_run_lines
 from flowyml_aws.view.terminal import Terminal, program
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ def watching(run: Run) -> Iterator[Callable[[RunStatus], None]]:
     console.print(f"run {run.id} on {run.plan.backend}{origin}: {jobs}{expected}", highlight=False)
     for note in run.plan.notes:
         console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
-    if run.plan.reused:
-        console.print(reused_line(run.plan), soft_wrap=True)
+    for line in not_run_lines(run.plan):
+        console.print(line, soft_wrap=True)
     if console.is_terminal:
         try:
             # A live table is cut off at the edge of the terminal, the last one is not.

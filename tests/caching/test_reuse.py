@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from flowyml_aws.caching.fingerprint import Fingerprinter
 from flowyml_aws.caching.identity import identify
 from flowyml_aws.caching.reuse import Reuse, decide_reuse
 from flowyml_aws.core.approval_steps import approval
+from flowyml_aws.core.branches import Branch
 from flowyml_aws.core.gated_graph import with_gates
 from flowyml_aws.core.graph import StepGraph, read_graph
 from flowyml_aws.core.step import Step, step
@@ -322,3 +323,66 @@ def test_what_an_approval_is_about_runs_before_the_steps_after_it() -> None:
         key: entry for key, entry in scenario.cache.entries.items() if entry.step != "metrics"
     }
     assert scenario.decide().runs == {"metrics", "deploy"}
+
+
+class BranchScenario(Scenario):
+    """A pipeline whose decision `d` has two branches, of which `then` was taken."""
+
+    def __init__(self) -> None:
+        decision = replace(make_step("d", "a"), cases=("then", "else"))
+        branches = [
+            replace(make_step(name), branch=Branch("d", case))
+            for name, case in (("t", "then"), ("e", "else"))
+        ]
+        after = [make_step("after_t", "t"), make_step("after_e", "e")]
+        super().__init__(make_step("a"), decision, *branches, *after)
+
+    def decide(self, *refresh: str) -> Reuse:
+        return decide_reuse(
+            self.graph,
+            self.identities,
+            self.external_inputs,
+            self.cache.read,
+            self.cache.missing,
+            refresh,
+            case_of=lambda ref: "then",
+        )
+
+
+def test_a_reused_decision_skips_the_other_branch_and_what_needs_it() -> None:
+    scenario = BranchScenario()
+    assert scenario.decide().skipped == {}
+    scenario.run()
+    again = scenario.decide()
+    assert again.cases == {"d": "then"}
+    assert again.skipped == dict.fromkeys(("e", "after_e"), "'d' chose 'then', not 'else'")
+    assert again.runs == frozenset()
+    assert again.entries.keys() == {"a", "d", "t", "after_t"}
+
+
+def test_a_decision_that_is_made_again_skips_nothing_before_the_run() -> None:
+    scenario = BranchScenario()
+    scenario.run()
+    again = scenario.decide("d")
+    assert (again.cases, again.skipped) == ({}, {})
+    assert again.runs == {"d", "t", "e", "after_t", "after_e"}
+
+
+def test_a_decision_of_the_client_skips_the_other_branch() -> None:
+    steps = [
+        replace(make_step(name, "prepare" if name == "e" else "a"), branch=Branch("d", case))
+        for name, case in (("t", "then"), ("e", "else"))
+    ]
+    scenario = Scenario(
+        make_step("a"), make_step("prepare"), *steps, external_inputs={"d": content("then")}
+    )
+    reuse = decide_reuse(
+        scenario.graph,
+        scenario.identities,
+        scenario.external_inputs,
+        scenario.cache.read,
+        scenario.cache.missing,
+        cases={"d": "then"},
+    )
+    assert reuse.runs == {"a", "prepare", "t"}
+    assert reuse.skipped == {"e": "'d' chose 'then', not 'else'"}

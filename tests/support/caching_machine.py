@@ -21,6 +21,7 @@ from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.values import load_value
 from flowyml_aws.client.preview import plan_at
 from flowyml_aws.client.request import PlanRequest
+from flowyml_aws.core.decision_places import grouped_steps, place_decisions
 from flowyml_aws.core.graph import read_graph
 from flowyml_aws.core.step_grouping import group_steps
 from flowyml_aws.local.directory import DirectoryArtifactStore
@@ -180,7 +181,7 @@ class Machine:
         request = PlanRequest(
             name="edited",
             graph=graph,
-            groups=group_steps(graph.steps),
+            groups=place_decisions(group_steps(grouped_steps(graph.steps, graph.parents)), graph),
             placement=Placement("local"),
             context=program.context,
             inputs=program.inputs,

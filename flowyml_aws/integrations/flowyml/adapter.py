@@ -21,6 +21,11 @@ from flowyml_aws.core.resources import (
 from flowyml_aws.core.step import Step, step
 from flowyml_aws.core.step_objects import is_flowyml_step
 from flowyml_aws.integrations.flowyml.approvals import approval_of, is_approval, with_waits
+from flowyml_aws.integrations.flowyml.control_flows import (
+    branch_steps,
+    convert_flow,
+    is_supported_flow,
+)
 from flowyml_aws.pipeline import Pipeline
 
 __all__ = ["UnsupportedFeatureError", "pipeline_of", "step_of"]
@@ -33,7 +38,7 @@ _UNSUPPORTED_STEPS = {
 }
 """Class of an unsupported step: fix."""
 
-_CONDITION = "give each step its own condition: @step(condition=…)"
+_CONDITION = "use If or Switch, or give each step its own condition: @step(condition=…)"
 _FUNCTION = "write it as a function with FlowyML's @step"
 
 
@@ -60,22 +65,30 @@ def pipeline_of(
     """
     problems: list[FlowymlError] = [*_unsupported_features(pipeline)]
     context = Context(**pipeline.context.to_dict())
-    steps: list[Step] = []
-    assets = {asset for item in pipeline.steps for asset in _assets_of(item)} | set(inputs)
-    for item in pipeline.steps:
-        if not is_flowyml_step(item):
+    all_items = [*pipeline.steps, *branch_steps(pipeline.control_flows)]
+    assets = {asset for item in all_items for asset in _assets_of(item)} | set(inputs)
+    converted: dict[int, Step] = {}
+    for item in all_items:
+        if not is_flowyml_step(item) or id(item) in converted:
             continue
         try:
-            if is_approval(item):
-                steps.append(approval_of(item))
-            else:
-                steps.append(step_of(item, assets, context, store_all))
+            converted[id(item)] = (
+                approval_of(item)
+                if is_approval(item)
+                else step_of(item, assets, context, store_all)
+            )
         except FlowymlError as error:
             problems.append(error)
     if problems:
         raise InvalidPipelineError(pipeline.name, problems)
     declared = {name: context[name] for name in context if name not in without_context}
-    return Pipeline(pipeline.name, declared).add_steps(with_waits(steps))
+    in_order = with_waits([converted[id(item)] for item in all_items])
+    converted = {id(item): each for item, each in zip(all_items, in_order, strict=True)}
+    adapted = Pipeline(pipeline.name, declared)
+    adapted.add_steps(converted[id(item)] for item in pipeline.steps)
+    for flow in pipeline.control_flows:
+        adapted.add_control_flow(convert_flow(flow, lambda item: converted[id(item)]))
+    return adapted
 
 
 def step_of(
@@ -195,11 +208,14 @@ def _amounts(resources: Any) -> dict[str, Any]:
 
 def _unsupported_features(pipeline: Any) -> Iterator[UnsupportedFeatureError]:
     for flow in pipeline.control_flows:
+        if is_supported_flow(flow):
+            continue
         yield _not_supported(f"Control flow {type(flow).__name__!r}", _CONDITION)
-    for item in pipeline.steps:
+    items = [*pipeline.steps, *branch_steps(pipeline.control_flows)]
+    for item in items:
         kind = type(item).__name__
         if is_approval(item):
-            yield from _unsupported_approval(item, pipeline.steps)
+            yield from _unsupported_approval(item, items)
         elif kind in _UNSUPPORTED_STEPS or not is_flowyml_step(item):
             fix = _UNSUPPORTED_STEPS.get(kind, _FUNCTION)
             yield _not_supported(f"Step {getattr(item, 'name', item)!r} ({kind})", fix)

@@ -114,6 +114,7 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
             FlowymlError: An option is invalid.
         """
         from flowyml_aws.integrations.flowyml.adapter import pipeline_of
+        from flowyml_aws.integrations.flowyml.control_flows import conditional_steps
         from flowyml_aws.integrations.flowyml.record import LiveRecord
         from flowyml_aws.integrations.flowyml.results import flowyml_result
         from flowyml_aws.view import watching
@@ -137,7 +138,8 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
         record = LiveRecord(pipeline, run_id, run)
         record.begin()
         with watching(run) if self.progress else nullcontext() as show:
-            result = flowyml_result(run.wait(record.watcher(show)), run_id)
+            outcome = run.wait(record.watcher(show))
+        result = flowyml_result(outcome, run_id, conditional_steps(adapted.all_steps))
         record.end(result)
         return result
 

@@ -44,12 +44,18 @@ class RunOutputs(Mapping[str, Any]):
         values: Outputs of the run.
         refs: References to the stored values, by asset.
         unstored: Names of assets and steps whose values were produced but not stored.
+        hidden: Names that FlowyML does not have.
     """
 
     def __init__(
-        self, values: Outputs, refs: Mapping[str, ArtifactRef], unstored: Collection[str] = ()
+        self,
+        values: Outputs,
+        refs: Mapping[str, ArtifactRef],
+        unstored: Collection[str] = (),
+        hidden: Collection[str] = (),
     ) -> None:
         self._values, self._refs, self._unstored = values, refs, frozenset(unstored)
+        self._hidden = frozenset(hidden)
 
     def __getitem__(self, name: str) -> Any:
         if name in self._unstored:
@@ -70,13 +76,13 @@ class RunOutputs(Mapping[str, Any]):
         return self[name] if name in self._values or name in self._unstored else default
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+        return (name for name in self._values if name not in self._hidden)
 
     def __len__(self) -> int:
-        return len(self._values)
+        return sum(1 for _ in self)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._values
+        return name in self._values and name not in self._hidden
 
     def items(self) -> ItemsView[str, Any]:
         return {name: self.shown(name) for name in self}.items()

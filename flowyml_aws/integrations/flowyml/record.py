@@ -61,7 +61,8 @@ class LiveRecord:
         hooks = _hooks()
         steps = {step.name: step for step in self._pipeline.steps}
         for name, outcome in result.step_results.items():
-            hooks.run_step_end_hooks(steps[name], outcome)
+            if name in steps:  # FlowyML calls no hooks for the steps of branches
+                hooks.run_step_end_hooks(steps[name], outcome)
         hooks.run_pipeline_end_hooks(self._pipeline, result)
         with self._errors_as_warnings():
             self._pipeline._save_run(record_copy(result))
@@ -71,7 +72,8 @@ class LiveRecord:
         steps = {step.name: step for step in self._pipeline.steps}
         states = _states(status)
         for name, state in states.items():
-            if state is StepState.RUNNING and self._seen.get(name) is not state:
+            is_new = name in steps and self._seen.get(name) is not state
+            if state is StepState.RUNNING and is_new:
                 _hooks().run_step_start_hooks(steps[name], {})
         self._seen = states
         if states != self._written:  # also after a failed write: the next change may take hours

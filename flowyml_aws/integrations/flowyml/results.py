@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from flowyml.core.execution_status import ExecutionStatus
@@ -69,16 +70,21 @@ class StepOutcome(ExecutionResult):  # type: ignore[misc]  # FlowyML ships no ty
         return f"StepOutcome({self.step_name!r}, success={self.success})"
 
 
-def flowyml_result(result: OurResult, run_id: str) -> PipelineResult:
+def flowyml_result(
+    result: OurResult, run_id: str, conditional: Mapping[str, bool] = MappingProxyType({})
+) -> PipelineResult:
     """Convert the result of a run that has ended to FlowyML's.
 
     Args:
         result: Result of the run.
         run_id: FlowyML's id of the run.
+        conditional: Decisions (True), which FlowyML does not have, and steps of branches (False),
+            for which it has no result if they did not run.
     """
     status, errors = result.status, errors_of(result.status)
     unstored = _produced(status).difference(result.outputs)
-    outputs = RunOutputs(result.outputs, result.refs.read(), unstored)
+    decisions = {name for name, is_decision in conditional.items() if is_decision}
+    outputs = RunOutputs(result.outputs, result.refs.read(), unstored, decisions)
     converted = PipelineResult(run_id, result.pipeline_name)
     converted.finalize(success=result.success)
     if status.state is RunState.CANCELLED:
@@ -93,6 +99,8 @@ def flowyml_result(result: OurResult, run_id: str) -> PipelineResult:
         report = reports[name]
         if report.state not in _DONE and name not in errors:
             continue  # FlowyML has no result for a step that never ran
+        if name in decisions or (name in conditional and report.state is StepState.SKIPPED):
+            continue
         converted.step_results[name] = StepOutcome(
             outputs,
             step_name=name,
