@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from flowyml_aws.core.approvals import Approval
@@ -20,6 +20,7 @@ def approval(
     after: Sequence[str] | str = (),
     approver: str | None = None,
     timeout: TimeSpan = "7d",
+    auto_approve_if: Callable[..., Any] | None = None,
 ) -> Step:
     """Return a step at which the run pauses until someone approves it.
 
@@ -34,6 +35,8 @@ def approval(
         approver: Person or team who should answer. It is shown, and not checked.
         timeout: Time after which the run fails without an answer, such as `"12h"`, or a number of
             seconds. It starts when everything that the approval waits for exists.
+        auto_approve_if: Condition under which no one is asked. It takes assets and context values
+            by name, and runs as the condition of an `If`: in the job that produces its inputs.
 
     Raises:
         InvalidStepError: An argument is invalid.
@@ -50,13 +53,20 @@ def approval(
         raise _invalid(
             name, f"approver={approver!r}", "it must be a name as a string", "write it, or omit it"
         )
+    if auto_approve_if is not None and not callable(auto_approve_if):
+        raise _invalid(
+            name,
+            f"auto_approve_if={auto_approve_if!r}",
+            "it must be a function",
+            "write for example auto_approve_if=lambda metrics: metrics > 0.9",
+        )
     return Step(
         func=_first,
         name=name,
         inputs=(inputs,) if isinstance(inputs, str) else tuple(inputs),
         after=(after,) if isinstance(after, str) else tuple(after),
         cache=False,
-        approval=Approval(timeout_s, approver),
+        approval=Approval(timeout_s, approver, auto_approve_if),
     )
 
 
@@ -71,7 +81,8 @@ def approval_problems(steps: Sequence[Step]) -> Iterator[FlowymlError]:
         return
     awaited = {name for step in steps for name in (*step.inputs, *step.after)}
     for name, step in approvals.items():
-        if not step.inputs and not step.after:
+        decision = None if step.approval is None else step.approval.decision
+        if not step.inputs and not set(step.after) - {decision}:
             yield InvalidStepError(
                 what=f"Approval {name!r} waits for nothing",
                 why="someone would be asked before there is anything to look at",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = ["Approval", "Gate"]
 
@@ -14,10 +16,14 @@ class Approval:
     Attributes:
         timeout_s: Seconds for which the run waits for an answer.
         approver: Person or team who should answer, for readers of the run; None for anyone.
+        auto_approve_if: Condition that replaces the answer if it holds; None for no condition.
+        decision: Step that evaluates the condition, in a pipeline whose steps are lowered.
     """
 
     timeout_s: float
     approver: str | None = None
+    auto_approve_if: Callable[..., Any] | None = None
+    decision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,8 @@ class Arguments:
             return argument
 
         keywords = {name: rename(argument) for name, argument in self.keywords.items()}
-        return Arguments(tuple(map(rename, self.positional)), keywords)
+        view = None if self.view is None else self.view.with_assets(names)
+        return Arguments(tuple(map(rename, self.positional)), keywords, view)
 
     @property
     def _all(self) -> tuple[Argument, ...]:

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from flowyml_aws.core.approvals import Gate
 from flowyml_aws.core.binding import BoundCall, BoundStep
+from flowyml_aws.core.branches import THEN
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.step import Step
 
-__all__ = ["with_gates"]
+__all__ = ["with_gates", "without_open_gates"]
 
 
 def with_gates(graph: StepGraph) -> StepGraph:
@@ -23,6 +24,33 @@ def with_gates(graph: StepGraph) -> StepGraph:
     if all(step.approval is None for step in graph.steps):
         return graph
     return _Gating(graph).graph()
+
+
+def without_open_gates(graph: StepGraph, cases: Mapping[str, str]) -> StepGraph:
+    """Return the graph without the gates whose condition is known to hold.
+
+    Args:
+        graph: Graph of the steps that run.
+        cases: Case of each decision that is known.
+    """
+    opened = {
+        name
+        for name, gate in graph.gates.items()
+        if gate.rule.decision is not None and cases.get(gate.rule.decision) == THEN
+    }
+    if not opened:
+        return graph
+
+    def closed(names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(name for name in names if name not in opened)
+
+    gates = {
+        name: replace(gate, approvals=closed(gate.approvals))
+        for name, gate in graph.gates.items()
+        if name not in opened
+    }
+    gated = {step: names for step, each in graph.gated.items() if (names := closed(each))}
+    return replace(graph, gates=gates, gated=gated)
 
 
 class _Gating:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flowyml_aws.core.errors import UserError
@@ -43,6 +43,20 @@ class Viewed:
         """All assets of the view."""
         of_steps = (asset for outputs in self.steps.values() for asset in outputs.values())
         return tuple(dict.fromkeys((*of_steps, *self.assets)))
+
+    def with_assets(self, names: Mapping[str, str]) -> Viewed:
+        """Return the view with other assets instead of some assets, under their old names.
+
+        Args:
+            names: New asset by the asset that it replaces.
+        """
+        steps = {
+            step: {output: names.get(asset, asset) for output, asset in outputs.items()}
+            for step, outputs in self.steps.items()
+        }
+        renamed = {asset: {asset: names[asset]} for asset in self.assets if asset in names}
+        kept = tuple(asset for asset in self.assets if asset not in names)
+        return replace(self, steps={**renamed, **steps}, assets=kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +98,7 @@ class RunView:
         params = {name: context[name] for name in viewed.context}
         self.params: Mapping[str, Any] = _Part("context value", params)
         values = {asset: assets[asset] for asset in viewed.all_assets}
+        values.update((o, assets[a]) for each in viewed.steps.values() for o, a in each.items())
         self._values = _Part("asset or context value", {**params, **values})
 
     def __getitem__(self, name: str) -> Any:

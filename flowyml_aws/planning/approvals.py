@@ -32,6 +32,7 @@ def planned_approvals(graph: StepGraph, job_of: Mapping[str, str]) -> dict[str, 
             inputs=gate.inputs,
             timeout_s=gate.rule.timeout_s,
             approver=gate.rule.approver,
+            decision=gate.rule.decision if gate.rule.decision in job_of else None,
         )
         for name, gate in graph.gates.items()
     }
@@ -62,10 +63,11 @@ def approval_notes(plan: ExecutionPlan, groups: Sequence[StepGroup], graph: Step
     for name, approval in plan.approvals.items():
         jobs = jobs_after(plan, name)
         by = "" if approval.approver is None else f" by {approval.approver}"
+        unless = "" if approval.decision is None else ", unless its condition holds"
         more = f" and {len(jobs) - 3} more" if jobs[3:] else ""
         notes.append(
             f"{', '.join(job.name for job in jobs[:3])}{more} will wait for approval {name!r}{by}, "
-            f"up to {time_text(approval.timeout_s)}; no instance runs only to wait"
+            f"up to {time_text(approval.timeout_s)}{unless}; no instance runs only to wait"
             f"{_cost_text(jobs)}"
         )
         notes += _splits(name, groups, graph)

@@ -209,6 +209,7 @@ class PlannedApproval(Document):
         inputs: Assets that it is about; the first one is its value.
         timeout_s: Seconds for which the run waits for an answer.
         approver: Person or team who should answer; None for anyone.
+        decision: Step of one of these jobs whose case `then` replaces the answer; None for none.
     """
 
     after: tuple[str, ...]
@@ -216,6 +217,7 @@ class PlannedApproval(Document):
     inputs: tuple[str, ...] = ()
     timeout_s: float
     approver: str | None = None
+    decision: str | None = None
 
 
 class PlannedMap(Document):

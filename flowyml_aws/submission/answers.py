@@ -13,10 +13,12 @@ from dataclasses import dataclass, field, replace
 from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core.branches import THEN
 from flowyml_aws.core.clock import uptime_s
 from flowyml_aws.core.errors import ArtifactNotFoundError
 from flowyml_aws.planning.approvals import jobs_after
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedApproval, PlannedJob
+from flowyml_aws.runtime.result import cases_of
 from flowyml_aws.submission.approvals import Answer, ApprovalState, ApprovalView
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.status import JobView
@@ -58,7 +60,7 @@ class Approvals:
                 name, planned, ApprovalState.NOT_REACHED, tuple(job.name for job in jobs)
             )
             if now is None or all(job.name in ended for job in jobs):
-                view = self._answered(view).settled(ended)
+                view = self._answered(view, plan, ended).settled(ended)
             elif _is_reached(planned, ended, views) and _is_needed(name, jobs, ended):
                 view = self._asked(view, plan, ended, now)
             views[name] = view
@@ -74,7 +76,7 @@ class Approvals:
     def _asked(
         self, view: ApprovalView, plan: ExecutionPlan, ended: Mapping[str, JobView], now: float
     ) -> ApprovalView:
-        answered = self._answered(view)
+        answered = self._answered(view, plan, ended)
         if answered.answer is not None:
             return answered
         if view.name not in self._asked_at:
@@ -85,11 +87,15 @@ class Approvals:
             return replace(view, state=ApprovalState.WAITING, waits_s=waits_s)
         overdue = Answer(approval=view.name, answer="timed out", answered_at=now)
         self.answer(overdue)
-        return self._answered(view)
+        return self._answered(view, plan, ended)
 
-    def _answered(self, view: ApprovalView) -> ApprovalView:
-        """Return an approval with its answer, if there is one."""
+    def _answered(
+        self, view: ApprovalView, plan: ExecutionPlan, ended: Mapping[str, JobView]
+    ) -> ApprovalView:
+        """Return an approval with its answer, if there is one or its condition holds."""
         answer = self._read(view.name)
+        if answer is None:
+            answer = _automatic_answer(view, plan, ended)
         if answer is None:
             return view
         return replace(view, state=ApprovalState(answer.answer), answer=answer)
@@ -115,11 +121,27 @@ class Approvals:
             if (result := ended[job].result) is not None:
                 times[layout.result(job, repetitions[job])] = result.ended_at
         for name in planned.approvals:
-            times[self._key(name)] = self._answers[name].answered_at
+            if name in self._answers:  # not if its condition held
+                times[self._key(name)] = self._answers[name].answered_at
         return max(times, key=times.__getitem__)
 
     def _key(self, name: str) -> str:
         return RunLayout(self.run_id).approval(name)
+
+
+def _automatic_answer(
+    view: ApprovalView, plan: ExecutionPlan, ended: Mapping[str, JobView]
+) -> Answer | None:
+    """Return the answer of the condition of an approval; None if it did not hold."""
+    decision = view.planned.decision
+    for job in plan.jobs:
+        result = ended[job.name].result if decision in job.steps and job.name in ended else None
+        if decision is not None and result is not None:
+            if cases_of(result.steps).get(decision) != THEN:
+                return None
+            at, by = result.ended_at, "auto_approve_if"
+            return Answer(approval=view.name, answer="approved", answered_at=at, by=by)
+    return None
 
 
 def _is_reached(

@@ -301,7 +301,16 @@ def _open_approvals(earlier: EarlierRun, finished: Collection[str]) -> dict[str,
         after = tuple(job for job in approval.after if job not in finished)
         before = tuple(each for each in approval.approvals if each in found)
         if name not in earlier.approved or after or before:
-            found[name] = approval.model_copy(update={"after": after, "approvals": before})
+            remains = any(
+                approval.decision in job.steps for job in earlier.plan.jobs if job.name in after
+            )
+            found[name] = approval.model_copy(
+                update={
+                    "after": after,
+                    "approvals": before,
+                    "decision": approval.decision if remains else None,
+                }
+            )
     return found
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
-from flowyml_aws import Pipeline, Step, approval, step
+from flowyml_aws import If, Pipeline, Step, approval, step
 from flowyml_aws.core.binding import bind_steps
 from flowyml_aws.core.build import BuiltPipeline, build_pipeline, expand_maps
+from flowyml_aws.core.control_flow import AddedFlow
 from flowyml_aws.core.errors import InvalidPipelineError, InvalidStepError
+from flowyml_aws.core.gated_graph import without_open_gates
+from flowyml_aws.core.lowering import lower
 
 
 @step(outputs=["model"], execution_group="g")
@@ -173,6 +179,7 @@ def test_a_mistyped_approval_is_suggested() -> None:
         ({"timeout": 0}, "Invalid argument timeout=0"),
         ({"approver": 7}, "Invalid argument approver=7"),
         ({"inputs": [7]}, "inputs"),
+        ({"auto_approve_if": True}, "Invalid argument auto_approve_if=True"),
     ],
 )
 def test_an_invalid_argument_is_named(options: dict[str, object], message: str) -> None:
@@ -183,3 +190,63 @@ def test_an_invalid_argument_is_named(options: dict[str, object], message: str) 
 def test_the_arguments_may_be_single_names() -> None:
     made = approval("release", inputs="model", after="metrics")
     assert (made.inputs, made.after) == (("model",), ("metrics",))
+
+
+def lowered(*steps: Step) -> BuiltPipeline:
+    return built(*lower(steps, ())[0])
+
+
+def test_the_condition_of_an_approval_is_a_decision_in_the_job_of_its_inputs() -> None:
+    release = approval("release", inputs=["model"], auto_approve_if=lambda metrics: metrics > 0)
+    pipeline = lowered(train, evaluate, release, deploy)
+    assert [each.execution_order for each in pipeline.groups] == [
+        ["train", "evaluate", "auto:release"],
+        ["deploy"],
+    ]
+    gate = pipeline.graph.gates["release"]
+    assert gate.rule.decision == "auto:release"
+    assert gate.after == ("train", "auto:release")
+
+
+def test_a_gate_is_open_if_its_condition_is_known_to_hold() -> None:
+    release = approval("release", inputs=["model"], auto_approve_if=lambda model: model > 0)
+    last = approval("last", inputs=["release"])
+    final = step(name="final", after=["last"])(lambda: 1)
+    graph = lowered(train, release, deploy, last, final).graph
+    opened = without_open_gates(graph, {"auto:release": "then"})
+    assert opened.gated == {"final": ("last",)}
+    assert opened.gates["last"].approvals == ()
+    assert without_open_gates(graph, {"auto:release": "else"}) is graph
+
+
+def test_a_decision_after_an_approval_does_not_run_before_it() -> None:
+    choose = If(lambda release: release > 0, notify)
+    steps, problems = lower((train, approval("release", inputs=["model"])), [AddedFlow(choose, 2)])
+    assert not problems
+    pipeline = built(*steps)
+    assert [each.execution_order for each in pipeline.groups] == [
+        ["train"],
+        ["if:notify", "notify"],
+    ]
+
+
+def test_a_condition_can_not_make_an_approval_wait_for_itself() -> None:
+    release = approval("release", inputs=["model"], auto_approve_if=lambda last: last)
+    last = step(name="last", inputs=["release"])(lambda release: release)
+    steps, _ = lower((train, release, last), ())
+    _, problems = build_pipeline(bind_steps(steps), ())
+    assert "Dependency cycle: " in str(problems[0])
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [lambda ctx: ctx["release"] == 7, lambda ctx: ctx.steps["release"].outputs["release"] == 7],
+    ids=["asset", "step"],
+)
+def test_a_view_contains_the_value_of_an_approval(condition: Callable[[Any], bool]) -> None:
+    choose = If(condition, notify)
+    steps, _ = lower((train, approval("release", inputs=["model"])), [AddedFlow(choose, 2)])
+    graph = built(*steps).graph
+    assert graph.reads["if:notify"] == ("model",)
+    arguments = graph.bound["if:notify"].function.arguments
+    assert arguments.call(condition, {"model": 7}, {})

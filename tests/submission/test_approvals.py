@@ -57,7 +57,7 @@ class Stage:
     def driver(self) -> RunDriver:
         return RunDriver(self.store, self.record, self.plan, self.backend, clock=lambda: 100.0)
 
-    def commit(self, *jobs: str, state: str = "succeeded", ended_at: float = 20.0) -> None:
+    def commit(self, *jobs: str, state: str = "succeeded", case: str | None = None) -> None:
         for job in jobs:
             result = JobResult.model_validate(
                 {
@@ -66,8 +66,10 @@ class Stage:
                     "attempt": 1,
                     "state": state,
                     "started_at": 10.0,
-                    "ended_at": ended_at,
-                    "steps": [],
+                    "ended_at": 20.0,
+                    "steps": [{"name": "auto:release", "state": "succeeded", "case": case}]
+                    if case
+                    else [],
                     "assets": {},
                     "skipped": {},
                 }
@@ -274,6 +276,23 @@ def test_an_approval_of_reused_values_is_asked_from_the_start(stage: Stage) -> N
     driver.start()
     assert stage.offered == []
     assert driver.status().waits_for_approval
+
+
+@pytest.mark.parametrize(("case", "is_asked"), [("then", False), ("else", True)])
+def test_no_one_is_asked_if_the_condition_holds(stage: Stage, case: str, is_asked: bool) -> None:
+    train, *others = PLAN.jobs
+    train = train.model_copy(update={"steps": ("train", "auto:release")})
+    release = RELEASE.model_copy(update={"decision": "auto:release"})
+    plan = PLAN.model_copy(update={"jobs": (train, *others), "approvals": {"release": release}})
+    stage.plan, stage.record = plan, a_record(plan)
+    stage.commit("train", case=case)
+    status = stage.driver().advance()
+    assert (release_of(status).state is ApprovalState.WAITING) is is_asked
+    assert ("deploy" in stage.offered[-1]) is not is_asked
+    if not is_asked:
+        assert str(release_of(status).answer) == "approved by auto_approve_if"
+        with pytest.raises(ApprovalError, match="it was approved by auto_approve_if"):
+            answer(stage.driver(), "release")
 
 
 @pytest.mark.parametrize(

@@ -229,9 +229,6 @@ def _unsupported_features(pipeline: Any) -> Iterator[UnsupportedFeatureError]:
 
 
 def _unsupported_approval(item: Any, steps: Sequence[Any]) -> Iterator[UnsupportedFeatureError]:
-    if item.auto_approve_if is not None:
-        fix = "give the steps after it a condition, or approve it with `flowyml-aws approve`"
-        yield _not_supported(f"Approval {item.name!r}: auto_approve_if", fix)
     if item in (steps[0], steps[-1]):
         yield UnsupportedFeatureError(
             what=f"Approval {item.name!r} is not between other steps",

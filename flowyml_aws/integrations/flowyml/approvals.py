@@ -42,7 +42,12 @@ def approval_of(item: Any) -> Step:
     Raises:
         InvalidStepError: Its timeout or its approver is invalid.
     """
-    return approval(str(item.name), approver=item.approver, timeout=item.timeout_seconds)
+    return approval(
+        str(item.name),
+        approver=item.approver,
+        timeout=item.timeout_seconds,
+        auto_approve_if=item.auto_approve_if,
+    )
 
 
 def with_waits(steps: Sequence[Step]) -> list[Step]:

@@ -61,12 +61,18 @@ def test_an_approval_of_flowyml_is_converted() -> None:
     assert deploy.after == ("release",)
 
 
-def test_what_is_not_supported_of_an_approval_is_named() -> None:
-    pipeline = flowyml_pipeline(auto_approve_if=lambda *_: True)
+def test_the_condition_of_an_approval_is_converted() -> None:
+    pipeline = pipeline_of(flowyml_pipeline(auto_approve_if=lambda *_: True))
+    plan = pipeline.plan(backend="local", cache=False)
+    assert plan.approvals == {}
+    assert plan.notes[-1].startswith("'auto:release' is decided before the run")
+
+
+def test_an_approval_at_the_end_is_a_mistake() -> None:
+    pipeline = flowyml_pipeline()
     pipeline.steps.pop()
     with pytest.raises(InvalidPipelineError) as caught:
         pipeline_of(pipeline)
-    assert "Approval 'release': auto_approve_if is not supported" in str(caught.value)
     assert "Approval 'release' is not between other steps" in str(caught.value)
 
 
