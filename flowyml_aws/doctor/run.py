@@ -70,7 +70,8 @@ def _state_finding(
         return Finding("no-approval", "warning", what, why, f"`{approval.command(run_id)}`")
     if view.needs_client:
         fix = f"`flowyml-aws attach {run_id}` continues the run, unless another client drives it"
-        why = view.reason or "it can be submitted now"
+        can = "can be submitted or skipped" if view.job.held else "can be submitted"
+        why = view.reason or f"it {can} now"
         return Finding("no-client", "warning", f"Job {name!r} waits for a client", why, fix)
     parents = [parent for parent in view.job.after if not states[parent].ended]
     if view.state in (JobState.WAITING, JobState.QUEUED) and view.reason and not parents:

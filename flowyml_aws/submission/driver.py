@@ -232,7 +232,7 @@ class RunDriver:
             if self._is_cancelled():
                 break
             results = {n: view.result for n, view in self._ended.items() if view.result is not None}
-            skipped = self._gates.skip(ready, results, self.clock())
+            skipped = self._gates.skip(ready, results)
             self._read_results(skipped)
             closed = self._gates.closed([job for job in closed if job.name not in self._ended])
         ended_or_closed = {*self._ended, *(job.name for job in closed)}

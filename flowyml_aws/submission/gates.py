@@ -44,7 +44,7 @@ class Gates:
         """Return the held jobs that this client has not decided to submit."""
         return [job for job in jobs if job.held and _key(job) not in self._open]
 
-    def skip(self, jobs: Sequence[PlannedJob], results: Summaries, now: float) -> list[PlannedJob]:
+    def skip(self, jobs: Sequence[PlannedJob], results: Summaries) -> list[PlannedJob]:
         """Decide on jobs, and return those that have a result now because all steps are skipped.
 
         The gates of the others are open from now on.
@@ -52,23 +52,25 @@ class Gates:
         Args:
             jobs: Held jobs whose jobs before them have succeeded.
             results: Summaries of the results of the run, by job.
-            now: Seconds since the epoch.
 
         Raises:
             DamagedArtifactError: A spec is damaged.
         """
-        skip = partial(self._skip, results=results, now=now)
+        skip = partial(self._skip, results=results)
         answers = map_concurrently(skip, jobs, limit=STORE_REQUESTS)
         decided = list(zip(jobs, answers, strict=True))
         self._open.update(_key(job) for job, is_skipped in decided if not is_skipped)
         return [job for job, is_skipped in decided if is_skipped]
 
-    def _skip(self, job: PlannedJob, results: Summaries, now: float) -> bool:
+    def _skip(self, job: PlannedJob, results: Summaries) -> bool:
         spec = read_spec(self.store, self.record, job.name)
         skips = skips_after(spec, results)
         if skips is None:
             return False
-        create_result(self.store, result_of_skips(spec, skips, now), job.repetition)
+        sources = {source.job for source in spec.assets.values()}
+        ends = [results[name].ended_at for name in sources if name is not None]
+        result = result_of_skips(spec, skips, max(ends, default=self.record.created_at))
+        create_result(self.store, result, job.repetition)
         return True
 
 
@@ -95,21 +97,22 @@ def skips_after(spec: JobSpec, results: Summaries) -> dict[str, Skip] | None:
     return skips_of_job(spec.steps, absent, cases)
 
 
-def result_of_skips(spec: JobSpec, skips: Mapping[str, Skip], now: float) -> JobResult:
+def result_of_skips(spec: JobSpec, skips: Mapping[str, Skip], decided_at: float) -> JobResult:
     """Return the result of a job whose steps are all skipped, without an attempt.
 
     Args:
         spec: Spec of the job.
         skips: Reason of each step.
-        now: Seconds since the epoch.
+        decided_at: Time of the last result that decides it, in seconds since the epoch, so that
+            all clients create the same result.
     """
     return JobResult(
         run_id=spec.run_id,
         job=spec.job,
         attempt=NO_ATTEMPT,
         state="succeeded",
-        started_at=now,
-        ended_at=now,
+        started_at=decided_at,
+        ended_at=decided_at,
         steps=tuple(
             StepReport(name=step, state=StepState.SKIPPED, reason=skip.reason)
             for step, skip in skips.items()
@@ -120,14 +123,17 @@ def result_of_skips(spec: JobSpec, skips: Mapping[str, Skip], now: float) -> Job
 
 
 def waiting_reason(job: PlannedJob, unended: Collection[str]) -> str | None:
-    """Return the decisions that a held job waits for, as a reason; None if it waits for none.
+    """Return a reason with the decisions that a held job waits for; None if it waits for none.
 
     Args:
         job: A job that was not submitted.
         unended: Steps of the jobs that have not ended.
     """
-    names = [name for name in job.held if name in unended and name not in job.steps]
-    return f"waits for {', '.join(names)}" if names else None
+    names = [repr(name) for name in job.held if name in unended and name not in job.steps]
+    if not names:
+        return None
+    decisions = f"decisions {', '.join(names)} are" if names[1:] else f"decision {names[0]} is"
+    return f"{decisions} not made yet"
 
 
 def _absent_lists(spec: JobSpec, absent: Mapping[str, str]) -> Iterator[tuple[str, str]]:

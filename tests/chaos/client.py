@@ -22,6 +22,7 @@ from typing import Any
 from botocore.httpsession import URLLib3Session
 
 from flowyml_aws import Run
+from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.cli.load import load_pipeline
 from flowyml_aws.core import clock
 from flowyml_aws.core.errors import FlowymlError, RunNotFoundError
@@ -213,12 +214,19 @@ def _report(order: dict[str, Any]) -> dict[str, Any]:
             for view in status.jobs
             if view.result is not None
         },
+        "started": [name for name in run.jobs if _has_started(run, name)],
         "steps": {name: step.state.value for name, step in status.steps.items()},
         "outputs": {name: outputs[name] for name in order["assets"] if name in outputs},
         "bills": {job: bill.billed_s for job, bill in status.bills.items()},
         "moves": _moves(status),
         "targets": {view.job.name: view.job.target for view in status.jobs},
     }
+
+
+def _has_started(run: Run, job: str) -> bool:
+    """Return whether a job has begun an attempt. A run that continues another one writes 0."""
+    found = (store.children(RunLayout(run.id).attempts(job)) for store in _stores())
+    return any(int(number) > 0 for numbers in found for number in numbers)
 
 
 _ACTIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {

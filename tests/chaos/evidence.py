@@ -41,6 +41,8 @@ class RunEvidence:
         committed: Steps that each committed result contains as succeeded, by job.
         outputs: Values of the outputs that no step reads, as a fresh client loads them.
         expected: Same values, from plain calls of the steps in order.
+        skipped: Steps that plain calls skip, because of their branch or of what they need.
+        started: Jobs of this run that have begun an attempt.
         executions: Number of executions of each step that have begun.
         lost: Number of times that each job has lost its container, by run id and job.
         moves: Moves of this run, and of the runs that it continues.
@@ -65,6 +67,8 @@ class RunEvidence:
     outputs: Mapping[str, Any]
     expected: Mapping[str, Any]
     executions: Mapping[str, int]
+    skipped: Sequence[str] = ()
+    started: Sequence[str] = ()
     lost: Mapping[str, int] = field(default_factory=dict)
     moves: Sequence[MoveEvidence] = ()
     driven_moves: Sequence[MoveEvidence] = ()

@@ -302,6 +302,7 @@ def _finish(
     run_jobs = {end["run_id"]: end["jobs"] for end in ends if "jobs" in end}
     run_jobs = {**run_jobs, run_id: report.get("jobs", {})}
     tasks = project.schedule.tasks
+    values = plain_values(project.folder, tasks)
     return RunEvidence(
         run_id=run_id,
         state=report.get("state", "unknown"),
@@ -314,7 +315,9 @@ def _finish(
         steps=report.get("steps", {}),
         committed=report.get("committed", {}),
         outputs=report.get("outputs", {}),
-        expected=plain_outputs(project.folder, tasks),
+        expected={asset: values[asset] for asset in unread(tasks) if asset in values},
+        skipped=_skipped(tasks, values),
+        started=report.get("started", ()),
         executions=project.executions(),
         lost=_lost(project.stage, {each: list(jobs) for each, jobs in run_jobs.items()}, disturber),
         moves=_moves(ends, report),
@@ -347,7 +350,20 @@ def _clients_of(project: Project) -> list[Client]:
 
 def unread(tasks: Sequence[Task]) -> set[str]:
     """Return the assets that no step reads."""
-    return {f"a{n}" for n in range(len(tasks)) if not any(n in task.reads for task in tasks)}
+    read = {number for task in tasks for number in task.reads} | deciding(tasks)
+    return {f"a{number}" for number in range(len(tasks)) if number not in read}
+
+
+def deciding(tasks: Sequence[Task]) -> set[int]:
+    """Return the numbers of the steps whose output decides about others."""
+    return {task.branch[0] for task in tasks if task.branch is not None}
+
+
+def _skipped(tasks: Sequence[Task], values: Mapping[str, Any]) -> list[str]:
+    """Return the steps without a value, with the decisions about them."""
+    missing = [number for number in range(len(tasks)) if f"a{number}" not in values]
+    decisions = (f"d{number}" for number in missing if number in deciding(tasks))
+    return [*(f"s{number}" for number in missing), *decisions]
 
 
 def with_items(steps: Sequence[str], tasks: Sequence[Task]) -> list[str]:
@@ -377,16 +393,27 @@ def _as_json(task: Task) -> dict[str, Any]:
     return {**asdict(task), "trouble": task.trouble and task.trouble.name}
 
 
-def plain_outputs(project: Path, tasks: Sequence[Task]) -> Mapping[str, Any]:
-    """Return the outputs that no step reads, from plain calls of the steps in this process."""
+def plain_values(project: Path, tasks: Sequence[Task]) -> Mapping[str, Any]:
+    """Return the outputs of plain calls of the steps in this process.
+
+    Those of steps in a branch that is not chosen are missing, and of steps that need them.
+    """
     folder = project.with_suffix(".plain")
     folder.mkdir()
     shutil.copy(_PIPELINE, folder / "pipeline.py")
     write_shape(folder, "plain", tasks, None)
     values: dict[str, Any] = {}
     program = runpy.run_path(str(folder / "pipeline.py"))
-    for number, step in enumerate(program["pipeline"].steps):
-        task = tasks[number]
+    steps = {step.name: step for step in program["pipeline"].steps}
+    for number, task in enumerate(tasks):
+        step = steps[f"s{number}"]
+        if not values.keys() >= {f"a{read}" for read in task.reads}:
+            continue
+        if task.branch is not None:
+            decider, parity = task.branch
+            decided = values.get(f"a{decider}")
+            if decided is None or str(decided % 2) != parity:
+                continue
         inputs = {f"a{read}": values[f"a{read}"] for read in task.reads}
         if task.items is None:
             values[f"a{number}"] = step.func(**inputs)
@@ -398,4 +425,4 @@ def plain_outputs(project: Path, tasks: Sequence[Task]) -> Mapping[str, Any]:
             for item in items
             if not (task.items.drops and item[0] == task.items.item)
         ]
-    return {asset: values[asset] for asset in unread(tasks)}
+    return values

@@ -46,6 +46,7 @@ def _of_run(schedule: Schedule, evidence: Evidence, run: RunEvidence) -> Iterato
         if not any(part in text for part in expected):
             yield f"a job failed without a fault of the schedule: {text}"
     yield from _unnamed_items(schedule, run)
+    yield from _branches(run)
     if run.is_collected:
         return
     yield from _state(run)
@@ -57,13 +58,25 @@ def _of_run(schedule: Schedule, evidence: Evidence, run: RunEvidence) -> Iterato
         # A run that continues another one reuses its steps.
         unfinished = {n: s for n, s in run.steps.items() if s not in ("succeeded", "cached")}
         dropped = _dropped(schedule)
-        if unwanted := {n: s for n, s in unfinished.items() if dropped.get(n) != s}:
+        left_out = {**dropped, **dict.fromkeys(run.skipped, "skipped")}
+        if unwanted := {n: s for n, s in unfinished.items() if left_out.get(n) != s}:
             yield f"the run succeeded, but steps are {unwanted}"
+        for step in run.skipped:
+            if run.steps.get(step) in ("succeeded", "cached"):
+                yield f"step {step} was not skipped"
         for step in dropped:
             if run.steps.get(step) in ("succeeded", "cached"):
                 yield f"step {step} was not dropped"
     if run.billed_s != run.service_billed_s:
         yield f"billed {dict(run.billed_s)}, but the service bills {dict(run.service_billed_s)}"
+
+
+def _branches(run: RunEvidence) -> Iterator[str]:
+    """Yield a sentence for each step or job that ran although its branch was not chosen."""
+    yield from (f"step {step} was executed" for step in run.skipped if run.executions.get(step))
+    for job in run.started:
+        if not set(run.jobs[f"{run.run_id} {job}"]) - set(run.skipped):
+            yield f"job {job} was started, but all its steps are skipped"
 
 
 def _unnamed_items(schedule: Schedule, run: RunEvidence) -> Iterator[str]:

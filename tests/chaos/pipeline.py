@@ -9,17 +9,21 @@ import json
 import os
 import signal
 import time
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from flowyml_aws import Context, Pipeline, step
+from flowyml_aws.core.branches import Branch
 from flowyml_aws.core.step import Step
 
 _TIME_LIMIT_S = 120  # two real seconds, because the clock of the job runs faster
 _HANG_S = 30  # real
 
 SHAPE = json.loads(Path(__file__).with_name("shape.json").read_text("utf-8"))
+DECIDING = {task["branch"][0] for task in SHAPE["tasks"] if task["branch"] is not None}
 
 
 def add_step(number: int, task: dict[str, Any]) -> Step:
@@ -30,7 +34,7 @@ def add_step(number: int, task: dict[str, Any]) -> Step:
         name=f"s{number}",
         inputs=[f"a{read}" for read in task["reads"]],
         outputs=[f"a{number}"],
-        execution_group=task["group"],
+        execution_group=_group_of(number),
         retry=task["failures"],
         retry_delay=30,
         timeout=_TIME_LIMIT_S if task["trouble"] in ("HANG", "STUCK") else None,
@@ -57,13 +61,38 @@ def add_step(number: int, task: dict[str, Any]) -> Step:
         return total if items is None else [index, total]
 
     if items is None:
-        return add
+        branch = task["branch"]
+        return add if branch is None else replace(add, branch=Branch(f"d{branch[0]}", branch[1]))
     return add.map(
         over,
         items_per_job=items["items_per_job"],
         expect=items["expect"],
         on_item_failure=items["rule"],
     )
+
+
+def add_decision(number: int) -> Step:
+    """Return the decision about a step: the parity of its output."""
+
+    @step(
+        name=f"d{number}",
+        inputs=[f"a{number}"],
+        execution_group=_group_of(number),
+        cache=False,
+    )
+    def decide(**values: int) -> str:
+        if SHAPE["trace"] is not None:
+            with Path(SHAPE["trace"]).open("a", encoding="utf-8") as file:
+                file.write(f"d{number}\n")
+        return str(values[f"a{number}"] % 2)
+
+    return replace(decide, cases=("0", "1"))
+
+
+def _group_of(number: int) -> str | None:
+    """Return the group of a step, which is in one with its decision if it has any."""
+    group = SHAPE["tasks"][number]["group"]
+    return group or (f"s{number}" if number in DECIDING else None)
 
 
 def _list_of(number: int, items: dict[str, Any]) -> str:
@@ -112,6 +141,13 @@ LISTS = {
     for number, task in enumerate(SHAPE["tasks"])
     if task["items"] is not None and task["items"]["over"] is None
 }
-pipeline = Pipeline(SHAPE["name"], Context(**LISTS)).add_steps(
-    [add_step(number, task) for number, task in enumerate(SHAPE["tasks"])]
-)
+
+
+def steps() -> Iterator[Step]:
+    for number, task in enumerate(SHAPE["tasks"]):
+        yield add_step(number, task)
+        if number in DECIDING:
+            yield add_decision(number)
+
+
+pipeline = Pipeline(SHAPE["name"], Context(**LISTS)).add_steps(steps())

@@ -111,6 +111,8 @@ class Task:
             machine: to a service, this is the same as too little memory.
         returns: Length of the list that it returns; None for a number.
         items: Items for which it runs; None if it runs once.
+        branch: Number of a step and the parity of its output with which this step runs; None if
+            it always does.
     """
 
     reads: tuple[int, ...] = ()
@@ -119,6 +121,7 @@ class Task:
     trouble: Trouble | None = None
     returns: int | None = None
     items: ItemMap | None = None
+    branch: tuple[int, Literal["0", "1"]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +251,7 @@ def draw_schedule(seed: int, backend: str) -> Schedule:
     rng = Random(f"{backend} {seed}")
     is_local = backend == "local"
     tasks = tuple(_draw_maps(rng, is_local) if rng.random() < 1 / 3 else _draw_tasks(rng, is_local))
+    tasks = tuple(_draw_branches(Random(f"branches {backend} {seed}"), tasks))
     runs = 2 if rng.random() < 0.2 else 1
     clients = tuple(_draw_clients(rng, runs, len(tasks), is_local))
     if is_local:
@@ -332,6 +336,16 @@ def _draw_maps(rng: Random, is_local: bool) -> Iterator[Task]:
     yield from tasks
 
 
+def _draw_branches(rng: Random, tasks: Sequence[Task]) -> Iterator[Task]:
+    """Draw steps some of which are in branches, unless there are maps."""
+    has_branches = rng.random() < 0.5 and not any(task.items for task in tasks)
+    for number, task in enumerate(tasks):
+        is_in_branch = rng.random() < 0.6
+        if has_branches and number and is_in_branch:
+            task = replace(task, branch=(rng.randrange(number), rng.choice(("0", "1"))))
+        yield task
+
+
 def length_of(tasks: Sequence[Task], number: int) -> int:
     """Return the number of items of a mapped step, with those that are dropped."""
     items, returns = tasks[number].items, tasks[number].returns
@@ -377,6 +391,7 @@ def describe(schedule: Schedule) -> str:
         notes += [f"group {task.group}"] if task.group else []
         notes += [f"returns a list of {task.returns} items"] if task.returns is not None else []
         notes += _describe_items(task.items) if task.items else []
+        notes += [f"runs if s{task.branch[0]} % 2 == {task.branch[1]}"] if task.branch else []
         notes += [f"fails {task.failures} time(s) and is retried"] if task.failures else []
         notes += [f"{task.trouble.value} the first time"] if task.trouble else []
         lines.append(f"  step s{number}: {'; '.join(notes) or 'reads nothing'}")

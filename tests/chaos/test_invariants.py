@@ -262,3 +262,33 @@ def test_faults_of_calls_do_not_depend_on_the_order_of_the_callers() -> None:
     forwards = [fraction(7, *call) for call in calls]
     assert [fraction(7, *call) for call in reversed(calls)] == forwards[::-1]
     assert len({fraction(seed, *calls[0]) for seed in range(50)}) == 50
+
+
+def test_a_branch_that_is_not_chosen_must_not_run() -> None:
+    run = replace(
+        RUN,
+        jobs={"run s0": ["s0"], "run s1": ["s1"]},
+        steps={"s0": "succeeded", "s1": "skipped"},
+        committed={"s0": ["s0"], "s1": []},
+        outputs={},
+        expected={},
+        executions={"s0": 1},
+        skipped=["s1"],
+        started=["s0"],
+    )
+    assert broken(run) == []
+    started = "run: job s1 was started, but all its steps are skipped"
+    assert broken(replace(run, started=["s0", "s1"])) == [started]
+    executed = replace(run, executions={"s0": 1, "s1": 1})
+    assert broken(executed) == ["run: step s1 was executed"]
+    assert broken(replace(run, steps={"s0": "succeeded", "s1": "cached"})) == [
+        "run: step s1 was not skipped"
+    ]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_some_schedules_have_branches(backend: str) -> None:
+    drawn = [draw_schedule(seed, backend).tasks for seed in range(40)]
+    branches = [task.branch for tasks in drawn for task in tasks if task.branch is not None]
+    assert {case for _, case in branches} == {"0", "1"}
+    assert len({number for number, _ in branches}) > 1

@@ -109,7 +109,7 @@ def test_another_client_submits_the_chosen_branch(rig: BackendRig) -> None:
         client.kill()
     run = Run.attach(run_id)
     reasons = {view.job.name: view.reason for view in run.status().jobs}
-    assert reasons["deploy"] == "waits for decide"
+    assert reasons["deploy"] == "decision 'decide' is not made yet"
     assert jobs_at_service(rig, run) <= {"g"}  # a listing may show it later
     allow(rig)
 

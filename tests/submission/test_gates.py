@@ -26,9 +26,10 @@ from flowyml_aws.runtime.spec import AssetSource, GatheredAsset, JobSpec, StepPa
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.backend import JobState, JobStatus
 from flowyml_aws.submission.driver import RunDriver
-from flowyml_aws.submission.gates import Gates, skips_after
+from flowyml_aws.submission.gates import Gates, skips_after, waiting_reason
 from flowyml_aws.submission.packing import pack_specs
 from flowyml_aws.submission.record import RunState, read_outcome
+from flowyml_aws.submission.status_sheets import status_sheets
 from tests.submission.scripted import ScriptedBackend
 from tests.support.plans import a_job, a_plan, a_record, a_spec
 
@@ -150,6 +151,8 @@ def test_only_the_branch_that_was_chosen_is_submitted(stage: Stage) -> None:
     steps = status.steps
     assert (steps["retrain"].state, steps["retrain"].reason) == (StepState.SKIPPED, NOT_THEN)
     assert steps["check"].reason == f"'retrain' does not exist: {NOT_THEN}"
+    (sheet,) = status_sheets(status, 0.0)
+    assert ("retrain", "skipped", "", "", "") in sheet.rows
     driver.advance()
     assert stage.offered[1:] == [["deploy", "report"]]
 
@@ -160,7 +163,7 @@ def test_a_skipped_job_has_a_result_without_an_attempt_or_a_cost(stage: Stage) -
     result = stage.result("retrain")
     assert result is not None
     assert (result.state, result.attempt, result.instance_type) == ("succeeded", NO_ATTEMPT, None)
-    assert (result.started_at, result.ended_at) == (100.0, 100.0)
+    assert (result.started_at, result.ended_at) == (20.0, 20.0)  # when it was decided
     assert (result.assets, result.skipped) == ({}, {"retrain": NOT_THEN})
     for job in ("deploy", "report"):
         stage.commit(job)
@@ -193,13 +196,22 @@ def test_a_client_that_only_looks_sees_the_skips_of_another(stage: Stage) -> Non
 def test_without_a_client_the_jobs_after_a_decision_wait_for_one(stage: Stage) -> None:
     stage.backend.reported = {"g": JobStatus(JobState.RUNNING, 1)}
     before = stage.driver().status()
-    assert [view.reason for view in before.jobs] == [None, *["waits for decide"] * 3, None]
+    reason = "decision 'decide' is not made yet"
+    assert [view.reason for view in before.jobs] == [None, *[reason] * 3, None]
     assert not any(view.needs_client for view in before.jobs)
     stage.commit("g", "then")
     stage.backend.reported = {"g": JobStatus(JobState.SUCCEEDED, 1)}
     after = stage.driver().status()
     assert [view.job.name for view in after.jobs if view.needs_client] == ["deploy", "retrain"]
     assert stage.result("retrain") is None and stage.offered == []
+
+
+def test_a_reason_to_wait_names_the_decisions_of_other_jobs() -> None:
+    job = a_job("j", steps=("own", "j"), held=("first", "own", "second"))
+    assert waiting_reason(job, {"own", "j"}) is None
+    assert waiting_reason(job, {"second", "own"}) == "decision 'second' is not made yet"
+    both = "decisions 'first', 'second' are not made yet"
+    assert waiting_reason(job, {"first", "second"}) == both
 
 
 def test_a_decision_that_fails_blocks_its_branches(stage: Stage) -> None:
@@ -219,15 +231,22 @@ def test_a_job_after_both_branches_waits_for_the_one_that_runs(stage: Stage) -> 
     assert stage.offered[1:] == [["check", "report"]]
 
 
-def test_two_clients_decide_the_same_and_the_first_result_counts(stage: Stage) -> None:
+def test_two_clients_decide_the_same(stage: Stage) -> None:
     stage.commit("g", "then")
     first, second = stage.driver(), stage.driver()
     assert second.status().jobs[2].state is JobState.WAITING
     first.advance()
-    ended_at = stage.result("retrain")
-    second.clock = lambda: 200.0
+    result = stage.result("retrain")
     assert second.advance().jobs[2].is_skipped
-    assert stage.result("retrain") == ended_at
+    assert stage.result("retrain") == result
+
+
+def test_the_first_result_counts(stage: Stage) -> None:
+    stage.commit("retrain")
+    job = PLAN.jobs[2]
+    assert Gates(stage.store, stage.record).skip([job], {"g": a_summary("then")}) == [job]
+    result = stage.result("retrain")
+    assert result is not None and result.attempt == 1
 
 
 def test_a_cancelled_run_skips_nothing(stage: Stage) -> None:
@@ -267,11 +286,11 @@ def test_a_run_whose_jobs_are_all_skipped_has_ended_when_it_starts(tmp_path: Pat
 def test_a_job_that_is_executed_again_passes_its_gate_again(stage: Stage) -> None:
     gates = Gates(stage.store, stage.record)
     job = PLAN.jobs[2]
-    assert gates.skip([job], {"g": a_summary("else")}, 1.0) == []
+    assert gates.skip([job], {"g": a_summary("else")}) == []
     assert gates.closed([job]) == []
     again = job.model_copy(update={"repetitions": {"g": 1, "retrain": 1}})
     assert gates.closed([again]) == [again]
-    assert gates.skip([again], {"g": a_summary("then")}, 1.0) == [again]
+    assert gates.skip([again], {"g": a_summary("then")}) == [again]
     assert stage.result("retrain") is None
     assert stage.result("retrain", repetition=1) is not None
 
