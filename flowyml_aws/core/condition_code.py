@@ -27,6 +27,7 @@ class ViewUse:
         any_step: Whether the code reads steps in another way.
         any_param: Whether the code reads context values in another way.
         any_item: Whether the code reads `ctx[…]` with an expression.
+        any_other: Whether the code uses the parameter in another way, or can't be read.
         strings: All strings in the code, in its closure and among the globals that it reads.
     """
 
@@ -36,13 +37,15 @@ class ViewUse:
     any_step: bool = False
     any_param: bool = False
     any_item: bool = False
+    any_other: bool = False
     strings: set[str] = field(default_factory=set)
 
     @property
     def is_view(self) -> bool:
-        """True if the code uses the parameter as a view at all."""
+        """True if the code uses the parameter as a view, or not at all."""
         names = self.steps or self.params or self.items
-        return bool(names or self.any_step or self.any_param or self.any_item)
+        is_read = bool(names or self.any_step or self.any_param or self.any_item)
+        return is_read or not self.any_other
 
 
 def view_use(condition: Callable[..., Any], parameter: str) -> ViewUse:
@@ -53,7 +56,9 @@ def view_use(condition: Callable[..., Any], parameter: str) -> ViewUse:
     """
     use = ViewUse()
     function = _function_of(condition)
-    if function is not None:
+    if function is None:
+        use.any_other = True
+    else:
         _read(function, parameter, use, {function.__code__})
     return use
 
@@ -130,6 +135,8 @@ def _read_code(code: CodeType, parameter: str, use: ViewUse) -> None:
             use.items.add(name)
         elif _is_subscript(second):
             use.any_item = True
+        else:
+            use.any_other = True
 
 
 def _loads(instruction: dis.Instruction, name: str) -> bool:

@@ -203,7 +203,9 @@ def _decision(
         cache_on=(tuple(case_of.names.items()),) if isinstance(case_of, Cases) else (),
     )
     parameters = parameters_of(flow.function)
-    named = [] if parameters is None else [p for p in parameters if p.is_named]
+    if parameters is None:
+        return None, [_without_signature(flow, name)]
+    named = [p for p in parameters if p.is_named]
     required = [p.name for p in named if p.is_required]
     if len(required) == 1 and required[0] not in (*known.assets, *known.context):
         use = view_use(flow.function, required[0])
@@ -214,6 +216,14 @@ def _decision(
             return replace(decision, inputs=viewed.all_assets, view=viewed), []
     inputs = tuple(p.name for p in named if p.name in known.assets)
     return replace(decision, inputs=inputs), []
+
+
+def _without_signature(flow: ControlFlow, name: str) -> FlowymlError:
+    return InvalidStepError(
+        what=f"The {flow.function_label} of {name!r} has no signature: {flow.function!r}",
+        why="its parameters get assets and context values by name",
+        fix="write a function that calls it, such as lambda accuracy: bool(accuracy)",
+    )
 
 
 def _viewed(use: ViewUse, known: _Known) -> Viewed:

@@ -153,6 +153,11 @@ class PlannedJob(Document):
     branches: dict[str, Branch] = Field(default_factory=dict)
     notes: Annotated[tuple[str, ...], InTable("notes")]
 
+    def label_of(self, asset: str) -> str:
+        """Return an asset that the job reads; of a decision, with the cases in which it runs."""
+        cases = dict.fromkeys(b.case for b in self.branches.values() if b.decision == asset)
+        return f"{asset} is {' or '.join(cases)}" if cases else asset
+
     @property
     def taken_text(self) -> str:
         """Decisions that this job depends on, with the cases in which it runs; empty for none."""

@@ -88,6 +88,7 @@ def plan_outline(plan: ExecutionPlan, machines: Mapping[str, str]) -> list[Node]
         steps = tuple(f"{number}. {_cut(step)}" for number, step in enumerate(row.steps, 1))
         machine = machines[row.first.name]
         lines = ((machine,) if machine else ()) + (steps if has_steps else (f"{len(steps)} steps",))
+        lines = ("if taken", *lines) if row.first.held else lines
         after = _after(row, of_job)
         nodes.append(Node(f"job {row.title}", _cut(row.title), lines, "", after, None))
     return nodes
@@ -105,7 +106,8 @@ def _after(
             name = declared_name(asset)
             key = f"input {name}" if source is None else f"job {rows[source].title}"
             known = after.get(key, ())
-            new = (name,) if source and name not in known else ()
+            label = job.label_of(name)
+            new = (label,) if source and label not in known else ()
             after[key] = (*(() if known == ("after",) else known), *new)
     return after
 

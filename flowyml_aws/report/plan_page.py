@@ -35,7 +35,8 @@ def plan_html(plan: ExecutionPlan, machines: Mapping[str, str]) -> str:
 
 
 def _row(row: JobRow[PlannedJob], rows: Mapping[str, JobRow[PlannedJob]]) -> dict[str, Any]:
-    parents = (rows[name].title for job in row.jobs for name in job.after)
+    parents = [rows[name].title for job in row.jobs for name in job.after]
+    parents += [row.first.taken_text] if row.first.held else []
     return {
         "title": row.title,
         "first": row.first,

@@ -115,6 +115,8 @@ def explain_step(store: ArtifactStore, plan: ExecutionPlan, status: RunStatus, s
         )
     if step in reports and reports[step].state is StepState.CACHED:
         return Reason(f"{step} did not run: {reports[step].reason}", (Reason(_SAME),))
+    if step in reports and reports[step].state is StepState.SKIPPED:
+        return Reason(f"{step} was skipped: {reports[step].reason}")
     if step in progress:
         headline = f"{step} ({progress[step].text})"
     else:

@@ -80,7 +80,7 @@ def _edges(
             if source is None:
                 edges.setdefault((name, target), set())
             else:
-                edges.setdefault((rows[source].title, target), set()).add(_labelled(name, job))
+                edges.setdefault((rows[source].title, target), set()).add(job.label_of(name))
         for source in job.after:
             if source not in job.reads.values():  # it waits for a step there without its assets
                 waits.add((rows[source].title, target))
@@ -88,12 +88,6 @@ def _edges(
     for (source, target), assets in edges.items():
         is_wait = (source, target) in waits
         yield source, target, ", ".join(sorted(assets)) or ("after" if is_wait else "")
-
-
-def _labelled(asset: str, job: PlannedJob) -> str:
-    """Return an asset, and if it is a decision, the cases in which a job runs."""
-    cases = dict.fromkeys(b.case for b in job.branches.values() if b.decision == asset)
-    return f"{asset} is {' or '.join(cases)}" if cases else asset
 
 
 def _quoted(text: str) -> str:

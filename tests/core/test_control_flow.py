@@ -94,7 +94,7 @@ def test_a_switch_without_a_default_may_choose_no_case() -> None:
 
 def test_the_values_of_cases_count_in_the_cache_key_of_the_decision() -> None:
     def additions(value: str) -> Any:
-        return lowered(Switch(len).case(value, a_step("s")))["switch:s"].cache_on
+        return lowered(Switch(good).case(value, a_step("s")))["switch:s"].cache_on
 
     assert additions("a") != additions("b")
 
@@ -121,6 +121,7 @@ def helped(ctx: Any) -> bool:
         (lambda ctx: ctx["limit"] > 1, (), ("limit",)),
         (lambda ctx: ctx.params.get("limit", 1) > 1, (), ("limit",)),
         (lambda ctx: len(ctx.params) > 1, (), ("limit", "other")),
+        (lambda ctx: True, (), ()),
         (lambda ctx: ctx.params["limit"] == "evaluate", (), ("limit",)),
         (outputs_of("accuracy"), ("accuracy",), ()),
         (nested, ("accuracy",), ("limit",)),
@@ -195,6 +196,7 @@ def good(accuracy: float) -> bool:
         (If(good, a_step("a"), []), "else is an empty list"),
         (Switch(good).case(1, a_step("a")).case(1, a_step("b")), "several cases for 1"),
         (Switch(good).case([1], a_step("a")), "Invalid case [1]"),
+        (Switch(type).default(a_step("a")), "The selector of 'switch:a' has no signature"),
         (
             If(lambda ctx: ctx.steps["evaluate_"].outputs["accuracy"], a_step("a")),
             "The condition of 'if:a' reads step 'evaluate_', which does not exist "

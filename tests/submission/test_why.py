@@ -291,3 +291,12 @@ def test_a_map_over_an_empty_list_did_not_run(tmp_path: Path) -> None:
     status = replace(status, maps=plan.maps)
     reason = explain_step(DirectoryArtifactStore(tmp_path / "store"), plan, status, "train")
     assert reason.text == "train did not run: its list is empty"
+
+
+def test_a_step_of_a_branch_that_is_not_taken_was_skipped(past: Past) -> None:
+    skipped = ReusedStep(produces=("fit",), skipped={"fit": "'d' chose 'then', not 'else'"})
+    plan = a_plan(a_job("load"), backend="local").model_copy(
+        update={"pipeline": "demo", "reused": {"fit": skipped}}
+    )
+    status = past.record_run(a_key(), a_key(), plan=plan)
+    assert past.why(status, "fit", plan) == ["fit was skipped: 'd' chose 'then', not 'else'"]
