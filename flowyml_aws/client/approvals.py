@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from flowyml_aws.artifacts.layout import RunLayout
-from flowyml_aws.core.errors import ApprovalError, ArtifactNotFoundError
+from flowyml_aws.core.errors import ApprovalError, ArtifactNotFoundError, SettingsError
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.planning.services import service_traits
 from flowyml_aws.services.connect import locate_run
@@ -39,6 +39,7 @@ def answer_approval(
 
     Raises:
         ApprovalError: The run has no such approval, or it does not wait for an answer.
+        SettingsError: The answer counts, but the driver of the run can't be started again.
     """
     approval = _find(driver.status(), name)
     document = Answer(
@@ -124,9 +125,25 @@ def _continue(driver: RunDriver, approval: ApprovalView) -> RunStatus:
     was_idle = _is_idle(driver.status(), approval)
     status = driver.advance()
     if status.state is RunState.RUNNING and was_idle and _has_driver(driver):
-        found = locate_run(driver.record.run_id)
-        found.services.start_driver(found.record, found.plan)
+        _start_driver(driver.record.run_id)
     return driver.status()
+
+
+def _start_driver(run_id: str) -> None:
+    """Start the driver of a detached run again.
+
+    Raises:
+        SettingsError: The settings of this client do not allow it.
+    """
+    found = locate_run(run_id)
+    for problem in found.services.driver_problems(found.plan):
+        raise SettingsError(
+            what=f"The answer counts, but the driver of run {run_id} was not started again",
+            why=f"{problem.what}: {problem.why}",
+            fix=f"`flowyml-aws attach {run_id}` drives the run instead; for the next time: "
+            f"{problem.fix}",
+        )
+    found.services.start_driver(found.record, found.plan)
 
 
 def _is_idle(status: RunStatus, approval: ApprovalView) -> bool:

@@ -286,7 +286,7 @@ class RunRequest:
             problems += input_problems(pipeline.declared)
         if placement is not None and pipeline is not None:
             problems += placement.problems(pipeline.groups)
-        names = [step.name for step in self.steps]
+        names = [step.name for step in self.steps if step.approval is None]
         items = {step.name for step in pipeline.graph.steps} if pipeline is not None else set()
         unknown = sorted(self.options.refreshed.difference(names, items))
         problems += [_no_such_step(name, names) for name in unknown]
