@@ -12,6 +12,8 @@ from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.stored_plan import StoredPlan
 from flowyml_aws.planning.targets import offline_targets
+from flowyml_aws.report.outline import plan_outline
+from flowyml_aws.view.mermaid import mermaid
 
 
 def plan_of(*steps: Step, backend: str = "local") -> ExecutionPlan:
@@ -67,6 +69,17 @@ def test_the_notes_have_the_price_of_the_jobs_after_an_approval() -> None:
     plan = plan_of(train, RELEASE, deploy, announce, backend="batch")
     price = 2 * (plan.jobs[0].price_usd_hour or 0)
     assert plan.notes[0].endswith(f". After it: ${price:.4f} per hour if all jobs run at once")
+
+
+def test_a_picture_of_the_plan_names_the_approval() -> None:
+    picture = mermaid(plan_of(train, RELEASE, deploy, announce))
+    assert '["g_1, after approval release"]' in picture
+    (node,) = (
+        each
+        for each in plan_outline(plan_of(train, RELEASE, deploy), {"g_0": "", "g_1": ""})
+        if each.title == "g_1"
+    )
+    assert node.lines[0] == "after approval release"
 
 
 def test_a_value_that_somebody_looks_at_is_stored() -> None:
