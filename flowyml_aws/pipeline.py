@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowyml_aws.client.options import RunKeywords, RunOptions
@@ -12,12 +12,18 @@ from flowyml_aws.core.binding import bind_steps
 from flowyml_aws.core.build import BuiltPipeline, build_pipeline, lists_in
 from flowyml_aws.core.context import Context
 from flowyml_aws.core.control_flow import AddedFlow, ControlFlow, If, Switch
-from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, InvalidStepError
-from flowyml_aws.core.lowering import lower
+from flowyml_aws.core.errors import (
+    FlowymlError,
+    InvalidPipelineError,
+    InvalidStepError,
+    InvalidSubPipelineError,
+)
+from flowyml_aws.core.inlining import inline
 from flowyml_aws.core.resources import ResourceRequirements
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
-from flowyml_aws.core.step import Step
+from flowyml_aws.core.step import Step, as_names
 from flowyml_aws.core.step_grouping import StepGroup
+from flowyml_aws.core.sub_pipelines import SubPipeline
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -40,7 +46,9 @@ class Pipeline(ShownAsSheets):
         context: Values for step parameters, by parameter name.
         env: Environment variables of all jobs of its runs, or None.
         secrets: References to secrets for all jobs of its runs, or None; see `step`.
-        steps: Steps in declaration order, without those of control flows.
+        steps: Steps in declaration order, without those of sub-pipelines and control flows.
+        sub_pipelines: Pipelines whose steps are steps of this one.
+        added_flows: Control flows with their positions among the steps.
         carry: Global names (`NAME` or `module.NAME`) whose values jobs get from this process, even
             if a job would evaluate an equal value.
         evaluate: Global names that each job evaluates again, even if their values differ from
@@ -66,7 +74,8 @@ class Pipeline(ShownAsSheets):
         self.cache_on = as_additions(cache_on)
         self.context = context if isinstance(context, Context) else Context(**(context or {}))
         self.steps: list[Step] = []
-        self._flows: list[AddedFlow] = []
+        self.sub_pipelines: list[SubPipeline] = []
+        self.added_flows: list[AddedFlow] = []
         self._built: BuiltPipeline | None = None
 
     def add_step(self, step: Step) -> Self:
@@ -95,6 +104,56 @@ class Pipeline(ShownAsSheets):
             self.add_step(step)
         return self
 
+    def add_sub_pipeline(
+        self,
+        pipeline: Pipeline,
+        name: str | None = None,
+        inputs: Sequence[str] | None = None,
+        outputs: Sequence[str] | None = None,
+        input_mapping: Mapping[str, str] | None = None,
+        output_mapping: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Add the steps of another pipeline, with names that start with its name: `prepare/clean`.
+
+        Its execution groups, and its assets that are not exposed, get such names, too. Its context
+        is that of its own steps; the context of this pipeline fills the other parameters.
+
+        Args:
+            pipeline: The other pipeline. Steps that are added to it later belong to it, too.
+            name: Its name in this pipeline; by default its own name. One pipeline can be added
+                several times, with different names.
+            inputs: Inputs of it that are assets, inputs or context values of this pipeline. All
+                inputs without an `input_mapping` are connected by name, so this list only matters
+                for an input that only a condition takes.
+            outputs: Assets of it that this pipeline has under the same name. By default, those that
+                no step of it reads, unless there is an `output_mapping`.
+            input_mapping: Asset, input or context value of this pipeline → input of the other one.
+            output_mapping: Asset of the other pipeline → its name in this one.
+
+        Raises:
+            InvalidSubPipelineError: The argument is not a pipeline, or the name is invalid. All
+                other mistakes are reported when this pipeline is built, planned or run.
+        """
+        if not isinstance(pipeline, Pipeline):
+            raise InvalidSubPipelineError(
+                what=f"Expected a pipeline, got {pipeline!r}",
+                why="a sub-pipeline is a Pipeline of this package",
+                fix="pass a Pipeline; add_step takes steps",
+            )
+        self.sub_pipelines.append(
+            SubPipeline(
+                pipeline=pipeline,
+                position=len(self.steps),
+                name=pipeline.name if name is None else name,
+                inputs=as_names(inputs),
+                outputs=as_names(outputs),
+                input_mapping=dict(input_mapping or {}),
+                output_mapping=dict(output_mapping or {}),
+            )
+        )
+        self._built = None
+        return self
+
     def add_control_flow(self, control_flow: ControlFlow) -> Self:
         """Add an `If` or a `Switch`, whose steps run if their case is chosen.
 
@@ -109,19 +168,19 @@ class Pipeline(ShownAsSheets):
                 why="a pipeline takes control flows of this package",
                 fix="import them: from flowyml_aws import If, Switch",
             )
-        self._flows.append(AddedFlow(control_flow, len(self.steps)))
+        self.added_flows.append(AddedFlow(control_flow, len(self.steps)))
         self._built = None
         return self
 
     @property
     def control_flows(self) -> list[ControlFlow]:
         """Control flows in declaration order."""
-        return [added.flow for added in self._flows]
+        return [added.flow for added in self.added_flows]
 
     @property
     def all_steps(self) -> tuple[Step, ...]:
-        """All steps in declaration order, with decisions and the steps of branches."""
-        return lower(self.steps, self._flows, context=self.context)[0]
+        """All steps in declaration order, with those of sub-pipelines and control flows."""
+        return inline(self).steps
 
     def build(self, inputs: Collection[str] = ()) -> Self:
         """Order the steps and group them.
@@ -132,12 +191,12 @@ class Pipeline(ShownAsSheets):
         Raises:
             InvalidPipelineError: With every mistake found.
         """
-        steps, mistakes = lower(self.steps, self._flows, inputs, self.context)
-        known = {*inputs, *lists_in(self.context, steps, inputs)}
-        bound = bind_steps(steps, known, self.context)
-        built, problems = build_pipeline(bound, known, self.context)
-        if built is None or mistakes:
-            raise InvalidPipelineError(self.name, [*mistakes, *problems])
+        content = inline(self, inputs=inputs)
+        known = {*inputs, *lists_in(content.context, content.steps, inputs)}
+        bound = bind_steps(content.steps, known, content.context)
+        built, problems = build_pipeline(bound, known, content.context)
+        if built is None or content.problems:
+            raise InvalidPipelineError(self.name, [*content.problems, *problems])
         self._built = built
         return self
 
@@ -268,17 +327,19 @@ class Pipeline(ShownAsSheets):
         from flowyml_aws.client.request import RunRequest
         from flowyml_aws.packaging.choices import Choices
 
+        run_options = RunOptions.of(options)
+        content = inline(self, inputs=run_options.inputs, context=run_options.context or ())
         return RunRequest(
             name=self.name,
-            steps=tuple(self.steps),
-            flows=tuple(self._flows),
-            context=self.context.to_dict(),
+            steps=content.steps,
+            context=content.context,
             env=self.env,
             secrets=self.secrets,
-            options=RunOptions.of(options),
+            options=run_options,
             detached=detached,
-            choices=Choices(self.carry, self.evaluate),
+            choices=Choices(content.carry, content.evaluate),
             cache_on=self.cache_on,
+            mistakes=content.problems,
         )
 
     def __repr__(self) -> str:

@@ -18,7 +18,12 @@ from flowyml_aws.client.versions import (
     describe_pipeline,
 )
 from flowyml_aws.core.context import Context
-from flowyml_aws.core.errors import InvalidVersionError, UnknownVersionError
+from flowyml_aws.core.errors import (
+    InvalidPipelineError,
+    InvalidVersionError,
+    UnknownVersionError,
+)
+from flowyml_aws.core.inlining import inline
 from flowyml_aws.core.private_files import make_private_folder, open_private
 from flowyml_aws.core.written import parse_json
 from flowyml_aws.pipeline import Pipeline
@@ -160,8 +165,11 @@ class VersionedPipeline(Pipeline):
         return f"VersionedPipeline({self.name!r}, {self.version!r}, {len(self.all_steps)} steps)"
 
     def _describe(self, metadata: Mapping[str, Any] | None) -> PipelineVersion:
+        content = inline(self)
+        if content.problems:
+            raise InvalidPipelineError(self.name, content.problems)
         return describe_pipeline(
-            self.version, self.name, self.all_steps, self.context, self._now(), metadata
+            self.version, self.name, content.steps, content.context, self._now(), metadata
         )
 
     def _path(self, version: str) -> Path:

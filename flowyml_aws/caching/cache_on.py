@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from flowyml_aws.caching.fingerprint import Fingerprinter
 from flowyml_aws.core.additions import Env
 from flowyml_aws.core.errors import InvalidStepError
+from flowyml_aws.core.step import Step
 
 __all__ = ["AdditionReader"]
 
@@ -32,24 +33,25 @@ class AdditionReader:
     common: tuple[Any, ...] = ()
     _digests: dict[Path, str] = field(default_factory=dict)
 
-    def read(
-        self, step: str, additions: Sequence[Any], fingerprinter: Fingerprinter
-    ) -> dict[str, str]:
-        """Return the digest of each addition, by its description.
+    def read(self, step: Step, fingerprinter: Fingerprinter) -> dict[str, str]:
+        """Return the digest of each addition to the key of a step, by its description.
 
         Args:
-            step: Name of the step.
-            additions: Additions of the step itself.
+            step: The step.
             fingerprinter: Fingerprinter of the pipeline's steps.
 
         Raises:
             InvalidStepError: A file can't be read, or a value can't be compared.
         """
         digests = {}
-        for origin, values in (("cache_on", additions), ("cache_on of the pipeline", self.common)):
+        of_pipelines = (*self.common, *(() if step.scope is None else step.scope.cache_on))
+        for origin, values in (
+            ("cache_on", step.cache_on),
+            ("cache_on of the pipeline", of_pipelines),
+        ):
             for position, value in enumerate(values):
                 place = origin if len(values) == 1 else f"{origin}, item {position + 1}"
-                label, digest = self._one(step, value, place, fingerprinter)
+                label, digest = self._one(step.name, value, place, fingerprinter)
                 digests[label] = digest
         return digests
 

@@ -109,10 +109,11 @@ def identify(
     """
     if step.cache is False:
         return None
+    bound = graph.bound[step.name]
     code = fingerprinter.read(step)
     values = {
-        name: fingerprinter.read_value(context[name], f"context value {name!r}")
-        for name in sorted(graph.bound[step.name].context)
+        own: fingerprinter.read_value(context[name], f"context value {name!r}")
+        for own, name in bound.own_context.items()
     }
     returned = None
     if callable(step.cache):
@@ -123,10 +124,10 @@ def identify(
         code=code.digest,
         context={name: value.digest for name, value in values.items()},
         returned=None if returned is None else returned.digest,
-        inputs=step.declared.inputs,
-        outputs=step.declared.assets,
+        inputs=step.own.inputs,
+        outputs=step.own.assets,
         environment=environment or {},
-        additions=(additions or AdditionReader()).read(step.name, step.cache_on, fingerprinter),
+        additions=(additions or AdditionReader()).read(step, fingerprinter),
         packages=frozenset().union(*(part.packages for part in read)),
         opaque=tuple(value for part in read for value in part.opaque),
     )
@@ -149,6 +150,8 @@ def identified_by_content(graph: StepGraph, cached: Collection[str]) -> dict[str
 
 def _returned(step: Step, context: Mapping[str, Any]) -> Any:
     assert callable(step.cache)
+    if step.scope is not None:
+        context = {own: context[name] for own, name in step.scope.context(context).items()}
     try:
         call = bind(step.cache, (), context).arguments
         return _consumed(awaiting(call.call)(step.cache, {}, context))

@@ -10,13 +10,11 @@ from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.caching.cache_key import cache_key
 from flowyml_aws.caching.entries import CacheEntry, python_version
 from flowyml_aws.caching.identity import StepIdentity, identified_by_content
+from flowyml_aws.caching.labels import AFTER, key_label
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.known_skips import known_skips
 
-__all__ = ["AFTER", "Reuse", "decide_reuse"]
-
-AFTER = "after:"
-"""Prefix of steps in the identities of assets: the step waits for them."""
+__all__ = ["Reuse", "decide_reuse"]
 
 Entries = Callable[[Sequence[str]], Mapping[str, CacheEntry]]
 Missing = Callable[[Sequence[ArtifactRef]], Collection[ArtifactRef]]
@@ -84,7 +82,7 @@ def decide_reuse(
     forced = _with_descendants(graph, refresh)
     identities = _cacheable(graph, identities)
     known = _KnownIdentities(graph, identities, external_inputs)
-    outputs = {step.name: step.outputs_by_declared_name for step in graph.steps}
+    outputs = {step.name: step.outputs_by_own_name for step in graph.steps}
     originals: dict[str, CacheEntry] = {}
     hits: dict[str, CacheEntry] = {}
     while keys := known.new_keys(hits):
@@ -213,13 +211,12 @@ class _KnownIdentities:
             known = {asset: identity for asset, identity in assets.items() if identity is not None}
             if len(known) < len(assets):
                 continue
-            if step.item is not None:
-                known = {self._graph.label(asset, step): i for asset, i in known.items()}
+            known = {key_label(self._graph, asset, step): i for asset, i in known.items()}
             key = cache_key(self._digest(name), known)
             self._keys[name] = new[name] = key
             if not self._by_content[name]:
-                declared = self._graph.declared
-                self._known.update({a: f"{key} {declared.get(a, a)}" for a in step.assets})
+                own_names = step.outputs_by_own_name.items()
+                self._known.update({asset: f"{key} {own}" for own, asset in own_names})
         return new
 
     def _digest(self, step: str) -> str:

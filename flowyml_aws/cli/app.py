@@ -103,7 +103,12 @@ Backends = Annotated[
 ]
 Context = Annotated[
     list[str] | None,
-    typer.Option("--context", "-c", metavar="NAME=VALUE", help="Set a step parameter; repeatable."),
+    typer.Option(
+        "--context",
+        "-c",
+        metavar="NAME=VALUE",
+        help="Set a step parameter, or one of a sub-pipeline (prepare/rate=2); repeatable.",
+    ),
 ]
 ContextFile = Annotated[
     Path | None,
@@ -134,7 +139,8 @@ Refresh = Annotated[
     list[str] | None,
     typer.Option(
         metavar="STEP",
-        help="Execute this step and all that depend on it, even if cached; repeatable.",
+        help="Execute this step or sub-pipeline and all that depend on it, even if cached; "
+        "repeatable.",
     ),
 ]
 MaxPrice = Annotated[

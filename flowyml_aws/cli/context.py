@@ -26,10 +26,10 @@ def context_values(pairs: Sequence[str], file: Path | None) -> dict[str, Written
         values.update((name, ContextEntry(value)) for name, value in _read(file).items())
     for pair in pairs:
         name, equals, text = pair.partition("=")
-        if not equals or not name.isidentifier():
+        if not equals or not name.rpartition("/")[2].isidentifier():
             raise SettingsError(
                 what=f"Invalid --context {pair!r}: expected NAME=VALUE",
-                why="NAME is the name of a step's parameter",
+                why="NAME is the name of a step's parameter, or SUB-PIPELINE/PARAMETER",
                 fix="write for example --context epochs=10",
             )
         values[name] = ContextText(text)

@@ -108,7 +108,7 @@ def _named(module: ModuleType, path: Path, name: str) -> Pipeline:
 
 
 def _only(module: ModuleType, path: Path) -> Pipeline:
-    pipelines = _pipelines(module)
+    pipelines = _outermost(_pipelines(module))
     if len({id(pipeline) for pipeline in pipelines.values()}) == 1:
         return next(iter(pipelines.values()))
     if not pipelines:
@@ -130,6 +130,13 @@ def _pipelines(module: ModuleType) -> dict[str, Pipeline]:
         for name, value in vars(module).items()
         if (pipeline := _pipeline(value)) is not None
     }
+
+
+def _outermost(pipelines: dict[str, Pipeline]) -> dict[str, Pipeline]:
+    """Return the pipelines without those that others of them contain."""
+    contained = {id(sub.pipeline) for each in pipelines.values() for sub in each.sub_pipelines}
+    outermost = {name: each for name, each in pipelines.items() if id(each) not in contained}
+    return outermost or pipelines  # two that contain each other are reported when they are built
 
 
 def _pipeline(value: Any) -> Pipeline | None:

@@ -135,10 +135,11 @@ def _draw(plan: ExecutionPlan, path: Path) -> None:
 def package(file: File, as_json: AsJson = False) -> None:
     """List the files that are bundled for the jobs of a pipeline."""
     pipeline = load_pipeline(file)
-    project = find_project(step.func for step in pipeline.all_steps)
+    steps = pipeline.all_steps
+    project = find_project(step.func for step in steps)
     settings = load_settings(project.root, os.environ)
     files = project_files(project.root, settings.include)
-    files = with_neighbors(files, imported_modules(pipeline.all_steps), project)
+    files = with_neighbors(files, imported_modules(steps), project)
     notes = bundle_notes(files, bundle_limits(settings))
     bundle = make_bundle(files.paths)
     if as_json:

@@ -128,7 +128,8 @@ def status(
         typer.Option(
             "--job",
             metavar="JOB",
-            help="Show only this job, or the jobs of this step or item, with every item.",
+            help="Show only this job, or the jobs of this step, item or sub-pipeline, with every "
+            "item.",
             autocompletion=complete_job,
         ),
     ] = None,
@@ -200,7 +201,8 @@ def logs(
         str | None,
         typer.Argument(
             metavar="[JOB]",
-            help="Print only the log of this job, or of the jobs of this step or item.",
+            help="Print only the log of this job, or of the jobs of this step, item or "
+            "sub-pipeline.",
             autocompletion=complete_job,
         ),
     ] = None,

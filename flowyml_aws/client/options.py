@@ -49,11 +49,12 @@ class RunOptions:
             None for the setting `backend`, or `local` if it is not set.
         inputs: Values of external inputs (assets that no step produces), by asset name. For a
             plan, names are enough.
-        context: Parameter values that override those of the pipeline's context.
+        context: Parameter values that override those of the pipeline's context. A value of the
+            context of a sub-pipeline has the name `prepare/rate`.
         cache: Whether outputs of earlier runs may be reused. If False, every step is executed;
             its outputs can still be reused by later runs.
-        refresh: Steps to execute even if their outputs are cached, with all steps that depend on
-            them.
+        refresh: Steps or sub-pipelines to execute even if their outputs are cached, with all
+            steps that depend on them.
         env: Environment variables of all jobs. They override those of the pipeline and of the
             setting `env`; those of a step override them. They must not contain secrets.
         max_price_usd_hour: Maximum price of a job on every instance type that it may start on, of

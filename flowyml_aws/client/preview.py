@@ -382,7 +382,7 @@ def _reused(step: Step, entry: CacheEntry | None, cause_of_skip: str | None) -> 
         return ReusedStep(produces=step.assets, skipped=dict.fromkeys(step.assets, cause_of_skip))
     if entry is None:
         return ReusedStep(produces=step.assets)
-    assets = entry.of_item(step.outputs_by_declared_name).assets
+    assets = entry.of_item(step.outputs_by_own_name).assets
     return ReusedStep(produces=step.assets, run_id=entry.run_id, assets=assets)
 
 

@@ -14,12 +14,10 @@ from flowyml_aws.client.options import RunOptions
 from flowyml_aws.core.additions import addition_problems
 from flowyml_aws.core.binding import BoundStep, bind_steps
 from flowyml_aws.core.build import BuiltPipeline, build_pipeline, expand_maps, lists_in
-from flowyml_aws.core.control_flow import AddedFlow
 from flowyml_aws.core.distributions import VersionRule
 from flowyml_aws.core.environment import environment_problems, merge_environments
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.core.graph import StepGraph
-from flowyml_aws.core.lowering import lower
 from flowyml_aws.core.maps import EarlierLength
 from flowyml_aws.core.parameters import input_problems
 from flowyml_aws.core.secret_references import secret_problems
@@ -100,15 +98,15 @@ class RunRequest:
     """A pipeline as its user declared it, with the options of a plan or a run.
 
     Attributes:
-        steps: Steps in declaration order; after construction, those of control flows, too.
-        context: Context of the pipeline.
+        steps: Steps in declaration order, with those of sub-pipelines and control flows.
+        context: Context of the pipeline, with the values of sub-pipelines.
         env: Environment variables of the pipeline.
         secrets: References to secrets of the pipeline, by environment variable.
         options: Options of this plan or run.
         detached: Whether the run must continue without its client.
         choices: Names that jobs get from the client, or evaluate again.
         cache_on: Additions to the cache keys of all steps.
-        flows: Control flows, whose decisions and branches become steps.
+        mistakes: Mistakes in the declarations of sub-pipelines and control flows.
         bound: Steps with their arguments.
         resolved: Context values as the steps get them, and the mistakes in them.
     """
@@ -122,16 +120,14 @@ class RunRequest:
     detached: bool = False
     choices: Choices = field(default_factory=Choices)
     cache_on: tuple[Any, ...] = ()
-    flows: tuple[AddedFlow, ...] = ()
+    mistakes: tuple[FlowymlError, ...] = ()
     bound: tuple[BoundStep, ...] = field(init=False)
     resolved: ResolvedContext = field(init=False)
 
     def __post_init__(self) -> None:
         of_run = self.options.context or {}
         context = {**self.context, **of_run}
-        steps, problems = lower(self.steps, self.flows, self.options.inputs, context)
-        steps, of_sweeps = with_sweeps(steps, self.options.sweep)
-        problems += of_sweeps
+        steps, problems = with_sweeps(self.steps, self.options.sweep)
         object.__setattr__(self, "steps", steps)
         lists = lists_in(context, self.steps, self.options.inputs)
         inputs = {*self.options.inputs, *lists}
@@ -142,7 +138,7 @@ class RunRequest:
         object.__setattr__(self, "bound", tuple(bound))
         # Only once: two conversions would give two objects.
         resolved = resolve_context(self.name, bound, self.context, of_run, lists)
-        resolved = replace(resolved, problems=(*problems, *resolved.problems))
+        resolved = replace(resolved, problems=(*self.mistakes, *problems, *resolved.problems))
         object.__setattr__(self, "resolved", resolved)
 
     @property
@@ -221,20 +217,23 @@ class RunRequest:
         )
 
     def _forced(self, pipeline: BuiltPipeline) -> frozenset[str]:
-        """Return the steps to refresh, with all items of a mapped step."""
+        """Return the steps to refresh, with the items of mapped steps, and all of sub-pipelines."""
         refreshed = self.options.refreshed
         return frozenset(
             step.name
             for step in pipeline.graph.steps
-            if step.name in refreshed or step.declared_name in refreshed
+            if step.name in refreshed
+            or step.declared_name in refreshed
+            or not refreshed.isdisjoint(step.sub_pipelines)
         )
 
     def _input_values(self, pipeline: BuiltPipeline) -> dict[str, Any]:
         """Return the values of external inputs, with items instead of lists that are mapped."""
         external, items = pipeline.graph.external_inputs, pipeline.items
         replaced = pipeline.declared.external_inputs.difference(external)
-        given = self.options.input_values.items()
-        values = {name: value for name, value in given if name not in replaced}
+        lists = lists_in(self.values, self.steps, self.options.inputs)
+        given = {**{name: self.values[name] for name in lists}, **self.options.input_values}
+        values = {name: value for name, value in given.items() if name not in replaced}
         return {**values, **items, **pipeline.cases}
 
     def _pins(self, settings: Settings) -> Pins:
@@ -288,8 +287,9 @@ class RunRequest:
             problems += placement.problems(pipeline.groups)
         names = [step.name for step in self.steps if step.approval is None]
         items = {step.name for step in pipeline.graph.steps} if pipeline is not None else set()
-        unknown = sorted(self.options.refreshed.difference(names, items))
-        problems += [_no_such_step(name, names) for name in unknown]
+        units = {name for step in self.steps for name in step.sub_pipelines}
+        unknown = sorted(self.options.refreshed.difference(names, items, units))
+        problems += [_no_such_step(name, [*names, *sorted(units)]) for name in unknown]
         try:
             _ = self.limits
         except SettingsError as error:

@@ -237,7 +237,10 @@ def _with_resources(
 
 def _with_moves(found: FoundRun, plan: ExecutionPlan, limits: Limits) -> ExecutionPlan:
     """Return the plan with the machines that its jobs move to, from where they are now."""
-    as_new = {"moved": 0, "submission": 0, "ended_attempts": 0, "repetitions": {}}
+    as_new = {
+        **{"moved": 0, "moved_alone": 0, "submission": 0, "ended_attempts": 0},
+        "repetitions": {},
+    }
     jobs = tuple(job.model_copy(update=as_new) for job in plan.jobs)
     plan = plan.model_copy(update={"jobs": jobs})
     if not plan.is_priced:

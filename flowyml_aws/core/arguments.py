@@ -29,6 +29,14 @@ class Argument:
     default_of: str | None = None
     accepts_skipped: bool = False
 
+    def renamed(self, assets: Mapping[str, str], context: Mapping[str, str]) -> Argument:
+        """Return the argument with another source, if it has one of these assets or values."""
+        if self.source == "asset" and self.name in assets:
+            return replace(self, name=assets[self.name])
+        if self.source == "context" and self.name in context:
+            return replace(self, name=context[self.name])
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
@@ -55,7 +63,7 @@ class Arguments:
     def context(self) -> tuple[str, ...]:
         """Context values that the call takes."""
         if self.view is not None:
-            return self.view.context
+            return tuple(dict.fromkeys(self.view.context.values()))
         return self._names("context")
 
     @property
@@ -71,15 +79,15 @@ class Arguments:
 
     def with_assets(self, names: Mapping[str, str]) -> Arguments:
         """Return the arguments with other assets instead of some assets."""
+        return self.renamed(names, {})
 
-        def rename(argument: Argument) -> Argument:
-            if argument.source == "asset" and argument.name in names:
-                return replace(argument, name=names[argument.name])
-            return argument
-
-        keywords = {name: rename(argument) for name, argument in self.keywords.items()}
-        view = None if self.view is None else self.view.with_assets(names)
-        return Arguments(tuple(map(rename, self.positional)), keywords, view)
+    def renamed(self, assets: Mapping[str, str], context: Mapping[str, str]) -> Arguments:
+        """Return the arguments with other assets and context values instead of some of them."""
+        return Arguments(
+            tuple(argument.renamed(assets, context) for argument in self.positional),
+            {name: each.renamed(assets, context) for name, each in self.keywords.items()},
+            None if self.view is None else self.view.renamed(assets, context),
+        )
 
     @property
     def _all(self) -> tuple[Argument, ...]:

@@ -10,6 +10,9 @@ The rules are those of a Python call:
 
 A parameter of a condition gets the same value as the function's parameter with that name, and
 otherwise the pipeline's asset with that name. A condition need not take all inputs.
+
+A step of a sub-pipeline is bound with the names of the sub-pipeline. Its arguments then get the
+names of the pipeline that runs it.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from flowyml_aws.core.arguments import Argument, Arguments
 from flowyml_aws.core.run_view import Viewed
 from flowyml_aws.core.signatures import Parameter, parameters_of
 from flowyml_aws.core.skipped import Skipped
-from flowyml_aws.core.step import Step
+from flowyml_aws.core.step import Scope, Step
 
 __all__ = [
     "BoundCall",
@@ -77,14 +80,34 @@ class BoundCall:
         filled = {name: a.name for name, a in self.by_parameter.items() if a.source == "asset"}
         return filled | {each.parameter: each.asset for each in self.ambiguous}
 
+    def renamed(self, assets: Mapping[str, str], context: Mapping[str, str]) -> BoundCall:
+        """Return the call with other assets and context values instead of some of them."""
+        filled = self.by_parameter.items()
+        return replace(
+            self,
+            arguments=self.arguments.renamed(assets, context),
+            by_parameter={name: each.renamed(assets, context) for name, each in filled},
+            untaken=tuple(assets.get(asset, asset) for asset in self.untaken),
+            ambiguous=tuple(
+                TwoSources(each.parameter, assets.get(each.asset, each.asset))
+                for each in self.ambiguous
+            ),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class BoundStep:
-    """The arguments of a step's function, and of its condition if it has one."""
+    """The arguments of a step's function, and of its condition if it has one.
+
+    Attributes:
+        context_names: Name of a context value in the sub-pipeline that declares the step → its
+            name in the context of the pipeline; empty for a step of the pipeline itself.
+    """
 
     step: Step
     function: BoundCall
     condition: BoundCall | None
+    context_names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -128,6 +151,19 @@ class BoundStep:
         calls = [call for call in (self.function, self.condition) if call is not None]
         return {name for call in calls for name in call.arguments.context}
 
+    @property
+    def own_context(self) -> dict[str, str]:
+        """Context values that the step takes, by the names that its declaration has for them."""
+        own_names = {name: own for own, name in self.context_names.items()}
+        return {own_names.get(name, name): name for name in sorted(self.context)}
+
+    def context_name(self, parameter: str) -> str:
+        """Return the name of the context value that fills a parameter, or would fill it."""
+        scope, mapping = self.step.scope, self.step.mapping
+        if scope is None or (mapping is not None and parameter in mapping.parameters):
+            return parameter
+        return self.context_names.get(parameter, f"{scope.path}/{parameter}")
+
 
 def bind_steps(
     steps: Sequence[Step], external_inputs: Collection[str] = (), context: Collection[str] = ()
@@ -151,6 +187,8 @@ def bind_step(step: Step, assets: Collection[str], context: Collection[str]) -> 
         assets: Assets that the step's condition can take by name, except the step's own.
         context: Names in the context.
     """
+    if step.scope is not None:
+        return _bind_scoped(step, step.scope, context)
     if step.view is not None:
         return BoundStep(step, _bind_view(step.view, step.func, context), None)
     if step.mapping is not None:
@@ -164,11 +202,32 @@ def bind_step(step: Step, assets: Collection[str], context: Collection[str]) -> 
     return BoundStep(step, function, condition)
 
 
+def _bind_scoped(step: Step, scope: Scope, context: Collection[str]) -> BoundStep:
+    """Return the arguments of a step of a sub-pipeline."""
+    own, names = scope.step, scope.context(context)
+    if step.mapping is not None and not step.mapping.over:
+        own = replace(own, mapping=step.mapping)  # a run may have other rows
+    bound = bind_step(own, scope.assets, names)
+    of_items = () if step.mapping is None else step.mapping.parameters
+    names = {local: name for local, name in names.items() if local not in of_items}
+    condition = bound.condition
+    return BoundStep(
+        step,
+        bound.function.renamed(scope.assets, names),
+        None if condition is None else condition.renamed(scope.assets, names),
+        names,
+    )
+
+
 def _bind_view(view: Viewed, function: Callable[..., Any], context: Collection[str]) -> BoundCall:
     """Return a call whose argument is a view; what it reads of the context are its parameters."""
     names = view.context
     return BoundCall(
-        Arguments(view=replace(view, context=tuple(name for name in names if name in context))),
+        Arguments(
+            view=replace(
+                view, context={own: name for own, name in names.items() if name in context}
+            )
+        ),
         parameters=tuple(
             Parameter(Kinds(name, Kinds.KEYWORD_ONLY), function)
             for name in names

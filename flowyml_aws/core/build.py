@@ -57,7 +57,7 @@ class BuiltPipeline:
 def lists_in(
     context: Collection[str], steps: Sequence[Step], inputs: Collection[str] = ()
 ) -> frozenset[str]:
-    """Return the context values that steps map over.
+    """Return the context values that steps map over, or that sub-pipelines have as inputs.
 
     Args:
         context: Names in the context.
@@ -66,6 +66,7 @@ def lists_in(
     """
     produced = {asset for step in steps for asset in step.assets}
     names = {name for step in steps if step.mapping is not None for name in step.mapping.over}
+    names.update(name for step in steps if step.scope is not None for name in step.inputs)
     return frozenset(names.intersection(context).difference(produced, inputs))
 
 
@@ -76,7 +77,7 @@ def build_pipeline(
 
     Args:
         steps: Steps in declaration order, with their arguments.
-        inputs: Names of the external inputs, and of the context values that steps map over.
+        inputs: Names of the external inputs, and of the context values of `lists_in`.
         context: Names in the context, to suggest them for a list that does not exist.
     """
     graph, problems = order_steps(steps, inputs, context)

@@ -5,8 +5,8 @@ The tree of errors, with the exit codes of the command line::
     FlowymlError
     ├── UserError       2  a mistake in a pipeline, an option or a setting
     │   ├── InvalidPipelineError   every mistake of one request
-    │   ├── InvalidStepError, DuplicateStepError, DuplicateAssetError, UndefinedAssetError,
-    │   │   DependencyCycleError, MissingArgumentError, AmbiguousArgumentError,
+    │   ├── InvalidStepError, InvalidSubPipelineError, DuplicateStepError, DuplicateAssetError,
+    │   │   UndefinedAssetError, DependencyCycleError, MissingArgumentError, AmbiguousArgumentError,
     │   │   UntakenInputError, InvalidContextError, InvalidEnvironmentError,
     │   │   UnpicklableStepError, PipelineFileError
     │   ├── InvalidResourcesError, InvalidQuantityError, UnknownGpuError, AffinityConflictError,
@@ -59,6 +59,7 @@ __all__ = [
     "InvalidQuantityError",
     "InvalidResourcesError",
     "InvalidStepError",
+    "InvalidSubPipelineError",
     "InvalidVersionError",
     "JobError",
     "LauncherError",
@@ -163,6 +164,10 @@ class InvalidPipelineError(UserError, ValueError):
 
 class InvalidStepError(UserError, ValueError):
     """A step is declared in a way that cannot work."""
+
+
+class InvalidSubPipelineError(UserError, ValueError):
+    """A sub-pipeline is declared in a way that cannot work."""
 
 
 class DuplicateStepError(UserError, ValueError):

@@ -20,6 +20,12 @@ from flowyml_aws.core.errors import (
 )
 from flowyml_aws.core.maps import part_name
 from flowyml_aws.core.step import Step
+from flowyml_aws.core.sub_pipeline_errors import (
+    new_name,
+    unconnected,
+    unexposed,
+    visible_names,
+)
 
 __all__ = ["StepGraph", "order_steps", "read_graph"]
 
@@ -274,7 +280,7 @@ def _producers(
                 DuplicateAssetError(
                     what=f"Duplicate asset {asset!r}: it comes from both {other} and {step.name!r}",
                     why="an asset has exactly one source",
-                    fix=f"rename the output of {step.name!r}",
+                    fix=new_name(step, asset),
                 )
             )
     return producers, problems
@@ -307,14 +313,18 @@ def _undefined_assets(
     steps = {step.name for step in declared}
     known = sorted(assets)
     listed = _listed(known)
-    missing = [
-        (step, asset)
+    missing = {  # once for each sub-pipeline
+        (step.name if step.scope is None else step.scope.path, asset): (step, asset)
         for step in declared
         for asset in dict.fromkeys((*step.inputs, *step.after))
         if asset not in assets and (asset in step.inputs or asset not in steps)
-    ]
-    for count, (step, asset) in enumerate(missing):
+    }
+    for count, (step, asset) in enumerate(missing.values()):
         # The search for similar names is slow, and the first suggestions suffice.
+        if step.scope is not None:
+            names = visible_names(step.scope, declared, sorted({*known, *context}))
+            yield unconnected(step.scope, asset, names, _listed(names))
+            continue
         is_list = step.mapping is not None and asset in step.mapping.over
         names = sorted({*known, *context}) if is_list else known
         near = difflib.get_close_matches(asset, names, n=3) if count < _MAX_LISTED else []
@@ -328,6 +338,10 @@ def _undefined_assets(
             )
             continue
         verb = "reads" if asset in step.inputs else "waits for"
+        inner = [name for name in known if name.endswith(f"/{asset}")]
+        if inner:
+            yield unexposed(step, verb, asset, inner[0])
+            continue
         yield UndefinedAssetError(
             what=f"Step {step.name!r} {verb} {asset!r}, which no step produces",
             why=f"the assets are {listed}",

@@ -135,6 +135,7 @@ class Template:
             item,
             _renamed(self._bound.function, lists, values),
             None if condition is None else _renamed(condition, lists, values),
+            self._bound.context_names,
         )
 
     def _sources(self, index: int) -> tuple[dict[str, str], dict[str, str]]:

@@ -249,8 +249,8 @@ def _viewed(use: ViewUse, known: _Known) -> Viewed:
             of_steps[each.name] = {a: a for a in each.assets if not outputs or a in outputs}
     return Viewed(
         steps=of_steps,
-        assets=tuple(sorted(items.intersection(known.assets))),
-        context=tuple(sorted(params)),
+        assets={name: name for name in sorted(items.intersection(known.assets))},
+        context={name: name for name in sorted(params)},
         optional=is_open,
     )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowyml_aws.core.annotations import NO_TYPE, parameter_type, shown
-from flowyml_aws.core.binding import BoundCall, BoundStep, TwoSources
+from flowyml_aws.core.binding import BoundCall, BoundStep
 from flowyml_aws.core.errors import (
     AmbiguousArgumentError,
     FlowymlError,
@@ -39,7 +39,10 @@ def input_problems(graph: StepGraph) -> list[FlowymlError]:
     for step in graph.steps:
         bound = graph.bound[step.name]
         for label, call in _labelled(bound):
-            problems += [_ambiguous(label, sources) for sources in call.ambiguous]
+            problems += [
+                _ambiguous(label, sources.parameter, _own_name(step, sources.asset))
+                for sources in call.ambiguous
+            ]
         if not bound.order_only:
             problems += [_untaken(bound, asset) for asset in bound.untaken]
     return problems
@@ -53,11 +56,21 @@ def missing_arguments(graph: StepGraph, context: Collection[str]) -> list[Flowym
     return [
         _missing_of_decision(step, name, graph, context)
         if step.is_lowered
-        else _missing(label, name, step, context, graph.producers.get(name))
+        else _missing(label, name, step, context, graph.producers.get(_in_pipeline(step, name)))
         for step in graph.steps
         for label, call in _labelled(graph.bound[step.name])
         for name in call.missing
     ]
+
+
+def _in_pipeline(step: Step, asset: str) -> str:
+    """Return the name in the pipeline of an asset that a step may read."""
+    return asset if step.scope is None else step.scope.assets.get(asset, asset)
+
+
+def _own_name(step: Step, asset: str) -> str:
+    """Return the name that the declaration of a step has for an asset."""
+    return asset if step.scope is None else step.scope.own_names.get(asset, asset)
 
 
 def _labelled(bound: BoundStep) -> Iterator[tuple[str, BoundCall]]:
@@ -98,17 +111,18 @@ def _missing(
             why=f"step {producer!r} produces it, but it is not among the inputs of the step",
             fix=f'add it: @step(inputs=["{parameter}"], …)',
         )
-    near = difflib.get_close_matches(parameter, [*step.inputs, *context], n=1)
+    names = context if step.scope is None else step.scope.context(context)
+    near = difflib.get_close_matches(parameter, [*step.own.inputs, *names], n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
+    where = "" if step.scope is None else " of the sub-pipeline or of a pipeline around it"
     return MissingArgumentError(
         what=f"{label} has no value for {parameter!r}{hint}",
         why="it is neither an input nor in the context, and has no default",
-        fix=f"add it to the context, e.g. Context({parameter}=…), or to `inputs`",
+        fix=f"add it to the context{where}, e.g. Context({parameter}=…), or to `inputs`",
     )
 
 
-def _ambiguous(label: str, sources: TwoSources) -> FlowymlError:
-    parameter, asset = sources.parameter, sources.asset
+def _ambiguous(label: str, parameter: str, asset: str) -> FlowymlError:
     what = f"{label} has two values for {parameter!r}: asset {asset!r} and a context value"
     if parameter == asset:
         return AmbiguousArgumentError(
@@ -126,6 +140,7 @@ def _ambiguous(label: str, sources: TwoSources) -> FlowymlError:
 
 def _untaken(bound: BoundStep, asset: str) -> FlowymlError:
     names = [p.name for p in bound.function.parameters or ()]
+    asset = _own_name(bound.step, asset)
     return UntakenInputError(
         what=f"Step {bound.step.name!r} reads {asset!r}, but no parameter takes it",
         why="no parameter has its name, and the one at its index does not exist or takes another "
@@ -140,7 +155,8 @@ class ContextParameter:
     """A parameter that the context can fill.
 
     Attributes:
-        name: Name of the parameter, and of the context value.
+        name: Name of the context value. It is that of the parameter, after the path of its
+            sub-pipeline: `train/prepare/rate`.
         owner: The function that has it, for messages: "step 'train'".
         type: Type that its annotation means, or `NO_TYPE`.
         declared: Name, annotation and default.
@@ -164,21 +180,22 @@ def context_parameters(steps: Iterable[BoundStep]) -> list[ContextParameter]:
     for bound in steps:
         owner = f"step {bound.step.name!r}"
         own, of_assets = bound.function.named, bound.function.of_assets
-        found += _parameters(own, own.keys() - of_assets.keys(), owner)
+        found += _parameters(bound, own, own.keys() - of_assets.keys(), owner)
         if bound.condition is not None:
             # The context comes before assets, except those that the function gets, too.
             own = bound.condition.named
-            found += _parameters(own, own.keys() - of_assets.keys(), f"the condition of {owner}")
+            names = own.keys() - of_assets.keys()
+            found += _parameters(bound, own, names, f"the condition of {owner}")
         if callable(bound.step.cache):
             own = {p.name: p for p in parameters_of(bound.step.cache) or () if p.is_named}
-            found += _parameters(own, own, f"the cache function of {owner}")
+            found += _parameters(bound, own, own, f"the cache function of {owner}")
     return found
 
 
 def _parameters(
-    parameters: Mapping[str, Parameter], names: Collection[str], owner: str
+    bound: BoundStep, parameters: Mapping[str, Parameter], names: Collection[str], owner: str
 ) -> Iterator[ContextParameter]:
     for name, parameter in parameters.items():
         if name in names:
             kind = parameter_type(parameter.owner, parameter.declared.annotation)
-            yield ContextParameter(name, owner, kind, parameter.declared)
+            yield ContextParameter(bound.context_name(name), owner, kind, parameter.declared)

@@ -28,35 +28,39 @@ class Viewed:
 
     Attributes:
         steps: Step → its output → the asset.
-        assets: Assets that are read by their names.
-        context: Context values.
+        assets: Name → the asset that is read by this name.
+        context: Name → the context value that is read by this name.
         optional: Whether the condition is called although an asset does not exist.
     """
 
     steps: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    assets: tuple[str, ...] = ()
-    context: tuple[str, ...] = ()
+    assets: Mapping[str, str] = field(default_factory=dict)
+    context: Mapping[str, str] = field(default_factory=dict)
     optional: bool = False
 
     @property
     def all_assets(self) -> tuple[str, ...]:
         """All assets of the view."""
-        of_steps = (asset for outputs in self.steps.values() for asset in outputs.values())
-        return tuple(dict.fromkeys((*of_steps, *self.assets)))
+        return tuple(dict.fromkeys(self.assets_by_name.values()))
 
-    def with_assets(self, names: Mapping[str, str]) -> Viewed:
-        """Return the view with other assets instead of some assets, under their old names.
+    @property
+    def assets_by_name(self) -> dict[str, str]:
+        """All assets of the view, by the names that the condition uses."""
+        of_steps = {name: a for outputs in self.steps.values() for name, a in outputs.items()}
+        return {**of_steps, **self.assets}
 
-        Args:
-            names: New asset by the asset that it replaces.
-        """
-        steps = {
-            step: {output: names.get(asset, asset) for output, asset in outputs.items()}
-            for step, outputs in self.steps.items()
-        }
-        renamed = {asset: {asset: names[asset]} for asset in self.assets if asset in names}
-        kept = tuple(asset for asset in self.assets if asset not in names)
-        return replace(self, steps={**renamed, **steps}, assets=kept)
+    def renamed(self, assets: Mapping[str, str], context: Mapping[str, str]) -> Viewed:
+        """Return the view of other assets and context values, which it shows by the same names."""
+
+        def named(values: Mapping[str, str], names: Mapping[str, str]) -> dict[str, str]:
+            return {own: names.get(name, name) for own, name in values.items()}
+
+        return replace(
+            self,
+            steps={step: named(outputs, assets) for step, outputs in self.steps.items()},
+            assets=named(self.assets, assets),
+            context=named(self.context, context),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +99,9 @@ class RunView:
                 for step, outputs in viewed.steps.items()
             },
         )
-        params = {name: context[name] for name in viewed.context}
+        params = {own: context[name] for own, name in viewed.context.items()}
         self.params: Mapping[str, Any] = _Part("context value", params)
-        values = {asset: assets[asset] for asset in viewed.all_assets}
-        values.update((o, assets[a]) for each in viewed.steps.values() for o, a in each.items())
+        values = {own: assets[asset] for own, asset in viewed.assets_by_name.items()}
         self._values = _Part("asset or context value", {**params, **values})
 
     def __getitem__(self, name: str) -> Any:

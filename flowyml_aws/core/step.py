@@ -23,7 +23,7 @@ from flowyml_aws.core.secret_references import secret_problems
 from flowyml_aws.core.spot import SPOT_RULES, SpotRule, with_spot
 from flowyml_aws.core.time_spans import TimeSpan, seconds_of
 
-__all__ = ["MapItem", "Step", "step"]
+__all__ = ["MapItem", "Scope", "Step", "as_names", "step"]
 
 CacheRule = bool | str | Callable[..., Any]
 _CACHE_RULES = ("code_hash", "input_hash")
@@ -48,6 +48,45 @@ class MapItem:
     index: int
     on_failure: FailureRule = "finish"
     part: MapPart | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The sub-pipeline that declares a step, and its names in the pipeline that runs the step.
+
+    Attributes:
+        path: Name of the sub-pipeline, after those of the sub-pipelines around it: `train/prepare`.
+        step: The step as the sub-pipeline declares it.
+        assets: Asset in the sub-pipeline → its name in the pipeline.
+        own_names: Asset in the pipeline → its name in the sub-pipeline.
+        cache_on: Additions to the cache keys of all steps of the sub-pipeline.
+    """
+
+    path: str
+    step: Step
+    assets: Mapping[str, str]
+    own_names: Mapping[str, str]
+    cache_on: tuple[Any, ...] = ()
+
+    def context(self, names: Iterable[str]) -> dict[str, str]:
+        """Return the context value that each name means in the sub-pipeline.
+
+        A sub-pipeline uses the values of its own context, then those of the pipelines around it,
+        except if one of its assets has the name.
+
+        Args:
+            names: Names in the context of the pipeline: `train/prepare/rate` is `rate` in the
+                context of `train/prepare`.
+        """
+        own = f"{self.path}/"
+        meant: dict[str, str] = {}
+        for name in sorted(names, key=len):  # the innermost context has the longest names
+            context, _, local = name.rpartition("/")
+            is_own = context == self.path
+            is_around = own.startswith(f"{context}/") if context else True
+            if is_own or (is_around and local not in self.assets):
+                meant[local] = name
+        return meant
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +126,7 @@ class Step:
         view: View of the run that the function of a decision gets as its only argument; None if its
             parameters are filled by name.
         approval: Rule of an approval, which no job runs; None for any other step.
+        scope: Sub-pipeline that declares the step; None if the pipeline itself does.
     """
 
     func: Callable[..., Any]
@@ -117,6 +157,7 @@ class Step:
     case_of: Callable[[Any], str] | None = None
     view: Viewed | None = None
     approval: Approval | None = None
+    scope: Scope | None = None
 
     def __post_init__(self) -> None:
         if self.item is None:  # an item is made from a step that was checked
@@ -169,6 +210,19 @@ class Step:
     def declared_name(self) -> str:
         """Name of the step in its pipeline, also of an item of it."""
         return self.declared.name
+
+    @property
+    def own(self) -> Step:
+        """The step as its sub-pipeline declares it, or its pipeline, also of an item of it."""
+        declared = self.declared
+        return declared if declared.scope is None else declared.scope.step
+
+    @property
+    def sub_pipelines(self) -> tuple[str, ...]:
+        """Paths of the sub-pipelines that contain the step, from the outermost."""
+        scope = self.declared.scope
+        names = () if scope is None else scope.path.split("/")
+        return tuple("/".join(names[: number + 1]) for number in range(len(names)))
 
     def with_item(
         self, name: str, inputs: tuple[str, ...], outputs: tuple[str, ...], item: MapItem
@@ -240,9 +294,9 @@ class Step:
         return replace(self, inputs=inputs, mapping=mapping)
 
     @property
-    def outputs_by_declared_name(self) -> dict[str, str]:
-        """Assets that the step produces by the names that they have in its pipeline."""
-        return dict(zip(self.declared.assets, self.assets, strict=True))
+    def outputs_by_own_name(self) -> dict[str, str]:
+        """Assets that the step produces, by the names that its declaration has for them."""
+        return dict(zip(self.own.assets, self.assets, strict=True))
 
     def requirements(self) -> ResourceRequirements | None:
         """Return the step's parsed resources, with the labels of its use of spot capacity.
@@ -507,9 +561,9 @@ def step(
         new_step = Step(
             func=func,
             name=name or str(getattr(func, "__name__", "")),
-            inputs=_names(inputs),
-            outputs=_names(outputs),
-            after=_names(after),
+            inputs=as_names(inputs),
+            outputs=as_names(outputs),
+            after=as_names(after),
             cache="code_hash" if cache is None or cache is True else cache,
             cache_explicit=cache not in (None, False),
             retry=retry,
@@ -533,7 +587,8 @@ def step(
     return decorate if _func is None else decorate(_func)
 
 
-def _names(names: Sequence[str] | None) -> tuple[str, ...]:
+def as_names(names: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the names of an argument that takes one name or several."""
     # A plain string is a single name, not a sequence of characters.
     return (names,) if isinstance(names, str) else tuple(names or ())
 

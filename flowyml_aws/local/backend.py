@@ -82,6 +82,16 @@ class _Exit(Document):
     reason: str | None = None
 
 
+class _AttemptClaim(ProcessIdentity):
+    """The client that started an attempt, or wanted to.
+
+    Attributes:
+        repetition: Number of the job's repetition that it started, as far as it knew.
+    """
+
+    repetition: int = 0
+
+
 class LocalBackend:
     """Runs jobs as subprocesses that write into the run's folder.
 
@@ -102,6 +112,7 @@ class LocalBackend:
         self._record = record
         self._plan = plan
         self._before: dict[str, int] = {}
+        self._repetitions: dict[str, int] = {}
         self._machine = machine
         self._environment = environment
         self._clock = clock
@@ -119,17 +130,21 @@ class LocalBackend:
         """Use a plan in which jobs are executed again: their earlier attempts do not count."""
         previous = {job.name: job for job in self._plan.jobs}
         self._plan = plan
-        self._before = {job.name: job.ended_attempts for job in plan.jobs if job.ended_attempts}
+        self._repetitions = {job.name: job.repetition for job in plan.jobs if job.repetition}
+        self._before = {job.name: job.ended_attempts for job in plan.jobs if job.repetition}
         for job in plan.jobs:
             if job.submission != previous[job.name].submission:
                 for known in (self._ended, self._children, self._started, self._late):
                     known.pop(job.name, None)
 
     def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
-        """Start the jobs whose parents succeeded, in plan order, while resources are free."""
-        running = [
-            job for job in self._plan.jobs if self._status(job.name).state is JobState.RUNNING
-        ]
+        """Start the jobs whose parents succeeded, in plan order, while resources are free.
+
+        Jobs that another client has started meanwhile are not started again.
+        """
+        statuses = {job.name: self._status(job.name) for job in self._plan.jobs}
+        running = [job for job in self._plan.jobs if statuses[job.name].state is JobState.RUNNING]
+        jobs = [job for job in jobs if statuses[job.name].state is JobState.LOST]
         try:
             self._held = [job.name for job in jobs if set(job.after) <= set(succeeded)]
             for job in jobs:
@@ -137,7 +152,8 @@ class LocalBackend:
                     continue
                 if running and not self._has_room(running, job):
                     break  # later, smaller jobs must not delay a large job forever
-                self._start(job)
+                earlier = statuses[job.name].attempt or self._before.get(job.name, 0)
+                self._start(job, earlier + 1)
                 self._held.remove(job.name)
                 running.append(job)
         except BaseException:
@@ -221,10 +237,10 @@ class LocalBackend:
         memory_mib = sum(other.needs.memory_mib for other in (*running, job))
         return vcpus <= self._machine.vcpus and memory_mib <= self._machine.memory_mib
 
-    def _start(self, job: PlannedJob) -> None:
-        attempt = self._newest_attempt(job.name) + 1
-        claim = self._layout.attempt(job.name, attempt, "claim.json")
-        if not self._store.create(claim, this_process().to_json()):
+    def _start(self, job: PlannedJob, attempt: int) -> None:
+        key = self._layout.attempt(job.name, attempt, "claim.json")
+        claim = _AttemptClaim(**dict(this_process()), repetition=job.repetition)
+        if not self._store.create(key, claim.to_json()):
             return  # another client starts this attempt
         self._started[job.name] = attempt
         try:
@@ -286,7 +302,7 @@ class LocalBackend:
         if (child := self._children.get(job)) is not None:
             return self._status_of_child(job, self._started[job], child)
         attempt = self._newest_attempt(job)
-        if attempt <= self._before.get(job, 0):
+        if attempt <= self._attempts_before(job):
             return JobStatus(JobState.LOST)
         recorded_exit = self._read(_Exit, job, attempt, "exit.json")
         if recorded_exit is not None:
@@ -352,9 +368,22 @@ class LocalBackend:
             self._times[job, attempt] = JobTimes(started_at=process.started_at)
         return self._times[job, attempt]
 
-    def _claimant(self, job: str, attempt: int) -> ProcessIdentity | None:
+    def _attempts_before(self, job: str) -> int:
+        """Return the number of the attempts before the latest repetition of a job.
+
+        A client that did not know of the repetition may have started some since it was recorded.
+        """
+        if (repetition := self._repetitions.get(job, 0)) == 0:
+            return 0
+        before = self._before[job]
+        while (claim := self._claimant(job, before + 1)) and claim.repetition < repetition:
+            before += 1
+        self._before[job] = before
+        return before
+
+    def _claimant(self, job: str, attempt: int) -> _AttemptClaim | None:
         """Return the client that started an attempt, or wanted to."""
-        return self._read(ProcessIdentity, job, attempt, "claim.json") if attempt else None
+        return self._read(_AttemptClaim, job, attempt, "claim.json") if attempt else None
 
     def _runner(self, job: str, attempt: int) -> ProcessIdentity | None:
         """Return the process of an attempt, even if its client died before it recorded it."""

@@ -200,10 +200,16 @@ def payload_of(group: StepGroup, graph: StepGraph, context: Mapping[str, Any]) -
 
 
 def _declared_steps(group: StepGroup) -> tuple[Step, ...]:
-    """Return the steps that a group's job calls: a mapped step once, without its items."""
-    declared = {step.declared_name: step.declared for step in group.steps}
+    """Return the steps that a group's job calls: a mapped step once, without its items.
+
+    The function of a step of a sub-pipeline returns outputs with the names that it has there.
+    """
+    declared = {step.declared_name: step.own for step in group.steps}
     return tuple(
-        step if step.mapping is None else replace(step, mapping=None) for step in declared.values()
+        step
+        if step.mapping is None and step.name == name
+        else replace(step, name=name, mapping=None)
+        for name, step in declared.items()
     )
 
 

@@ -112,7 +112,7 @@ def shared_moves(planned: Mapping[str, PlannedJob], places: ArrayPlaces) -> list
     """
     moved: dict[str, frozenset[str]] = {}  # jobs that have moved, up to each job
     for name, job in planned.items():
-        own = {name} if job.moved else ()
+        own = {name} if _shared(job) else ()
         moved[name] = frozenset(own).union(*(moved[parent] for parent in job.after))
     shared: list[frozenset[str]] = []
     for array in places.arrays:
@@ -120,7 +120,12 @@ def shared_moves(planned: Mapping[str, PlannedJob], places: ArrayPlaces) -> list
         parents = (*links.jobs, *(job for number in links.whole for job in places.arrays[number]))
         before = (moved[parent] for parent in parents)
         shared.append(frozenset().union(*before, *(shared[number] for number in links.same_index)))
-    return [sum(planned[name].moved for name in names) for names in shared]
+    return [sum(_shared(planned[name]) for name in names) for names in shared]
+
+
+def _shared(job: PlannedJob) -> int:
+    """Return the number of moves of a job with which the jobs after it are submitted again."""
+    return job.moved - job.moved_alone
 
 
 def _candidates(plan: ExecutionPlan) -> Iterator[Array]:

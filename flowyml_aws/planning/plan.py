@@ -105,6 +105,8 @@ class PlannedJob(Document):
             it from finishing on this one.
         share_usd: Share of the run's cost limit, which ends an attempt (`cost_shares`), or None.
         moved: Number of moves so far.
+        moved_alone: Number of these after which the jobs after it were not submitted again: it
+            was repeated after it had succeeded.
         submission: Number of moves of this job and of its ancestors. The job is submitted once
             for each; earlier submissions do not count any more.
         mapped: Mapped steps whose items the job runs; empty for other jobs.
@@ -143,6 +145,7 @@ class PlannedJob(Document):
     moves: Annotated[dict[Cause, int], InTable("moves")] = Field(default_factory=dict)
     share_usd: float | None = None
     moved: int = 0
+    moved_alone: int = 0
     submission: int = 0
     mapped: tuple[str, ...] = ()
     origins: dict[str, str] = Field(default_factory=dict)

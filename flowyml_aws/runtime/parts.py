@@ -134,7 +134,8 @@ def _item(step: StepSpec, position: int) -> StepSpec:
     if cache is not None:
         read = {names.get(a, a): None if a in names else i for a, i in cache.assets.items()}
         labels = {a: label for a, label in cache.labels.items() if a not in names}
-        labels.update((names[asset], name) for asset, name in step.part.lists.items())
+        own_names = step.own_names
+        labels.update((names[asset], own_names.get(a, a)) for asset, a in step.part.lists.items())
         cache = cache.model_copy(update={"assets": read, "labels": labels})
     return step.model_copy(
         update={

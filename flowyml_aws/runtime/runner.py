@@ -374,7 +374,7 @@ class JobRunner:
             entry = read_entry(store, key)
             if entry is None or not entry.serves(spec.cache.machine, python_version()):
                 return False
-            assets = entry.of_item(spec.outputs_by_declared_name).assets
+            assets = entry.of_item(spec.outputs_by_own_name).assets
             if not assets.keys() >= set(spec.stored):
                 return False
             refs = {asset: assets[asset] for asset in spec.stored}
@@ -406,7 +406,7 @@ class JobRunner:
             created_at=time.time(),
             assets={
                 declared: attempt.assets[asset]
-                for declared, asset in spec.outputs_by_declared_name.items()
+                for declared, asset in spec.outputs_by_own_name.items()
                 if asset in spec.stored
             },
             changed=attempt.changed,

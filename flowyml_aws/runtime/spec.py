@@ -133,6 +133,8 @@ class StepSpec(Document):
         has_gpus: Whether its job has GPUs.
         cache: Parts of the cache key, or None if the step is never cached.
         declared: Name of its function in the payload, if the step is an item of a mapped step.
+        own_names: Names of its outputs, and of the lists that it maps over, in the sub-pipeline
+            that declares it, if they differ: cache keys and entries have them.
         on_failure: Rule for a failure of the item; None if the step is not an item.
         part: Part of a map over a list that the run produces; None for any other step.
         lists: Outputs that are stored item by item, because another step maps over them.
@@ -155,6 +157,7 @@ class StepSpec(Document):
     has_gpus: bool = False
     cache: StepCache | None = None
     declared: str | None = None
+    own_names: dict[str, str] = Field(default_factory=dict)
     on_failure: FailureRule | None = None
     part: StepPart | None = None
     lists: tuple[str, ...] = ()
@@ -180,11 +183,10 @@ class StepSpec(Document):
         return self.nodes > 1 or self.distributed is not None
 
     @property
-    def outputs_by_declared_name(self) -> dict[str, str]:
-        """Outputs by the names that they have in the mapped step, or by their own."""
-        if not self.is_item:
-            return {asset: asset for asset in self.outputs}
-        return {declared_name(asset): asset for asset in self.outputs}
+    def outputs_by_own_name(self) -> dict[str, str]:
+        """Outputs by the names that the declaration of the step has for them."""
+        names = {asset: declared_name(asset) if self.is_item else asset for asset in self.outputs}
+        return {self.own_names.get(name, name): asset for asset, name in names.items()}
 
     @property
     def is_item(self) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.caching.reuse import AFTER
+from flowyml_aws.caching.labels import AFTER
 from flowyml_aws.caching.run_keys import RunKeys, StepKey, read_keys
 from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets

@@ -88,6 +88,8 @@ class RunDriver:
     _end_seen_at: float | None = None
     _approvals: Mapping[str, ApprovalView] = field(default_factory=dict)
     _refusals: Mapping[str, str | None] = field(default_factory=dict)
+    _losses_seen: dict[str, int] = field(default_factory=dict)
+    _withdrawn: set[str] = field(default_factory=set)
 
     @property
     def layout(self) -> RunLayout:
@@ -143,7 +145,9 @@ class RunDriver:
             FlowymlError: The store or the backend can't report the jobs' states, or some jobs
                 could not be ended.
         """
-        statuses = self._repeat(self._move(self._observe()))
+        statuses = self._observe()
+        self._withdraw_finished(statuses)
+        statuses = self._repeat(self._move(statuses))
         is_over_limit = self._end_at_cost_limit(statuses)
         # LOST means either: never submitted, or disappeared without reporting.
         startable = [
@@ -267,7 +271,9 @@ class RunDriver:
             return {}
         statuses = self._poll()
         # After the poll: a job writes its result before it ends.
-        self._read_results([job for job in self._active_jobs() if _may_have_ended(statuses, job)])
+        self._read_results(
+            [job for job in self._active_jobs() if self._may_have_ended(statuses, job)]
+        )
         self._read_skips(statuses)
         active = self._active_jobs()
         cancelled = bool(active) and self._is_cancelled()
@@ -315,6 +321,19 @@ class RunDriver:
             refusals = {name: view.refusal for name, view in self._approvals.items()}
             # The jobs of a run that is cancelled are cancelled, whatever else keeps them back.
             self._refusals = {} if cancelled else refusals
+
+    def _may_have_ended(self, statuses: Mapping[str, JobStatus], job: PlannedJob) -> bool:
+        """Return whether a job may have a result that this client has not read."""
+        status = statuses.get(job.name)
+        if status is None:
+            return False
+        # A job that never started can't have ended.
+        if status.state.ended or (status.state is JobState.LOST and status.attempt > 0):
+            return True
+        # A host may be lost after the job has committed its result.
+        seen = self._losses_seen.get(job.name, 0)
+        self._losses_seen[job.name] = len(status.lost)
+        return len(status.lost) > seen
 
     def _active_jobs(self) -> list[PlannedJob]:
         return [job for job in self.plan.jobs if job.name not in self._ended]
@@ -418,6 +437,19 @@ class RunDriver:
                 self._apply(self._mover.records.record(machine.move(self.clock())))
         return self._still_valid(statuses, submissions)
 
+    def _withdraw_finished(self, statuses: Mapping[str, JobStatus]) -> None:
+        """End the jobs with a result that wait for a machine again: their host was lost at the end.
+
+        Otherwise, a machine would start for nothing, and the jobs after them would wait for it.
+        """
+        if not isinstance(self.backend, Moves):
+            return
+        for job, status in statuses.items():
+            waits = status.state is JobState.QUEUED and job not in self._withdrawn
+            if waits and job in self._ended and self._ended[job].result is not None:
+                self._withdrawn.add(job)
+                self.backend.withdraw(job)
+
     def _repeat(self, statuses: Mapping[str, JobStatus]) -> Mapping[str, JobStatus]:
         """Execute jobs again whose values are damaged, and return the statuses that still count."""
         if not self._repeater.found or self._is_cancelled():
@@ -442,6 +474,8 @@ class RunDriver:
         self._lost.pop(move.job, None)  # part of the move
         self._costs.forget(move.job)
         self._ended.pop(move.job, None)  # its result is read again, with its new machine
+        self._losses_seen.pop(move.job, None)
+        self._withdrawn.discard(move.job)
         if move.repeats is not None:
             self._repeater.forget(move.job)
             self.reports.repetitions = {
@@ -667,14 +701,6 @@ def _attempts(jobs: Sequence[PlannedJob], statuses: Mapping[str, JobStatus]) -> 
 
 def _has_begun(status: JobStatus) -> bool:
     return status.attempt > 0 and status.state not in (JobState.WAITING, JobState.QUEUED)
-
-
-def _may_have_ended(statuses: Mapping[str, JobStatus], job: PlannedJob) -> bool:
-    status = statuses.get(job.name)
-    if status is None:
-        return False
-    # A job that never started can't have ended.
-    return status.state.ended or (status.state is JobState.LOST and status.attempt > 0)
 
 
 def _steps_cut_off(

@@ -1,4 +1,4 @@
-"""Jobs of a run by the names that users know: of jobs, steps, mapped steps and items."""
+"""Jobs of a run by the names that users know: of jobs, steps, sub-pipelines, maps and items."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _MAX_NAMES = 20
 
 
 def find_jobs(plan: ExecutionPlan, name: str, run_id: str) -> list[PlannedJob]:
-    """Return the job of a name, or the jobs that run the step, item or mapped step of this name.
+    """Return the job of a name, or the jobs that run the step or the steps of this name.
 
     An item of a list that the run produces may be in any job of its step.
 
     Args:
         plan: Plan of the run.
-        name: Name of a job, a step, an item (`train[3]`) or a mapped step.
+        name: Name of a job, a step, an item (`train[3]`), a mapped step or a sub-pipeline.
         run_id: Id of the run, for the error.
 
     Raises:
@@ -29,6 +29,9 @@ def find_jobs(plan: ExecutionPlan, name: str, run_id: str) -> list[PlannedJob]:
     """
     named = [job for job in plan.jobs if job.name == name]
     found = named or [job for job in plan.jobs if name in job.mapped or name in job.steps]
+    if not found:
+        inner = f"{name}/"
+        found = [job for job in plan.jobs if any(step.startswith(inner) for step in job.steps)]
     if not found and (declared := declared_in(plan, name)) != name:
         # An item of a list that the run produces: only its job knows it.
         in_parts = plan.maps[declared].parts is not None

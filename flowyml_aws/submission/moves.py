@@ -173,6 +173,7 @@ def _repeated(job: PlannedJob, move: Move) -> PlannedJob:
     return job.model_copy(
         update={
             "moved": move.number,
+            "moved_alone": job.moved_alone + (move.repeats == "succeeded"),
             "ended_attempts": move.attempt,
             "repetitions": _one_more(job, job.name),
         }

@@ -15,6 +15,7 @@ from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.layout import EVENTS, RunLayout, bundle_key
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.caching.labels import key_label
 from flowyml_aws.caching.reuse import Reuse
 from flowyml_aws.caching.run_keys import RunKeys, read_keys
 from flowyml_aws.core.binding import BoundStep
@@ -309,10 +310,20 @@ def _step_spec(
         has_gpus=has_gpus,
         cache=_step_cache(step, graph, reuse),
         declared=None if step.item is None else step.declared_name,
+        own_names=_own_names(step.declared),
         on_failure=None if step.item is None else step.item.on_failure,
         part=None if step.item is None else _part(step.item),
         lists=tuple(asset for asset in step.assets if asset in lists and step.item is None),
     )
+
+
+def _own_names(declared: Step) -> dict[str, str]:
+    """Return the assets of a step that have other names in its sub-pipeline."""
+    if declared.scope is None:
+        return {}
+    lists = () if declared.mapping is None else declared.mapping.over
+    own_names = {asset: declared.scope.own_names[asset] for asset in (*lists, *declared.assets)}
+    return {asset: own for asset, own in own_names.items() if asset != own}
 
 
 def _part(item: MapItem) -> StepPart | None:
@@ -325,7 +336,7 @@ def _step_cache(step: Step, graph: StepGraph, reuse: Reuse) -> StepCache | None:
     name = step.name
     if name not in reuse.identities:
         return None
-    labels = {asset: graph.label(asset, step) for asset in reuse.assets[name]}
+    labels = {asset: key_label(graph, asset, step) for asset in reuse.assets[name]}
     return StepCache(
         identity=reuse.identities[name].digest,
         assets=dict(reuse.assets[name]),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.caching.reuse import AFTER
+from flowyml_aws.caching.labels import AFTER
 from flowyml_aws.caching.run_keys import RunKeys, StepKey, differences, read_keys
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import RunNotFoundError

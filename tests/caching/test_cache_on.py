@@ -18,7 +18,8 @@ def read(
     *additions: Any, environment: Mapping[str, str] | None = None, common: tuple[Any, ...] = ()
 ) -> dict[str, str]:
     reader = AdditionReader(environment or {}, common)
-    return reader.read("train", additions, Fingerprinter())
+    train = step(name="train", cache_on=list(additions))(print)
+    return reader.read(train, Fingerprinter())
 
 
 def problems(cache_on: Any, **options: Any) -> list[str]:

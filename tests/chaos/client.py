@@ -37,8 +37,8 @@ from flowyml_aws.submission.status import JobFailure, RunStatus, failures
 
 __all__ = ["DAMAGED", "main"]
 
-DAMAGED = ".damaged"
-"""Suffix of the file next to a project one of whose values is damaged."""
+DAMAGED = ".damaged-"
+"""Part of the names of the files next to a project, one for each value of it that is damaged."""
 
 SUSPENSION_S = 3  # real: longer than a lease of the submission
 _POLLS, _POLL_S = 30, 12
@@ -173,9 +173,8 @@ def _damage(order: dict[str, Any]) -> dict[str, Any]:
                 result = read_result(store, run_id, job.name)
                 for name, ref in sorted(result.assets.items() if result is not None else ()):
                     if declared_name(name) not in order["assets"]:
-                        Path.cwd().with_suffix(
-                            DAMAGED
-                        ).touch()  # before the damage: this client may be killed
+                        # Before the damage: this client may be killed.
+                        Path(f"{Path.cwd()}{DAMAGED}{os.getpid()}").touch()
                         store.delete([ref.key])  # the account refuses to overwrite it
                         store.create(ref.key, b"damaged")
                         return {"run_id": run_id, "damaged": name}

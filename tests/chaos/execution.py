@@ -247,7 +247,10 @@ def _run_clients(
 
 
 def _damaged(projects: Sequence[Project]) -> int:
-    return sum(project.folder.with_suffix(DAMAGED).exists() for project in projects)
+    return sum(
+        len(list(project.folder.parent.glob(f"{project.folder.name}{DAMAGED}*")))
+        for project in projects
+    )
 
 
 def _lost(

@@ -36,6 +36,10 @@ pipeline = Pipeline("typed").add_steps([train])
 VALUES = {"rate": 1, "optimizer": "adam", "data": "x.csv", "model": {"depth": 3}}
 
 
+def test_a_name_may_have_the_path_of_a_sub_pipeline() -> None:
+    assert context_values(["a/b/rate=2"], None) == {"a/b/rate": ContextText("2")}
+
+
 @pytest.fixture
 def file(rig: BackendRig) -> str:
     Path("values.json").write_text(json.dumps(VALUES))

@@ -136,7 +136,7 @@ def test_a_view_contains_what_the_code_of_the_condition_names(
     steps = lowered(flow, a_step("first"), evaluate(), context={"limit": 2, "other": 3})
     view = steps["if:deploy"].view
     assert view is not None
-    assert (view.all_assets, view.context) == (assets, context)
+    assert (view.all_assets, tuple(view.context)) == (assets, context)
     assert steps["if:deploy"].inputs == assets
 
 

@@ -7,7 +7,9 @@ import pytest
 from flowyml_aws.core.run_view import NotInViewError, RunView, Viewed
 from flowyml_aws.core.skipped import Skipped
 
-VIEWED = Viewed({"evaluate": {"metrics": "metrics"}}, ("rows",), ("limit",), optional=True)
+VIEWED = Viewed(
+    {"evaluate": {"metrics": "metrics"}}, {"rows": "rows"}, {"limit": "limit"}, optional=True
+)
 
 
 def view(rows: object = 5) -> RunView:

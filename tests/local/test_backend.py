@@ -16,14 +16,17 @@ import psutil
 import pytest
 
 from flowyml_aws import Run
+from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.local.backend import LocalBackend, Machine
 from flowyml_aws.local.directory import DirectoryArtifactStore
+from flowyml_aws.local.processes import this_process
 from flowyml_aws.services.connect import find_run
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.record import RunState, read_plan, read_record
 from flowyml_aws.view import status_table
 from flowyml_aws.view.terminal import Terminal
+from tests.support.plans import a_job, a_plan, a_record
 from tests.support.rigs import BackendRig, eventually
 
 pytestmark = pytest.mark.contract
@@ -301,6 +304,19 @@ def test_two_clients_at_once_start_each_job_once(rig: BackendRig, detached: RunD
         states = [client.communicate(timeout=60)[0].strip() for client in (first, second)]
     assert states == ["succeeded", "succeeded"]
     assert rig.ran() == ["begin", "wait", "double", "summarize"]
+
+
+def test_a_client_that_looked_before_another_one_started_a_job_does_not_start_it_again(
+    tmp_path: Path,
+) -> None:
+    store = DirectoryArtifactStore(tmp_path)
+    plan = a_plan(a_job("load"), backend="local")
+    layout = RunLayout(a_record(plan).run_id)
+    late = LocalBackend(store, a_record(plan), plan, Machine(2, 4096), {})
+    assert late.statuses() == {}
+    store.create(layout.attempt("load", 1, "claim.json"), this_process().to_json())
+    late.submit(plan.jobs, ())
+    assert set(store.children(layout.attempts("load"))) == {"1"}
 
 
 def test_a_run_continues_after_an_interrupt_in_the_same_process(rig: BackendRig) -> None:

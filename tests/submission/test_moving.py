@@ -125,6 +125,21 @@ def test_a_job_that_moves_and_ends_during_a_poll_has_moved(stage: Stage, ended: 
     assert status.jobs[0].job.moved == 1
 
 
+def test_a_job_that_loses_its_host_after_its_result_has_ended_and_is_withdrawn(
+    stage: Stage,
+) -> None:
+    driver = stage.driver()
+    driver.advance()  # has read the results
+    result = a_result(driver.record.run_id).model_copy(update={"job": "a"})
+    stage.store.put(RunLayout(driver.record.run_id).result("a"), result.to_json())
+    stage.report(JobStatus(JobState.QUEUED, 1, losses=1, lost=(EndedAttempt(repeated_as=2),)))
+    assert driver.status().jobs[0].state is JobState.SUCCEEDED
+    assert stage.backend.withdrawn == []
+    for _ in range(2):
+        assert driver.advance().jobs[0].state is JobState.SUCCEEDED
+    assert stage.backend.withdrawn == ["a"]
+
+
 def test_a_status_moves_nothing_and_says_what_the_job_waits_for(stage: Stage) -> None:
     stage.report(OUT_OF_MEMORY)
     status = stage.driver().status()

@@ -28,6 +28,7 @@ from flowyml_aws.aws.batch.jobs import (
     ListedJob,
     describe_jobs,
     has_ended,
+    is_queued,
     is_second_copy,
     log_of,
     status_of,
@@ -341,18 +342,20 @@ class BatchBackend:
 
         Args:
             jobs: Jobs in the order in which they are terminated.
-            kept: Ids of the copies that continue.
+            kept: Ids of the copies that continue, except if they wait for a machine again: their
+                host was lost at their end.
         """
         terminated: set[str] = set()
         refusals: dict[str, AwsRefusedError] = {}
         while True:
             is_complete = self._submissions.all_are_listed()
             listed = self._copies.listed()
+            continuing = set(kept).difference(self._waiting_again(kept, listed))
             found = [
                 (job, job_id)
                 for job in jobs
                 for job_id in self._unended(job, listed.get(job.name, ()))
-                if job_id not in kept and job_id not in terminated
+                if job_id not in continuing and job_id not in terminated
             ]
             refusals |= self._copies.terminate_all(found)
             terminated.update(job_id for _, job_id in found)
@@ -364,6 +367,14 @@ class BatchBackend:
         if refusals:
             raise not_ended(self._record.run_id, refusals, "AWS Batch")
         return self._copies.still_there(terminated)
+
+    def _waiting_again(
+        self, ids: Collection[str], listed: Mapping[str, Sequence[ListedJob]]
+    ) -> set[str]:
+        """Return which copies wait for a machine; a listing may be seconds old."""
+        shown = {copy.job_id for copies in listed.values() for copy in copies if copy.is_queued}
+        details = describe_jobs(self._batch, sorted(shown.intersection(ids)))
+        return {detail["jobId"] for detail in details if is_queued(detail["status"])}
 
     def _unended(self, job: BatchJob, copies: Sequence[ListedJob]) -> set[str]:
         """Return the ids of the copies of a job that may not have ended, listed or noted."""

@@ -41,6 +41,7 @@ __all__ = [
     "ListedJob",
     "describe_jobs",
     "has_ended",
+    "is_queued",
     "is_second_copy",
     "list_jobs",
     "log_of",
@@ -114,6 +115,15 @@ class ListedJob:
     @property
     def has_ended(self) -> bool:
         return self.status in _ENDED
+
+    @property
+    def is_queued(self) -> bool:
+        return is_queued(self.status)
+
+
+def is_queued(status: str) -> bool:
+    """Return whether a job waits for a machine, by its status in the words of Batch."""
+    return _STATES.get(status) is JobState.QUEUED
 
 
 def terminate_job(client: BatchClient, job_id: str, doing: str, reason: str = END_REASON) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from flowyml_aws.core.binding import bind, bind_step
@@ -20,12 +21,14 @@ from flowyml_aws.core.resources import (
 )
 from flowyml_aws.core.step import Step, step
 from flowyml_aws.core.step_objects import is_flowyml_step
+from flowyml_aws.core.sub_pipelines import SubPipeline
 from flowyml_aws.integrations.flowyml.approvals import approval_of, is_approval, with_waits
 from flowyml_aws.integrations.flowyml.control_flows import (
     branch_steps,
     convert_flow,
     is_supported_flow,
 )
+from flowyml_aws.integrations.flowyml.sub_pipelines import is_sub_pipeline, sub_pipeline_of
 from flowyml_aws.pipeline import Pipeline
 
 __all__ = ["UnsupportedFeatureError", "pipeline_of", "step_of"]
@@ -34,7 +37,6 @@ _UNSUPPORTED_STEPS = {
     "DynamicStep": "create the steps in the script, before the pipeline runs",
     "EvalStep": "call the evaluation inside a @step",
     "MapTaskStep": "map inside a @step (for example, with a process pool), or declare more steps",
-    "SubPipelineStep": "add the steps of the sub-pipeline with add_steps",
 }
 """Class of an unsupported step: fix."""
 
@@ -68,8 +70,16 @@ def pipeline_of(
     all_items = [*pipeline.steps, *branch_steps(pipeline.control_flows)]
     assets = {asset for item in all_items for asset in _assets_of(item)} | set(inputs)
     converted: dict[int, Step] = {}
+    sub_pipelines: list[SubPipeline] = []
     for item in all_items:
         if not is_flowyml_step(item) or id(item) in converted:
+            continue
+        if is_sub_pipeline(item):
+            convert = partial(pipeline_of, store_all=store_all)
+            try:
+                sub_pipelines.append(sub_pipeline_of(item, len(converted), convert))
+            except InvalidPipelineError as error:
+                problems += error.problems
             continue
         try:
             converted[id(item)] = (
@@ -82,10 +92,12 @@ def pipeline_of(
     if problems:
         raise InvalidPipelineError(pipeline.name, problems)
     declared = {name: context[name] for name in context if name not in without_context}
-    in_order = with_waits([converted[id(item)] for item in all_items])
-    converted = {id(item): each for item, each in zip(all_items, in_order, strict=True)}
-    adapted = Pipeline(pipeline.name, declared)
-    adapted.add_steps(converted[id(item)] for item in pipeline.steps)
+    items = [item for item in all_items if id(item) in converted]
+    waiting = with_waits([converted[id(item)] for item in items])
+    converted = {id(item): each for item, each in zip(items, waiting, strict=True)}
+    steps = [converted[id(item)] for item in pipeline.steps if id(item) in converted]
+    adapted = Pipeline(pipeline.name, declared).add_steps(steps)
+    adapted.sub_pipelines += sub_pipelines
     for flow in pipeline.control_flows:
         adapted.add_control_flow(convert_flow(flow, lambda item: converted[id(item)]))
     return adapted
@@ -211,7 +223,14 @@ def _unsupported_features(pipeline: Any) -> Iterator[UnsupportedFeatureError]:
         if is_supported_flow(flow):
             continue
         yield _not_supported(f"Control flow {type(flow).__name__!r}", _CONDITION)
-    items = [*pipeline.steps, *branch_steps(pipeline.control_flows)]
+    in_branches = list(branch_steps(pipeline.control_flows))
+    for item in filter(is_sub_pipeline, in_branches):
+        yield _not_supported(f"Sub-pipeline {item.name!r} in a branch", _CONDITION)
+    items = [*pipeline.steps, *in_branches]
+    if any(map(is_approval, items)):
+        for item in filter(is_sub_pipeline, pipeline.steps):
+            fix = "add the steps of the sub-pipeline with add_step"
+            yield _not_supported(f"Sub-pipeline {item.name!r} next to an approval", fix)
     for item in items:
         kind = type(item).__name__
         if is_approval(item):
@@ -219,7 +238,7 @@ def _unsupported_features(pipeline: Any) -> Iterator[UnsupportedFeatureError]:
         elif kind in _UNSUPPORTED_STEPS or not is_flowyml_step(item):
             fix = _UNSUPPORTED_STEPS.get(kind, _FUNCTION)
             yield _not_supported(f"Step {getattr(item, 'name', item)!r} ({kind})", fix)
-        elif type(item).__module__ != "flowyml.core.step":
+        elif type(item).__module__ != "flowyml.core.step" and not is_sub_pipeline(item):
             yield _not_supported(f"Step {item.name!r} (custom step class {kind})", _FUNCTION)
     if getattr(pipeline, "_resume_from_checkpoint", False):
         yield _not_supported(

@@ -139,7 +139,9 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
         record.begin()
         with watching(run) if self.progress else nullcontext() as show:
             outcome = run.wait(record.watcher(show))
-        result = flowyml_result(outcome, run_id, conditional_steps(adapted.all_steps))
+        result = flowyml_result(
+            outcome, run_id, pipeline.steps, conditional_steps(adapted.all_steps)
+        )
         record.end(result)
         return result
 

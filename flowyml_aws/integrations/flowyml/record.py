@@ -18,7 +18,13 @@ from flowyml.utils.config import get_config
 from flowyml_aws.client.run import Run
 from flowyml_aws.core.event_loop import awaiting
 from flowyml_aws.integrations.flowyml.approvals import approval_reports, unasked_reports
-from flowyml_aws.integrations.flowyml.results import errors_of, record_copy, step_status
+from flowyml_aws.integrations.flowyml.results import (
+    error_of,
+    errors_of,
+    record_copy,
+    step_status,
+)
+from flowyml_aws.integrations.flowyml.sub_pipelines import sub_pipelines_in, with_sub_pipelines
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.status import RunStatus
 
@@ -59,7 +65,7 @@ class LiveRecord:
     def end(self, result: Any) -> None:
         """Record the result as FlowyML does, and call its hooks."""
         hooks = _hooks()
-        steps = {step.name: step for step in self._pipeline.steps}
+        steps = dict(with_sub_pipelines(self._pipeline.steps))
         for name, outcome in result.step_results.items():
             if name in steps:  # FlowyML calls no hooks for the steps of branches
                 hooks.run_step_end_hooks(steps[name], outcome)
@@ -69,7 +75,7 @@ class LiveRecord:
             self._pipeline._save_pipeline_definition()
 
     def _update(self, status: RunStatus) -> None:
-        steps = {step.name: step for step in self._pipeline.steps}
+        steps = dict(with_sub_pipelines(self._pipeline.steps))
         states = _states(status)
         for name, state in states.items():
             is_new = name in steps and self._seen.get(name) is not state
@@ -107,9 +113,12 @@ class LiveRecord:
             )
 
     def _steps(self, status: RunStatus) -> dict[str, Any]:
-        errors = errors_of(status)
-        reports = {**unasked_reports(self._pipeline.steps), **status.steps}
+        reports, errors = (
+            {**unasked_reports(self._pipeline.steps), **status.steps},
+            errors_of(status),
+        )
         reports.update(approval_reports(status))
+        reports.update(sub_pipelines_in(self._pipeline.steps, status.steps))
         return {
             step.name: {
                 "status": step_status(reports[step.name].state).value,
@@ -117,7 +126,7 @@ class LiveRecord:
                 "duration": reports[step.name].duration_s,
                 "cached": reports[step.name].state is StepState.CACHED,
                 "retries": reports[step.name].retries,
-                "error": errors.get(step.name),
+                "error": error_of(step.name, errors),
                 "source_code": step.source_code,
                 "inputs": step.inputs,
                 "outputs": step.outputs,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -14,11 +14,12 @@ from flowyml.core.pipeline import PipelineResult
 from flowyml_aws.client.result import PipelineResult as OurResult
 from flowyml_aws.integrations.flowyml.approvals import approval_reports
 from flowyml_aws.integrations.flowyml.outputs import RunOutputs
+from flowyml_aws.integrations.flowyml.sub_pipelines import is_in, sub_pipelines_in
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import RunStatus, failures
 
-__all__ = ["errors_of", "flowyml_result", "record_copy", "run_status", "step_status"]
+__all__ = ["error_of", "errors_of", "flowyml_result", "record_copy", "run_status", "step_status"]
 
 _RUN_STATUS = {
     RunState.RUNNING: ExecutionStatus.RUNNING,
@@ -70,14 +71,35 @@ class StepOutcome(ExecutionResult):  # type: ignore[misc]  # FlowyML ships no ty
         return f"StepOutcome({self.step_name!r}, success={self.success})"
 
 
+class SubPipelineOutcome(StepOutcome):
+    """FlowyML result of a sub-pipeline, with its outputs by asset."""
+
+    def __init__(self, outputs: RunOutputs, assets: Sequence[str], **facts: Any) -> None:
+        self._assets = assets
+        super().__init__(outputs, **facts)
+
+    @property
+    def output(self) -> Any:
+        """Values of its stored outputs, by asset."""
+        return {name: self._outputs[name] for name in self._assets if name in self._outputs}
+
+    @output.setter
+    def output(self, value: Any) -> None:
+        """Ignore the default that the dataclass sets."""
+
+
 def flowyml_result(
-    result: OurResult, run_id: str, conditional: Mapping[str, bool] = MappingProxyType({})
+    result: OurResult,
+    run_id: str,
+    steps: Sequence[Any] = (),
+    conditional: Mapping[str, bool] = MappingProxyType({}),
 ) -> PipelineResult:
     """Convert the result of a run that has ended to FlowyML's.
 
     Args:
         result: Result of the run.
         run_id: FlowyML's id of the run.
+        steps: Steps of the FlowyML pipeline.
         conditional: Decisions (True), which FlowyML does not have, and steps of branches (False),
             for which it has no result if they did not run.
     """
@@ -124,6 +146,22 @@ def flowyml_result(
             skipped=report.state is StepState.SKIPPED,
             timestamp=datetime.fromtimestamp(report.ended_at or status.created_at),
         )
+    assets = {item.name: item.outputs for item in steps}
+    for name, report in sub_pipelines_in(steps, reports).items():
+        if report.state not in _DONE and report.state is not StepState.FAILED:
+            continue
+        converted.step_results[name] = SubPipelineOutcome(
+            outputs,
+            assets[name],
+            step_name=name,
+            success=report.state in _DONE,
+            error=error_of(name, errors),
+            duration_seconds=report.duration_s,
+            cached=report.state is StepState.CACHED,
+            skipped=report.state is StepState.SKIPPED,
+            retries=report.retries,
+            timestamp=datetime.fromtimestamp(report.ended_at or status.created_at),
+        )
     return converted
 
 
@@ -164,6 +202,11 @@ def errors_of(status: RunStatus) -> Mapping[str, str]:
             errors[failure.step] = "\n".join([str(failure), *failure.tracebacks]).strip()
     errors.update((view.name, view.refusal) for view in status.approvals if view.refusal)
     return errors
+
+
+def error_of(name: str, errors: Mapping[str, str]) -> str | None:
+    """Return the error of a step, or the first error in a sub-pipeline."""
+    return next((text for step, text in errors.items() if step == name or is_in(step, name)), None)
 
 
 def _produced(status: RunStatus) -> set[str]:

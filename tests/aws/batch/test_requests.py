@@ -10,6 +10,9 @@ from flowyml_aws.aws.batch.requests import batch_jobs, submit_request
 from flowyml_aws.aws.batch.retry import RETRY_RULES
 from flowyml_aws.aws.batch.run_jobs import RunJobs
 from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.runtime.causes import Cause
+from flowyml_aws.submission.moves import Move, moved
+from flowyml_aws.submission.record import JobArray
 from tests.support.plans import a_job, a_plan, a_record
 
 STORE = "s3://bucket/prefix"
@@ -165,6 +168,20 @@ def test_parents_and_environment_are_passed_on() -> None:
 
 def test_a_request_contains_the_retry_rules() -> None:
     assert the_request()["retryStrategy"] == {"attempts": 10, "evaluateOnExit": RETRY_RULES}
+
+
+def test_jobs_of_an_array_that_are_executed_again_leave_it_and_know_their_own_repetition() -> None:
+    """All of them have read a damaged value of `load`, which is executed again, too."""
+    parts = [f"part-{number}" for number in range(2)]
+    of_map = [a_job(name, ["load"], mapped=("part",), reads={"load": "load"}) for name in parts]
+    plan = a_plan(a_job("load"), *of_map)
+    record = a_record(plan).model_copy(update={"arrays": (JobArray(tuple(parts), "0" * 64),)})
+    for name, state in (("load", "succeeded"), ("part-0", "failed"), ("part-1", "failed")):
+        of_job = {"job": name, "number": 1, "cause": Cause.DAMAGED, "repeats": state}
+        plan = moved(plan, Move(**of_job, reason="damaged", machine="", moved_at=0.0))  # type: ignore[arg-type]
+    jobs = {job.planned: job for job in batch_jobs(plan, record, STORE, "eu-west-3")}
+    repetitions = {name: jobs[name].environment["FLOWYML_REPETITIONS"] for name in parts}
+    assert repetitions == {"part-0": "load=1,part-0=1", "part-1": "load=1,part-1=1"}
 
 
 def test_joins_have_no_environment_variables() -> None:

@@ -185,7 +185,6 @@ def unsupported_steps() -> dict[str, Any]:
     return {
         "map_task": flowyml.map_task(inputs=["data"])(double),
         "dynamic": flowyml.dynamic(lambda: inner, name="search"),
-        "sub_pipeline": flowyml.SubPipelineStep(inner),
         "eval": flowyml.EvalStep(scorers=[]),
         "function": double,
     }
@@ -196,7 +195,6 @@ def unsupported_steps() -> dict[str, Any]:
     [
         ("map_task", ["'double' (MapTaskStep) is not supported on AWS", "map inside a @step"]),
         ("dynamic", ["'search' (DynamicStep) is not supported on AWS", "before the pipeline runs"]),
-        ("sub_pipeline", ["'sub:inner' (SubPipelineStep) is not supported on AWS", "add_steps"]),
         ("eval", ["(EvalStep) is not supported on AWS", "inside a @step"]),
         ("function", ["(function) is not supported on AWS", "FlowyML's @step"]),
     ],
@@ -228,7 +226,7 @@ def test_one_report_names_all_unsupported_features(local_project: BackendRig) ->
     assert all(word in report for word in ("MapTaskStep", "DynamicStep", "ConditionalBranch"))
 
 
-@pytest.mark.parametrize("kind", ["map_task", "sub_pipeline"])
+@pytest.mark.parametrize("kind", ["map_task", "dynamic"])
 def test_a_rejected_pipeline_is_not_submitted(kind: str, local_project: BackendRig) -> None:
     make = flowyml.step(outputs=["data"], name="make")(lambda: [1])
     pipeline = flowyml.Pipeline("p").add_steps([make, unsupported_steps()[kind]])
