@@ -231,16 +231,18 @@ class RunDriver:
 
         A held job is decided on once all jobs before it have succeeded.
         """
-        closed = self._gates.closed(jobs)
-        while ready := [job for job in closed if self._has_succeeded(job.after)]:
+        closed = {job.name: job for job in self._gates.closed(jobs)}
+        kept = set(closed)
+        while ready := [job for job in closed.values() if self._has_succeeded(job.after)]:
             if self._is_cancelled():
                 break
             results = {n: view.result for n, view in self._ended.items() if view.result is not None}
             skipped = self._gates.skip(ready, results)
             self._read_results(skipped)
-            closed = self._gates.closed([job for job in closed if job.name not in self._ended])
-        ended_or_closed = {*self._ended, *(job.name for job in closed)}
-        return [job for job in jobs if job.name not in ended_or_closed and self._is_approved(job)]
+            for job in ready:
+                del closed[job.name]
+            kept = {*closed, *(job.name for job in skipped), *self._ended}
+        return [job for job in jobs if job.name not in kept and self._is_approved(job)]
 
     def _is_approved(self, job: PlannedJob) -> bool:
         """Return whether all approvals that a job waits for are given."""

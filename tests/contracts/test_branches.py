@@ -27,8 +27,11 @@ print(run.id, flush=True)
 run.wait()
 """
 
-on_batch = pytest.mark.parametrize(
-    "rig", [param for param in BACKENDS if "batch" in param.values], indirect=True
+locally, on_batch = (
+    pytest.mark.parametrize(
+        "rig", [each for each in BACKENDS if name in each.values], indirect=True
+    )
+    for name in ("local", "batch")
 )
 
 
@@ -137,6 +140,7 @@ def test_a_held_job_is_cancelled_and_resumed(rig: BackendRig) -> None:
     assert jobs_at_service(rig, resumed) == {"g", "deploy", "check", "report"}
 
 
+@locally  # the rule is the same for all backends
 def test_a_run_that_failed_in_a_branch_is_resumed_there(rig: BackendRig) -> None:
     allow(rig, healthy=False)
     run = rig.pipeline("deciding").submit(backend=rig.backend)
