@@ -172,7 +172,7 @@ class RunRequest:
     ) -> tuple[BuiltPipeline | None, list[FlowymlError]]:
         """Order, group and expand the steps, and make the decisions that can be made.
 
-        Return None and all mistakes if there are any.
+        Return the mistakes, and None if it can't be built. A decision that fails remains in it.
 
         Args:
             earlier: Numbers of items of mapped steps in earlier runs, for lists that the run

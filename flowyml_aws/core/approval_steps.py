@@ -88,7 +88,7 @@ def approval_problems(steps: Sequence[Step]) -> Iterator[FlowymlError]:
                 why="someone would be asked before there is anything to look at",
                 fix=f'write approval("{name}", inputs=["ASSET"]), or after=["STEP"]',
             )
-        if name not in awaited:
+        if awaited.isdisjoint((name, *step.assets)):
             yield InvalidStepError(
                 what=f"No step waits for approval {name!r}",
                 why="the answer would change nothing",
@@ -101,17 +101,18 @@ def approval_problems(steps: Sequence[Step]) -> Iterator[FlowymlError]:
                 fix="add it to the pipeline with add_step, and let a step of the branch wait for "
                 "it: no one is asked if that step is skipped",
             )
+    producers = {asset: step for step in approvals.values() for asset in step.assets}
     for step in steps:
         for name in step.inputs:
-            if name in approvals and not approvals[name].inputs:
+            if name in producers and not producers[name].inputs:
                 yield InvalidStepError(
                     what=f"Step {step.name!r} reads {name!r}, which has no value",
                     why="an approval has the value of its first input, and this one has no inputs",
                     fix=f'write after=["{name}"] in {step.name!r}, or add inputs to the approval',
                 )
         mapped = () if step.mapping is None else step.mapping.over
-        for name in approvals.keys() & set(mapped):
-            source = next(iter(approvals[name].inputs), "LIST")
+        for name in producers.keys() & set(mapped):
+            source = next(iter(producers[name].inputs), "LIST")
             yield InvalidStepError(
                 what=f"Step {step.name!r} maps over approval {name!r}",
                 why="the items of a map come from the step that produces the list",

@@ -83,7 +83,7 @@ class _Places:
             and parents <= {last, *self._before[last]}
             and self._approvals([decision]) <= self._approvals(self._groups[last].steps)
         ):
-            self._added.setdefault(last, []).append(decision)
+            self._add_to(last, decision)
             return
         branches = [
             self._group_of[step.name]
@@ -93,9 +93,13 @@ class _Places:
             and step.name in self._group_of
         ]
         if branches and self._takes(branches[0]):
-            self._added.setdefault(branches[0], []).append(decision)
+            self._add_to(branches[0], decision)
             return
         self._alone.append(decision)
+
+    def _add_to(self, number: int, decision: Step) -> None:
+        self._added.setdefault(number, []).append(decision)
+        self._group_of[decision.name] = number
 
     def groups(self) -> tuple[StepGroup, ...]:
         """Return all groups in running order."""
@@ -128,7 +132,7 @@ class _Places:
             for parent in self._graph.parents[waiting.pop()]:
                 if parent in self._group_of:
                     found.add(self._group_of[parent])
-                elif parent not in seen:  # a decision
+                elif parent not in seen:  # a decision without a place
                     seen.add(parent)
                     waiting.append(parent)
         return found

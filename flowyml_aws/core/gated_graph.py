@@ -70,7 +70,7 @@ class _Gating:
                 approvals=self._awaited(step.name),
             )
             if inputs:
-                self._values[step.name] = inputs[0]
+                self._values[step.assets[0]] = inputs[0]
 
     def graph(self) -> StepGraph:
         """Return the graph with gates."""

@@ -90,7 +90,7 @@ def _with_flows(
         own_assets = {asset for each in own for asset in each.assets}
         known = _Known(others, earlier, assets.difference(own_assets), context)
         decision = None
-        if callable(flow.function) and isinstance(name, str):
+        if callable(flow.function):
             decision, mistakes = _decision(flow, name, known)
             problems += mistakes
             if decision is not None:
@@ -160,7 +160,7 @@ def _branch_steps(
         for declared in case.steps:
             if isinstance(declared, Step):
                 valid.append(declared)
-            elif callable(declared) and getattr(declared, "__name__", "<lambda>") != "<lambda>":
+            elif _is_function(declared):
                 names = [p.name for p in parameters_of(declared) or () if p.is_named]
                 inputs = [name for name in names if name in assets and name not in context]
                 valid.append(step(inputs=inputs)(declared))

@@ -67,6 +67,12 @@ def test_a_decision_that_follows_another_one_is_placed_after_it() -> None:
     assert jobs_of(*steps) == [["a", "c", "d"], ["t"], ["u"]]
 
 
+def test_a_decision_runs_after_the_decision_that_it_reads() -> None:
+    steps = a_step("a"), a_step("b"), decision("d", "a", "b"), a_step("c", ["a", "b"])
+    later = decision("e", "c", "d"), then("t", "d", "c"), then("u", "e")
+    assert jobs_of(*steps, *later) == [["a"], ["b"], ["c"], ["d", "e", "t"], ["u"]]
+
+
 def test_a_decision_between_maps_is_a_job_of_its_own() -> None:
     def condition(a: list[int]) -> bool:
         return len(a) > 1
