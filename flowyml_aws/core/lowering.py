@@ -111,22 +111,21 @@ def _with_conditions_of_approvals(
     found: list[Step] = []
     problems: list[FlowymlError] = []
     for each in steps:
-        if each.approval is None or each.approval.auto_approve_if is None:
+        rule = each.approval
+        # That of a sub-pipeline is lowered already, with its names.
+        if rule is None or rule.auto_approve_if is None or rule.decision is not None:
             found.append(each)
             continue
         earlier = _independent(found, [each], steps)
         assets = {asset for s in steps if s.approval is None for asset in s.assets}
         others = {s.name: s for s in steps if s.approval is None}
         known = _Known(others, earlier, assets.union(external_inputs), context)
-        flow = If(each.approval.auto_approve_if, name=each.name)
+        flow = If(rule.auto_approve_if, name=each.name)
         decision, mistakes = _decision(flow, f"auto:{each.name}", known)
         problems += mistakes
         if decision is not None:
-            rule = replace(each.approval, decision=decision.name)
-            found += [
-                decision,
-                replace(each, after=(*each.after, decision.name), approval=rule),
-            ]
+            rule = replace(rule, decision=decision.name)
+            found += [decision, replace(each, after=(*each.after, decision.name), approval=rule)]
     return tuple(found), problems
 
 

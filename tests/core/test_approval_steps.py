@@ -13,6 +13,7 @@ from flowyml_aws.core.build import BuiltPipeline, build_pipeline, expand_maps
 from flowyml_aws.core.control_flow import AddedFlow
 from flowyml_aws.core.errors import InvalidPipelineError, InvalidStepError
 from flowyml_aws.core.gated_graph import without_open_gates
+from flowyml_aws.core.inlining import inline
 from flowyml_aws.core.lowering import lower
 
 
@@ -250,3 +251,15 @@ def test_a_view_contains_the_value_of_an_approval(condition: Callable[[Any], boo
     assert graph.reads["if:notify"] == ("model",)
     arguments = graph.bound["if:notify"].function.arguments
     assert arguments.call(condition, {"model": 7}, {})
+
+
+def test_an_approval_of_a_sub_pipeline_has_the_names_of_the_sub_pipeline() -> None:
+    release = approval("release", inputs=["model"], auto_approve_if=lambda model: model > 0)
+    inner = Pipeline("inner").add_steps([train, release])
+    use = step(name="use", inputs=["ok"])(lambda ok: ok)
+    outer = Pipeline("outer").add_sub_pipeline(inner, "web", output_mapping={"release": "ok"})
+    graph = built(*inline(outer.add_step(use)).steps).graph
+    assert graph.gates["web/release"].inputs == ("web/model",)
+    assert graph.gates["web/release"].rule.decision == "web/auto:release"
+    assert graph.reads["use"] == ("web/model",)
+    assert graph.gated == {"use": ("web/release",)}
