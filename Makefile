@@ -4,6 +4,7 @@
 # PYTHON   the Python of a new environment                    (default: the newest of 3.10 to 3.13 on PATH that works)
 # PYTEST   more arguments for pytest: only these tests run, without the other checks  (PYTEST='tests/core -k grouping')
 # WORKERS  number of parallel test processes                  (default: one more than cores, as tests wait for jobs)
+# FLOWYML_TESTS  the folder `tests` of a clone of FlowyML, for `make flowyml`
 # CHAOS    arguments of `make chaos`                          (CHAOS='--backend batch --seed 7 --schedules 20')
 
 VENV ?= .venv
@@ -13,6 +14,7 @@ WORKERS ?= $(shell expr 1 + $$(getconf _NPROCESSORS_ONLN))
 BENCH ?= $(sort $(wildcard benchmarks/[a-z]*.py))
 PIN_FLAGS ?=
 CHAOS ?=
+FLOWYML_TESTS ?=
 
 # Without compiled files, each of the many processes of the tests compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
@@ -31,7 +33,7 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check quick-checks unit test test-all every-python lowest compat coverage flowyml with-flowyml sdk format chaos bench pin base-images setup \
+.PHONY: help demo check quick-checks unit test test-all every-python lowest compat coverage flowyml with-flowyml flowymls-tests sdk format chaos bench pin base-images setup \
   infra-tools audit clean
 
 help: ## list the targets
@@ -90,13 +92,21 @@ coverage: $(VENV)/.installed-dev ## run the tests of `make test`, and report the
 	@$(pytest) --cov --cov-report= $(PYTEST)
 	@$(bin)/python scripts/coverage-by-folder
 
-flowyml: ## run the tests that need FlowyML, in a separate environment
-	@$(MAKE) --no-print-directory VENV=.venv-flowyml with-flowyml
+flowyml: ## run the tests that need FlowyML, in a separate environment; FlowyML's own with FLOWYML_TESTS=path/to/flowyml/tests
+	@$(MAKE) --no-print-directory VENV=.venv-flowyml $(if $(FLOWYML_TESTS),flowymls-tests,with-flowyml)
 
 # FlowyML never closes its databases, which Python 3.13 and later report.
 with-flowyml: $(VENV)/.installed-flowyml-dev
 	$(heading) 'tests with FlowyML (pytest)'
 	@$(pytest) -W 'ignore:unclosed database:ResourceWarning' tests/integrations/flowyml $(PYTEST)
+	@echo "FlowyML's own tests: clone it at v2.2.1, and run \`make flowyml FLOWYML_TESTS=path/to/flowyml/tests\`"
+
+# In a copy, because a clone contains FlowyML itself, too. Its package is called `tests`, as ours.
+flowymls-tests: $(VENV)/.installed-flowyml-dev
+	$(heading) "FlowyML's own tests, as jobs (pytest)"
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && cp -r '$(abspath $(FLOWYML_TESTS))' "$$folder/tests" && \
+	  cd "$$folder" && touch pyproject.toml && PYTHONPATH='$(CURDIR)/tests/integrations/flowyml' \
+	  '$(CURDIR)/$(bin)/python' -m pytest -n $(WORKERS) -p tree_plugin -c /dev/null --rootdir . -q tests $(PYTEST)
 
 sdk: $(VENV)/.installed-dev,sagemaker ## check SageMaker requests against its SDK (downloads 450 MB)
 	$(heading) "SageMaker's SDK (pytest)"

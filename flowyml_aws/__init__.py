@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Any
 from flowyml_aws.core.additions import Env
 from flowyml_aws.core.approval_steps import approval
 from flowyml_aws.core.auto_resources import Auto
-from flowyml_aws.core.context import Context
+from flowyml_aws.core.context import Context, context
 from flowyml_aws.core.control_flow import If, Switch
 from flowyml_aws.core.errors import FlowymlError
-from flowyml_aws.core.resources import GPUConfig, NodeAffinity, ResourceRequirements
+from flowyml_aws.core.resources import (
+    GPUConfig,
+    NodeAffinity,
+    ResourceRequirements,
+    resources,
+)
 from flowyml_aws.core.skipped import Skipped
 from flowyml_aws.core.step import Step, step
+from flowyml_aws.core.step_grouping import StepGroupAnalyzer
 from flowyml_aws.core.step_log import log_image, log_metric, log_table, log_text
 from flowyml_aws.pipeline import Pipeline
 
@@ -38,14 +44,17 @@ __all__ = [
     "Run",
     "Skipped",
     "Step",
+    "StepGroupAnalyzer",
     "Switch",
     "VersionedPipeline",
     "__version__",
     "approval",
+    "context",
     "log_image",
     "log_metric",
     "log_table",
     "log_text",
+    "resources",
     "step",
 ]
 

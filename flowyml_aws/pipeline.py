@@ -18,6 +18,7 @@ from flowyml_aws.core.errors import (
     InvalidStepError,
     InvalidSubPipelineError,
 )
+from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.inlining import inline
 from flowyml_aws.core.resources import ResourceRequirements
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
@@ -54,6 +55,7 @@ class Pipeline(ShownAsSheets):
         evaluate: Global names that each job evaluates again, even if their values differ from
             those of this process or can't be compared, such as a lock.
         cache_on: Additions to the cache keys of all steps; see `step`.
+        enable_cache: Whether its runs reuse outputs of earlier runs, if they have no `cache=`.
     """
 
     def __init__(
@@ -66,12 +68,14 @@ class Pipeline(ShownAsSheets):
         carry: Collection[str] = (),
         evaluate: Collection[str] = (),
         cache_on: Any = None,
+        enable_cache: bool = True,
     ) -> None:
         self.name = name
         self.env = env
         self.secrets = secrets
         self.carry, self.evaluate = tuple(carry), tuple(evaluate)
         self.cache_on = as_additions(cache_on)
+        self.enable_cache = enable_cache
         self.context = context if isinstance(context, Context) else Context(**(context or {}))
         self.steps: list[Step] = []
         self.sub_pipelines: list[SubPipeline] = []
@@ -201,16 +205,28 @@ class Pipeline(ShownAsSheets):
         return self
 
     @property
+    def dag(self) -> StepGraph:
+        """Graph of the steps, in running order. Builds the pipeline if necessary.
+
+        Raises:
+            InvalidPipelineError: With every mistake found.
+        """
+        return self._build().declared
+
+    @property
     def step_groups(self) -> list[StepGroup]:
         """Groups that steps declare, in running order. Builds the pipeline if necessary.
 
         Raises:
             InvalidPipelineError: With every mistake found.
         """
+        return [group for group in self._build().groups if group.execution_group is not None]
+
+    def _build(self) -> BuiltPipeline:
         if self._built is None:
             self.build()
         assert self._built is not None
-        return [group for group in self._built.groups if group.execution_group is not None]
+        return self._built
 
     def plan(self, **options: Unpack[RunKeywords]) -> ExecutionPlan:
         """Return the plan of a run without running anything.
@@ -327,7 +343,7 @@ class Pipeline(ShownAsSheets):
         from flowyml_aws.client.request import RunRequest
         from flowyml_aws.packaging.choices import Choices
 
-        run_options = RunOptions.of(options)
+        run_options = RunOptions.of({"cache": self.enable_cache, **options})
         content = inline(self, inputs=run_options.inputs, context=run_options.context or ())
         return RunRequest(
             name=self.name,

@@ -59,6 +59,7 @@ class VersionedPipeline(Pipeline):
         carry: Collection[str] = (),
         evaluate: Collection[str] = (),
         cache_on: Any = None,
+        enable_cache: bool = True,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         super().__init__(
@@ -69,6 +70,7 @@ class VersionedPipeline(Pipeline):
             carry=carry,
             evaluate=evaluate,
             cache_on=cache_on,
+            enable_cache=enable_cache,
         )
         # A name may contain any characters, and `.` and `..` are existing folders.
         folder = quote(name, safe=" ") if name.strip(".") else name.replace(".", "%2E") or "_"

@@ -162,11 +162,10 @@ def run_options(
     Raises:
         SettingsError: An option is malformed.
     """
-    return {
+    options: RunKeywords = {
         "backend": _placement(backend) if backend else None,
         "context": context_values(context or (), context_file),
         "env": _variables(env) if env else None,
-        "cache": not no_cache,
         "refresh": refresh or (),
         "max_price_usd_hour": max_price_usd_hour,
         "max_cost_usd": max_cost_usd,
@@ -175,6 +174,9 @@ def run_options(
         "sweep": read_sweeps(sweep or ()),
         "stop_idle_gpu": stop_idle_gpu,
     }
+    if no_cache:
+        options["cache"] = False
+    return options
 
 
 def _variables(pairs: Sequence[str]) -> dict[str, str]:

@@ -52,7 +52,8 @@ class RunOptions:
         context: Parameter values that override those of the pipeline's context. A value of the
             context of a sub-pipeline has the name `prepare/rate`.
         cache: Whether outputs of earlier runs may be reused. If False, every step is executed;
-            its outputs can still be reused by later runs.
+            its outputs can still be reused by later runs. Defaults to the pipeline's
+            `enable_cache`, which is True.
         refresh: Steps or sub-pipelines to execute even if their outputs are cached, with all
             steps that depend on them.
         env: Environment variables of all jobs. They override those of the pipeline and of the

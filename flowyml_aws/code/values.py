@@ -41,7 +41,7 @@ from flowyml_aws.code.ownership import (
     users_code,
 )
 from flowyml_aws.code.plain import plain
-from flowyml_aws.core.step_objects import unwrap_step
+from flowyml_aws.core.step_objects import is_step, own_state, unwrap_step
 
 __all__ = ["Encoder", "UsersEncoder"]
 
@@ -130,6 +130,8 @@ class Encoder:
         return self._many(b"f", re.split("|".join(map(re.escape, folders)), value))
 
     def _container(self, value: Any) -> bytes:
+        if is_step(value):
+            return self._many(b"s", (type(value), own_state(value)))
         if type(value) is list:
             return self._many(b"l", value)
         if type(value) is dict or isinstance(value, MappingProxyType):

@@ -6,7 +6,7 @@ from collections.abc import ItemsView, Iterator, KeysView, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Context", "ContextEntry", "ContextText", "WrittenValue"]
+__all__ = ["Context", "ContextEntry", "ContextText", "WrittenValue", "context"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +74,8 @@ class Context(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"Context({', '.join(f'{name}={value!r}' for name, value in self.items())})"
+
+
+def context(**params: Any) -> Context:
+    """Return a context with these parameters: `context(learning_rate=0.01)`."""
+    return Context(**params)

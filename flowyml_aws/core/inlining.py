@@ -142,6 +142,8 @@ class _Inliner:
             execution_group=f"{sub.name}/{group}" if group else group,
             env=_with_variables(self._env, step.env, (self._secrets, step.secrets)),
             secrets=_with_variables(self._secrets, step.secrets, (step.env,)),
+            cache=step.cache if sub.pipeline.enable_cache else False,
+            cache_on=step.cache_on if sub.pipeline.enable_cache else (),
             mapping=mapping,
             branch=None
             if branch is None

@@ -23,6 +23,7 @@ __all__ = [
     "ResourceRequirements",
     "merge_resources",
     "read_resources",
+    "resources",
 ]
 
 MOST_NODES = 1000
@@ -206,6 +207,21 @@ class ResourceRequirements:
 def merge_resources(parts: Iterable[ResourceRequirements]) -> ResourceRequirements | None:
     """Return the smallest resources that satisfy every part, or None if there are no parts."""
     return reduce(lambda a, b: a.merge_with(b), parts) if (parts := tuple(parts)) else None
+
+
+def resources(
+    cpu: Quantity | None = None,
+    memory: Quantity | None = None,
+    storage: Quantity | None = None,
+    gpu: GPUConfig | None = None,
+    node_affinity: NodeAffinity | None = None,
+    nodes: int | None = None,
+) -> ResourceRequirements:
+    """Return the resource requirements of a step: `resources(cpu="2", memory="4Gi")`.
+
+    The arguments are the attributes of `ResourceRequirements`.
+    """
+    return ResourceRequirements(cpu, memory, storage, gpu, node_affinity, nodes)
 
 
 def read_resources(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, count, groupby, pairwise
 from types import MappingProxyType
 
-from flowyml_aws.core.domains import Place
+from flowyml_aws.core.domains import Place, find_places
 from flowyml_aws.core.environment import merge_environments
 from flowyml_aws.core.errors import (
     AffinityConflictError,
@@ -22,6 +22,7 @@ from flowyml_aws.core.step import Step
 
 __all__ = [
     "StepGroup",
+    "StepGroupAnalyzer",
     "affinity_conflicts",
     "environment_conflicts",
     "group_steps",
@@ -72,6 +73,29 @@ class StepGroup:
     def with_steps(self, steps: Sequence[Step]) -> StepGroup:
         """Return the group with other steps, and their aggregated resources."""
         return replace(self, steps=tuple(steps), aggregated_resources=_aggregate(steps))
+
+
+class StepGroupAnalyzer:
+    """Finds the groups of a pipeline: `analyze_groups(pipeline.dag, pipeline.steps)`.
+
+    They are those of `pipeline.step_groups`. FlowyML has a class of this name.
+    """
+
+    def analyze_groups(self, dag: StepGraph, steps: Iterable[Step]) -> list[StepGroup]:
+        """Return the groups that steps declare, in running order.
+
+        Args:
+            dag: Graph of all steps of the pipeline.
+            steps: Steps to group. The other steps of the graph only separate them.
+
+        Raises:
+            AffinityConflictError: Steps of one group require different values of a node label.
+        """
+        names = {step.name for step in steps}
+        places = find_places(dag.steps, dag.reads, dag.producers)
+        groups = group_steps(dag.steps, places)
+        declared = [group.only(names) for group in groups if group.execution_group is not None]
+        return [group for group in declared if group is not None]
 
 
 def split_items(group: StepGroup, items_per_job: int) -> tuple[StepGroup, ...]:

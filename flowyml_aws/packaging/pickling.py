@@ -7,6 +7,7 @@ their module, they use its globals there.
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import inspect
 import io
@@ -24,7 +25,14 @@ from flowyml_aws.code.members import closure_variables
 from flowyml_aws.code.ownership import is_decorated, is_dispatching, users_code
 from flowyml_aws.core.modules import is_users_module
 from flowyml_aws.core.step import Step
-from flowyml_aws.core.step_objects import is_flowyml_step, is_step, unwrap_step
+from flowyml_aws.core.step_objects import (
+    has_own_method,
+    is_flowyml_step,
+    is_step,
+    own_state,
+    unwrap_step,
+)
+from flowyml_aws.runtime.flowyml_map_task import map_task_of
 from flowyml_aws.runtime.payload import (
     cached_function,
     cell_of_function,
@@ -180,7 +188,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
         if isinstance(obj, CodeType):  # code objects are pickled only by value
             self.files.add(obj.co_filename)
         if is_flowyml_step(obj):  # a step calls it; FlowyML may be missing in the job
-            return Step, (obj.func, obj.name)
+            return _reduce_flowyml_step(obj)
         return super().reducer_override(obj)
 
     def _reduce_decorated(self, value: Any) -> Any:
@@ -240,6 +248,13 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
             # Other objects of the job, such as a list of handlers, refer to the function, too.
             make, arguments = replaced_function, (make, binding, *arguments)
         return make, arguments, (attributes, slots), *others
+
+
+def _reduce_flowyml_step(step: Any) -> Any:
+    if has_own_method(step):
+        state = {**own_state(step), "func": step.func}
+        return copyreg.__newobj__, (type(step),), state  # type: ignore[attr-defined]
+    return Step, (map_task_of(step) or step.func, step.name)
 
 
 class _ReferringPickler(_Pickler):

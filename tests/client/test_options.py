@@ -115,3 +115,15 @@ def test_a_pipeline_takes_every_option(
     assert pipeline.submit(**OPTIONS).wait()["product"] == 15
     with pytest.raises(SettingsError, match="no instance types"):
         pipeline.explain("multiply", **OPTIONS)
+
+
+@pytest.mark.contract
+def test_the_cache_of_a_pipeline_is_disabled_unless_a_run_enables_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    inputs = {"number": 3}
+    pipeline = VersionedPipeline("p", enable_cache=False).add_step(multiply)
+    assert pipeline.run(progress=False, inputs=inputs).success
+    assert [job.name for job in pipeline.plan(inputs=inputs).jobs] == ["multiply"]
+    assert pipeline.plan(inputs=inputs, cache=True).jobs == ()

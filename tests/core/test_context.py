@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 
+import flowyml_aws
 from flowyml_aws import Context, Pipeline
 
 
@@ -19,6 +20,10 @@ def test_an_unknown_parameter_is_an_error_that_names_it() -> None:
         Context(rate=1).rat  # noqa: B018
     with pytest.raises(KeyError, match="rat"):
         Context(rate=1)["rat"]
+
+
+def test_context_returns_a_context_as_in_flowyml() -> None:
+    assert flowyml_aws.context(rate=0.1, epochs=10) == Context(rate=0.1, epochs=10)
 
 
 def test_inherit_does_not_change_the_parent() -> None:

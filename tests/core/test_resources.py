@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import flowyml_aws
 from flowyml_aws import GPUConfig, NodeAffinity, ResourceRequirements
 from flowyml_aws.core.errors import (
     AffinityConflictError,
@@ -211,3 +212,8 @@ def test_good_resources_have_no_problems(needs: ResourceRequirements) -> None:
 def test_memory_in_the_name_of_the_weaker_gpu_is_required_of_the_better_one() -> None:
     merged = GPUConfig("a100").merge_with(GPUConfig("l40s-48gb"))
     assert (merged.gpu_type, merged.memory) == ("a100", "48Gi")
+
+
+def test_resources_returns_requirements_as_in_flowyml() -> None:
+    declared = flowyml_aws.resources(cpu="2", memory="4Gi", gpu=GPUConfig("t4"))
+    assert declared == ResourceRequirements(cpu="2", memory="4Gi", gpu=GPUConfig("t4"))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowyml_aws import GPUConfig, Pipeline, ResourceRequirements, Step
+from flowyml_aws import GPUConfig, Pipeline, ResourceRequirements, Step, StepGroupAnalyzer, step
 from flowyml_aws.core.errors import InvalidEnvironmentError, InvalidPipelineError
 from flowyml_aws.core.graph import StepGraph, read_graph
 from flowyml_aws.core.resources import merge_resources
@@ -149,6 +149,30 @@ def test_a_step_that_is_added_later_is_grouped_too() -> None:
     pipeline = Pipeline("p").add_step(a_step("a", group="g")).build()
     pipeline.add_step(a_step("b", ["a"], group="g"))
     assert pipeline.step_groups[0].execution_order == ["a", "b"]
+
+
+def test_the_analyzer_returns_the_groups_of_the_pipeline() -> None:
+    declared = [a_step("a", group="g"), a_step("x", ["a"]), a_step("b", ["x"], group="g")]
+    pipeline = Pipeline("p").add_steps(declared)
+    groups = StepGroupAnalyzer().analyze_groups(pipeline.dag, pipeline.steps)
+    assert groups == pipeline.step_groups
+    assert [group.group_name for group in groups] == ["g_0", "g_1"]
+
+
+def test_the_analyzer_groups_mapped_steps_as_the_pipeline_does() -> None:
+    load = step(outputs=["rows"], execution_group="g")(lambda: [1, 2])
+    train = step(name="train", outputs=["model"], execution_group="g")(lambda row: row)
+    pipeline = Pipeline("p").add_steps([load, train.map(over="rows")])
+    groups = StepGroupAnalyzer().analyze_groups(pipeline.dag, pipeline.steps)
+    assert groups == pipeline.step_groups
+    assert len(groups) == 2
+
+
+def test_the_analyzer_returns_only_the_steps_that_it_is_asked_for() -> None:
+    first, second = a_step("a", group="g"), a_step("b", ["a"], group="g")
+    pipeline = Pipeline("p").add_steps([first, second])
+    (group,) = StepGroupAnalyzer().analyze_groups(pipeline.dag, [second])
+    assert group.execution_order == ["b"]
 
 
 def test_a_group_without_resources_has_none() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import pickle
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 
 from flowyml_aws.core.errors import PipelineFileError
 from flowyml_aws.core.loading import importing
-from flowyml_aws.runtime.flowyml_stand_in import stand_in_for_flowyml
+from flowyml_aws.core.step_objects import is_flowyml_step
+from flowyml_aws.runtime.flowyml_stand_in import Orchestrator, stand_in_for_flowyml
 
 if importlib.util.find_spec("flowyml") is not None:
     pytest.skip("FlowyML is installed here", allow_module_level=True)
@@ -27,7 +29,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     sys.meta_path[:] = before
     for name in set(sys.modules) - modules:
-        if name.partition(".")[0] in ("flowyml", "steps"):
+        if name.partition(".")[0] in ("flowyml", "steps") or "integrations.flowyml" in name:
             del sys.modules[name]
 
 
@@ -61,6 +63,43 @@ versioned = VersionedPipeline("v", version="v1").add_step(load)
     assert module.load.name == "load"
     assert [step.name for step in module.pipeline.steps] == ["load", "bare"]
     assert module.pipeline.context["rows"] == 3
+
+
+def test_map_tasks_and_classes_of_steps_are_imported() -> None:
+    module = imported(
+        """
+from flowyml import Step, map_task
+from flowyml.core.map_task import MapTaskResult
+
+class Logged(Step):
+    def __init__(self, func, level, **options):
+        super().__init__(func, **options)
+        self.level = level
+
+load = Logged(lambda: 2, "debug", name="load", outputs=["a"], cache=False, retry=1)
+
+@map_task(concurrency=2, outputs=["squares"], timeout=60)
+def square(number):
+    return number ** 2
+
+@map_task
+def double(number):
+    return 2 * number
+"""
+    )
+    assert (module.load(), module.load.level) == (2, "debug")
+    assert all(map(is_flowyml_step, (module.load, module.square, module.double)))
+    assert module.square([2, 3]).results == [4, 9]
+    assert type(module.double([1])) is module.MapTaskResult
+    assert pickle.loads(pickle.dumps(module.double([1]))) == module.double([1])
+
+
+def test_a_script_can_import_and_create_the_orchestrator() -> None:
+    module = imported(
+        "from flowyml_aws.integrations.flowyml import FlowymlAws\n"
+        "orchestrator = FlowymlAws(backend='sagemaker', store_all=True)\n"
+    )
+    assert type(module.orchestrator) is Orchestrator
 
 
 @pytest.mark.parametrize(

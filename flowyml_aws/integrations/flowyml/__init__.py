@@ -18,10 +18,19 @@ except ModuleNotFoundError as error:
         fix="pip install 'flowyml-aws[flowyml]'",
     ) from error
 
-from flowyml_aws.integrations.flowyml.guard import guard_local_runs
-from flowyml_aws.integrations.flowyml.orchestrator import FlowymlAws
+from flowyml_aws.runtime.flowyml_stand_in import is_stand_in
 
 __all__ = ["FlowymlAws"]
 
-guard_local_runs()
+if not is_stand_in(_flowyml):
+    from flowyml_aws.integrations.flowyml.building import build_more_pipelines
+    from flowyml_aws.integrations.flowyml.guard import guard_local_runs
+    from flowyml_aws.integrations.flowyml.orchestrator import FlowymlAws
+
+    build_more_pipelines()
+    guard_local_runs()
+else:  # in a job, which imports the script but starts no runs
+    from flowyml_aws.runtime.flowyml_stand_in import (  # type: ignore[assignment]
+        Orchestrator as FlowymlAws,
+    )
 del _flowyml

@@ -5,41 +5,46 @@ All unsupported features are rejected by name in one report.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from flowyml.core.step import Step as FlowymlStep
+
 from flowyml_aws.core.binding import bind, bind_step
 from flowyml_aws.core.context import Context
-from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, UserError
-from flowyml_aws.core.resources import (
-    GPUConfig,
-    NodeAffinity,
-    ResourceRequirements,
-    read_resources,
+from flowyml_aws.core.errors import (
+    FlowymlError,
+    InvalidPipelineError,
+    InvalidStepError,
+    UserError,
 )
+from flowyml_aws.core.resources import ResourceRequirements
 from flowyml_aws.core.step import Step, step
 from flowyml_aws.core.step_objects import is_flowyml_step
 from flowyml_aws.core.sub_pipelines import SubPipeline
 from flowyml_aws.integrations.flowyml.approvals import approval_of, is_approval, with_waits
+from flowyml_aws.integrations.flowyml.building import eval_inputs, is_evaluation
 from flowyml_aws.integrations.flowyml.control_flows import (
     branch_steps,
     convert_flow,
     is_supported_flow,
 )
+from flowyml_aws.integrations.flowyml.resources import requirements_of
+from flowyml_aws.integrations.flowyml.run_defaults import RunDefaults
 from flowyml_aws.integrations.flowyml.sub_pipelines import is_sub_pipeline, sub_pipeline_of
 from flowyml_aws.pipeline import Pipeline
+from flowyml_aws.runtime.flowyml_map_task import map_task_of
 
 __all__ = ["UnsupportedFeatureError", "pipeline_of", "step_of"]
 
 _UNSUPPORTED_STEPS = {
     "DynamicStep": "create the steps in the script, before the pipeline runs",
-    "EvalStep": "call the evaluation inside a @step",
-    "MapTaskStep": "map inside a @step (for example, with a process pool), or declare more steps",
 }
 """Class of an unsupported step: fix."""
 
+_NO_DEFAULTS = RunDefaults()
 _CONDITION = "use If or Switch, or give each step its own condition: @step(condition=…)"
 _FUNCTION = "write it as a function with FlowyML's @step"
 
@@ -53,6 +58,7 @@ def pipeline_of(
     inputs: Collection[str] = (),
     store_all: bool = False,
     without_context: Collection[str] = (),
+    defaults: RunDefaults = _NO_DEFAULTS,
 ) -> Pipeline:
     """Convert a FlowyML pipeline to a pipeline of this package.
 
@@ -61,6 +67,7 @@ def pipeline_of(
         inputs: Names of external inputs.
         store_all: Whether values that pass between the steps of a group are stored, too.
         without_context: Names in the context that belong to the run, not to the pipeline.
+        defaults: Requirements and retries of the steps that declare none.
 
     Raises:
         InvalidPipelineError: With every unsupported feature and invalid step.
@@ -75,7 +82,7 @@ def pipeline_of(
         if not is_flowyml_step(item) or id(item) in converted:
             continue
         if is_sub_pipeline(item):
-            convert = partial(pipeline_of, store_all=store_all)
+            convert = partial(pipeline_of, store_all=store_all, defaults=defaults)
             try:
                 sub_pipelines.append(sub_pipeline_of(item, len(converted), convert))
             except InvalidPipelineError as error:
@@ -85,7 +92,7 @@ def pipeline_of(
             converted[id(item)] = (
                 approval_of(item)
                 if is_approval(item)
-                else step_of(item, assets, context, store_all)
+                else defaults.apply(step_of(item, assets, context, store_all))
             )
         except FlowymlError as error:
             problems.append(error)
@@ -119,6 +126,7 @@ def step_of(
 
     Raises:
         InvalidResourcesError: Its resources are invalid.
+        InvalidStepError: It is an evaluation without data.
         UnsupportedFeatureError: Its cache rule is a function, or inputs without a parameter
             decide which index the others have.
     """
@@ -131,8 +139,11 @@ def step_of(
     # FlowyML does not record whether its default rule was set explicitly.
     is_default = flowyml_step.cache == "code_hash" and not store_all
     upstream_assets = set(assets).difference(_assets_of(flowyml_step))
+    function = map_task_of(flowyml_step) or flowyml_step.func
     inputs = tuple(flowyml_step.inputs)
-    inputs += tuple(_undeclared_inputs(flowyml_step.func, inputs, upstream_assets, context))
+    if is_evaluation(function):
+        inputs = inputs or _eval_inputs(flowyml_step.name, upstream_assets)
+    inputs += tuple(_undeclared_inputs(function, inputs, upstream_assets, context))
     declared = step(
         inputs=inputs,
         outputs=tuple(flowyml_step.outputs),
@@ -144,8 +155,34 @@ def step_of(
         name=flowyml_step.name,
         condition=flowyml_step.condition,
         execution_group=flowyml_step.execution_group,
-    )(flowyml_step.func)
+    )(function)
+    declared = replace(declared, notes=tuple(_notes(flowyml_step)))
     return _without_untaken_inputs(declared, upstream_assets, context)
+
+
+def _eval_inputs(name: str, assets: Collection[str]) -> tuple[str, ...]:
+    if inputs := eval_inputs(assets):
+        return inputs
+    raise InvalidStepError(
+        what=f"Step {name!r} (EvalStep) has no data",
+        why="no step or external input is named `predictions` and `targets`, or `data`",
+        fix="name the outputs so, or pass a dict with both: "
+        'step(name="evaluation", inputs=["scored"])(EvalStep(…))',
+    )
+
+
+def _notes(flowyml_step: Any) -> Iterator[str]:
+    """Yield what a class of steps declares, but neither FlowyML nor this package calls or reads."""
+    config = getattr(flowyml_step, "map_config", None)
+    if config is not None:
+        if config.timeout_per_item is not None:
+            yield f"step {flowyml_step.name!r}: FlowyML ignores timeout_per_item, and so do jobs"
+    elif type(flowyml_step).__call__ is not FlowymlStep.__call__:
+        kind = type(flowyml_step).__name__
+        yield (
+            f"step {flowyml_step.name!r}: its function is called, as by FlowyML, and not "
+            f"{kind}.__call__"
+        )
 
 
 def _without_untaken_inputs(
@@ -163,7 +200,7 @@ def _without_untaken_inputs(
     inputs = tuple(asset for asset in declared.inputs if asset not in bound.untaken)
     names = ", ".join(map(repr, bound.untaken))
     note = f"no parameter of step {declared.name!r} takes {names}, which only decides its order"
-    ordered = replace(declared, inputs=inputs, after=bound.untaken, notes=(note,))
+    ordered = replace(declared, inputs=inputs, after=bound.untaken, notes=(*declared.notes, note))
     if bind_step(ordered, assets, context).function.arguments != bound.function.arguments:
         raise UnsupportedFeatureError(
             what=f"Step {declared.name!r}: inputs without a parameter ({names}) are not supported",
@@ -192,30 +229,11 @@ def _assets_of(item: Any) -> Sequence[str]:
 
 
 def _resources_of(flowyml_step: Any) -> ResourceRequirements | None:
-    """Convert the resources of a step: a FlowyML object, or a dict that FlowyML could not parse."""
-    resources = flowyml_step.resources
-    if not resources:
-        return None
-    if isinstance(resources, (Mapping, ResourceRequirements)):
-        try:
-            return read_resources(resources)
-        except FlowymlError as error:
-            what = f"Step {flowyml_step.name!r}: {error.what}"
-            raise type(error)(what, error.why, error.fix) from None
-    gpu, affinity = resources.gpu, resources.node_affinity
-    if isinstance(gpu, Mapping) or isinstance(affinity, Mapping):
-        return read_resources({"gpu": gpu, "node_affinity": affinity, **_amounts(resources)})
-    return ResourceRequirements(
-        gpu=GPUConfig(gpu.gpu_type, gpu.count, gpu.memory) if gpu else None,
-        node_affinity=NodeAffinity(affinity.required, affinity.preferred, affinity.tolerations)
-        if affinity
-        else None,
-        **_amounts(resources),
-    )
-
-
-def _amounts(resources: Any) -> dict[str, Any]:
-    return {"cpu": resources.cpu, "memory": resources.memory, "storage": resources.storage}
+    try:
+        return requirements_of(flowyml_step.resources)
+    except FlowymlError as error:
+        what = f"Step {flowyml_step.name!r}: {error.what}"
+        raise type(error)(what, error.why, error.fix) from None
 
 
 def _unsupported_features(pipeline: Any) -> Iterator[UnsupportedFeatureError]:
@@ -235,11 +253,12 @@ def _unsupported_features(pipeline: Any) -> Iterator[UnsupportedFeatureError]:
         kind = type(item).__name__
         if is_approval(item):
             yield from _unsupported_approval(item, items)
-        elif kind in _UNSUPPORTED_STEPS or not is_flowyml_step(item):
-            fix = _UNSUPPORTED_STEPS.get(kind, _FUNCTION)
+            continue
+        bases = [base.__name__ for base in type(item).__mro__]
+        fixes = [_UNSUPPORTED_STEPS[base] for base in bases if base in _UNSUPPORTED_STEPS]
+        if fixes or not is_flowyml_step(item):
+            fix = fixes[0] if fixes else _FUNCTION
             yield _not_supported(f"Step {getattr(item, 'name', item)!r} ({kind})", fix)
-        elif type(item).__module__ != "flowyml.core.step" and not is_sub_pipeline(item):
-            yield _not_supported(f"Step {item.name!r} (custom step class {kind})", _FUNCTION)
     if getattr(pipeline, "_resume_from_checkpoint", False):
         yield _not_supported(
             "Resuming from a checkpoint",

@@ -30,7 +30,7 @@ _STATES = {
 
 def is_approval(item: Any) -> bool:
     """Return whether an item of a FlowyML pipeline is an approval."""
-    return type(item).__name__ == "ApprovalStep"
+    return any(base.__name__ == "ApprovalStep" for base in type(item).__mro__)
 
 
 def approval_of(item: Any) -> Step:

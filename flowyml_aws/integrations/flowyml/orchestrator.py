@@ -93,6 +93,7 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
         docker_config: Any = None,
         inputs: Mapping[str, Any] | None = None,
         context: Mapping[str, Any] | None = None,
+        retry_policy: Any = None,
         **options: Any,
     ) -> PipelineResult:
         """Run a pipeline and wait until it ends. A failed step makes `success` of the result False.
@@ -100,11 +101,13 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
         Args:
             pipeline: FlowyML pipeline.
             run_id: FlowyML's id of the run.
-            resources: Rejected: steps declare their own resources.
+            resources: Requirements of the steps that declare none: a `ResourceConfig` of FlowyML,
+                or resources as a step declares them.
             docker_config: Rejected: the image is a setting.
             inputs: Values of external inputs.
             context: Parameter values of this run, which FlowyML has already added to the pipeline's
                 context.
+            retry_policy: Retries of the steps that declare none: an `OrchestratorRetryPolicy`.
             **options: `refresh`, `max_price_usd_hour`, `max_cost_usd`, `allow_pickle`, same as in
                 `RunOptions`.
 
@@ -117,12 +120,14 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
         from flowyml_aws.integrations.flowyml.control_flows import conditional_steps
         from flowyml_aws.integrations.flowyml.record import LiveRecord
         from flowyml_aws.integrations.flowyml.results import flowyml_result
+        from flowyml_aws.integrations.flowyml.run_defaults import defaults_of
         from flowyml_aws.view import watching
 
         self.validate()
-        _refuse_run_arguments(resources, docker_config, options)
+        _refuse_run_arguments(docker_config, options)
         inputs = inputs or {}
-        adapted = pipeline_of(pipeline, inputs, self.store_all, without_context=context or ())
+        run_defaults = defaults_of(resources, retry_policy)
+        adapted = pipeline_of(pipeline, inputs, self.store_all, context or (), run_defaults)
         defaults: RunKeywords = {
             "backend": self.backend,
             "inputs": inputs,
@@ -132,8 +137,7 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
             "max_cost_usd": self.max_cost_usd,
             "allow_pickle": self.allow_pickle,
         }
-        run_options = {name: value for name, value in options.items() if name != "retry_policy"}
-        run = adapted.submit(**{**defaults, **run_options})
+        run = adapted.submit(**{**defaults, **options})
         self._runs[run_id] = run
         record = LiveRecord(pipeline, run_id, run)
         record.begin()
@@ -142,6 +146,7 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
         result = flowyml_result(
             outcome, run_id, pipeline.steps, conditional_steps(adapted.all_steps)
         )
+        result.attach_configs(resources, docker_config)
         record.end(result)
         return result
 
@@ -214,27 +219,14 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
         return self._runs.get(run_id) or Run.attach(recorded_run_id(run_id) or run_id)
 
 
-def _refuse_run_arguments(resources: Any, docker_config: Any, options: Mapping[str, Any]) -> None:
-    for argument, value, fix in (
-        ("resources", resources, "declare the resources of each step with @step(resources=…)"),
-        ("docker_config", docker_config, "set the image with the setting `image`"),
-        (
-            "retry_policy",
-            options.get("retry_policy"),
-            "use @step(retry=…); interrupted jobs are retried automatically",
-        ),
-    ):
-        if value is not None:
-            raise SettingsError(
-                what=f"run({argument}=…) is not supported by the orchestrator flowyml_aws",
-                why="jobs are planned from the declarations of their steps and the settings",
-                fix=fix,
-            )
-    _refuse_unknown(
-        {name: value for name, value in options.items() if name != "retry_policy"},
-        _RUN_OPTIONS,
-        "run() with the orchestrator flowyml_aws",
-    )
+def _refuse_run_arguments(docker_config: Any, options: Mapping[str, Any]) -> None:
+    if docker_config is not None:
+        raise SettingsError(
+            what="run(docker_config=…) is not supported by the orchestrator flowyml_aws",
+            why="the image of jobs is a setting",
+            fix="set the image with the setting `image`",
+        )
+    _refuse_unknown(options, _RUN_OPTIONS, "run() with the orchestrator flowyml_aws")
 
 
 def _refuse_unknown(options: Mapping[str, Any], known: Collection[str], owner: str) -> None:

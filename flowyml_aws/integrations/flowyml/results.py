@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from flowyml.core.execution_status import ExecutionStatus
 from flowyml.core.executor import ExecutionResult
@@ -131,7 +133,7 @@ def flowyml_result(
             duration_seconds=step.duration_seconds,
             cached=step.cached,
             skipped=step.skipped,
-            artifact_uri=step.artifact_uri,
+            artifact_uri=_as_in_flowyml(step.artifact_uri),
             retries=step.retries,
             timestamp=datetime.fromtimestamp(report.ended_at or status.created_at),
         )
@@ -163,6 +165,13 @@ def flowyml_result(
             timestamp=datetime.fromtimestamp(report.ended_at or status.created_at),
         )
     return converted
+
+
+def _as_in_flowyml(uri: str | None) -> str | None:
+    """Return the location of a value; a file is a path, as in FlowyML's local store."""
+    if uri is None or urlsplit(uri).scheme != "file":
+        return uri
+    return url2pathname(urlsplit(uri).path)
 
 
 def record_copy(result: PipelineResult) -> PipelineResult:

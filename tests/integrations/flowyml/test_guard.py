@@ -118,9 +118,8 @@ def test_an_unknown_backend_is_in_the_report_of_the_pipeline(local_project: Back
 @pytest.mark.parametrize(
     ("argument", "fix"),
     [
-        ({"resources": {"cpu": "4"}}, "@step(resources=…)"),
         ({"docker_config": {"image": "mine"}}, "the setting `image`"),
-        ({"retry_policy": object()}, "@step(retry=…)"),
+        ({"retry_policy": object()}, "retry_policy=OrchestratorRetryPolicy(max_attempts=3)"),
         ({"refesh": ["work"]}, "did you mean 'refresh'?"),
     ],
 )

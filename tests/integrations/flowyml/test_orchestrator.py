@@ -17,6 +17,7 @@ pytest.importorskip("flowyml", reason="needs FlowyML: `make flowyml` has it")
 import flowyml
 from flowyml.core.execution_status import ExecutionStatus
 from flowyml.core.pipeline import PipelineResult
+from flowyml.core.retry_policy import OrchestratorRetryPolicy
 from flowyml.storage.metadata import SQLiteMetadataStore
 from flowyml.utils.config import get_config
 
@@ -307,6 +308,38 @@ def test_a_step_can_call_another_step(local_project: BackendRig) -> None:
         return int(one()) + 1
 
     assert pipeline_of(two).run()["two"] == 2
+
+
+class Greeting(flowyml.Step):  # type: ignore[misc]  # FlowyML ships no types
+    def __init__(self, words: str, **options: Any) -> None:
+        super().__init__(func=self.greet, name="greet", **options)
+        self.words = words
+
+    def greet(self, name: str) -> str:
+        return f"{self.words}, {name}"
+
+
+def test_evaluations_and_steps_of_other_classes_run(local_project: BackendRig) -> None:
+    @step(outputs=["predictions", "targets"], execution_group="work")
+    def predict() -> tuple[list[int], list[int]]:
+        return [1, 0, 1, 1], [1, 0, 0, 1]
+
+    greet = Greeting("Hello", outputs=["greeting"], execution_group="work")
+    evaluation = flowyml.EvalStep(scorers=[flowyml.evals.Accuracy()])
+    context = flowyml.context(name="Ada")
+    result = pipeline_of(predict, greet, evaluation, context=context).run(
+        resources={"cpu": "1", "memory": "1Gi"},
+        retry_policy=OrchestratorRetryPolicy(max_attempts=2),
+    )
+    assert result.success
+    assert result["greeting"] == "Hello, Ada"
+    assert result["evaluation"].summary["accuracy"] == 0.75
+    assert result.resource_config.memory == "1Gi"
+    jobs = Run.attach(result.remote_job_id).plan.jobs
+    assert [(job.name, job.needs.memory_mib) for job in jobs] == [
+        ("work", 1024),
+        ("evaluation", 1024),
+    ]
 
 
 def test_hooks_of_flowyml_are_called(local_project: BackendRig) -> None:

@@ -92,11 +92,11 @@ def test_unchanged_steps_are_cached_and_no_job_needs_flowyml(
         "announcement": "DEPLOYED AT 0.00",
         "flowyml": False,
     }
-    assert (first["cached"], first["skipped"]) == ([], [])
+    assert (first["cached"], first["skipped"], first["valid"]) == ([], [], 40)
 
     again = churn.run()
     assert again["outputs"] == first["outputs"]
-    assert len(again["cached"]) == 7
+    assert len(again["cached"]) == 8
 
     # With another context value, the steps that read it and their descendants run again.
     third = churn.run("smoothing=0.6")
@@ -113,7 +113,7 @@ def test_a_job_reports_that_it_needs_more_of_flowyml(
 ) -> None:
     project = Project(new_rig("local", tmp_path, request), hidden=True)
     steps = project.rig.folder / "churn" / "steps.py"
-    steps.write_text(steps.read_text("utf-8").replace("import step\n", "import Dataset, step\n"))
+    steps.write_text(steps.read_text("utf-8").replace("import MapTask", "import Dataset, MapTask"))
     result = project.run()
     assert not result["success"]
     error = result["errors"]["load"]

@@ -17,6 +17,7 @@ if __name__ == "__main__":
         "success": result.success,
         "state": result.state,
         "outputs": {name: result[name] for name in ("model", "score", "announcement", "flowyml")},
+        "valid": getattr(result["valid"], "successes", None),
         "cached": [step.step_name for step in steps if step.cached],
         "errors": {step.step_name: step.error for step in steps if step.error},
         "skipped": [step.step_name for step in steps if step.skipped],

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from flowyml import step
+from flowyml import MapTaskResult, map_task, step
 from flowyml.core.resources import ResourceRequirements
 
 from churn.features import rate
@@ -22,6 +22,11 @@ def trace(name: str) -> None:
 def load(size: int) -> list[dict[str, int]]:
     trace("load")
     return [{"customer": number, "left": int(number % 4 == 0)} for number in range(size)]
+
+
+@map_task(inputs=["rows"], outputs=["valid"], execution_group="data", concurrency=2)
+def validate(row: dict[str, int]) -> bool:
+    return row["left"] in (0, 1)
 
 
 @step(
@@ -42,9 +47,10 @@ def fit(train: list[dict[str, int]], smoothing: float) -> dict[str, float]:
     return {"rate": rate(train) + smoothing}
 
 
-@step(inputs=["model", "test"], outputs=["score"], cache="input_hash")
-def evaluate(model: dict[str, float], test: list[dict[str, int]]) -> float:
+@step(inputs=["model", "test", "valid"], outputs=["score"], cache="input_hash")
+def evaluate(model: dict[str, float], test: list[dict[str, int]], valid: MapTaskResult) -> float:
     trace("evaluate")
+    assert all(valid.successful_results)
     return abs(model["rate"] - rate(test))
 
 
