@@ -26,20 +26,25 @@ class AccountFamily:
     max_vcpus: int
     needs_image: bool = False
 
-    def lines_for(self, instance: InstanceType, nodes: int = 1) -> tuple[str, str]:
+    def lines_for(
+        self, instance: InstanceType, nodes: int = 1, *, has_efa: bool = False
+    ) -> tuple[str, str]:
         """Return the lines of the option `families`, for Terraform and CDK, for one type.
 
         Args:
             instance: Type that a job needs.
             nodes: Number of instances that it needs at once.
+            has_efa: Whether several instances need an Elastic Fabric Adapter each.
         """
         options: dict[str, str] = {}
         if nodes > 1:
             options["capacity"] = '["on-demand", "spot", "nodes"]'
+        if nodes > 1 and has_efa:
+            options["efa"] = "1"
         if (vcpus := nodes * instance.vcpus) > self.max_vcpus:
             options["max_vcpus"] = str(vcpus)
         if not any(instance.name in types for types in self.sizes):
-            options["sizes"] = f'[["{instance.name}"]]'
+            options["sizes" if nodes == 1 else "nodes_sizes"] = f'[["{instance.name}"]]'
         if self.needs_image:
             options["image_id"] = '"ami-…"'
         terraform = ", ".join(f"{name} = {value}" for name, value in options.items())

@@ -54,6 +54,13 @@ def doctor(
         bool,
         typer.Option("--nodes", help="With --prove: also a job on two nodes on each service."),
     ] = False,
+    efa: Annotated[
+        bool,
+        typer.Option(
+            "--efa",
+            help="With --prove: also a job on two nodes with EFA, of large types, on each service.",
+        ),
+    ] = False,
     max_cost: Annotated[
         float,
         typer.Option(metavar="USD", min=0, help="With --prove: refuse if it may cost more."),
@@ -85,6 +92,7 @@ def doctor(
     of_prove = {
         "--gpu": gpu is not None,
         "--nodes": nodes,
+        "--efa": efa,
         "--max-cost": max_cost != MAX_COST_USD,
         "--yes": yes,
         "--only": bool(only),
@@ -96,7 +104,9 @@ def doctor(
     _require_prove(prove, run, [name for name, is_passed in of_prove.items() if is_passed])
     if prove:
         options = ProofOptions(gpu=gpu, topic=topic, alert_limit_s=alert_limit, asks_billing=billed)
-        command = ProveCommand(options, only or (), max_cost, yes, report, has_nodes=nodes)
+        command = ProveCommand(
+            options, only or (), max_cost, yes, report, has_nodes=nodes, has_efa=efa
+        )
         sys.exit(prove_account(command, as_json))
     driver = None if run is None else find_run(run)
     reports = list(_print_reports(_reports(driver), as_json))

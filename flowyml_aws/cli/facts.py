@@ -172,7 +172,7 @@ def candidate_facts(needs: Needs, candidate: Candidate) -> dict[str, Any]:
         "gpu_model": instance.gpu_model,
         "nvme_gb": instance.nvme_gb,
         "arch": instance.arch,
-        "efa": instance.efa,
+        "efa": candidate.has_efa(needs.nodes),
         "retired_after": instance.retired_after,
     }
 

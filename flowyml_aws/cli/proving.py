@@ -38,6 +38,7 @@ class ProveCommand:
     Attributes:
         only: Names of the parts; empty for all.
         has_nodes: Whether one more job on each service runs on two nodes.
+        has_efa: Whether one more job on each service runs on two nodes with EFA.
         max_cost_usd: Highest price that is accepted.
         is_confirmed: Whether the user is not asked.
         report: File for the report.
@@ -49,6 +50,7 @@ class ProveCommand:
     is_confirmed: bool
     report: Path
     has_nodes: bool = False
+    has_efa: bool = False
 
 
 def prove_account(command: ProveCommand, as_json: bool) -> int:
@@ -62,7 +64,7 @@ def prove_account(command: ProveCommand, as_json: bool) -> int:
     if gpu is not None:
         for problem in ResourceRequirements(gpu=GPUConfig(gpu)).problems():
             raise problem
-    parts = parts_of(gpu, command.only, has_nodes=command.has_nodes)
+    parts = parts_of(gpu, command.only, has_nodes=command.has_nodes, has_efa=command.has_efa)
     project = find_project([]).root
     settings = account_settings(project)
     _require_writable(command.report)

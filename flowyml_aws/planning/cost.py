@@ -1,8 +1,9 @@
 """Expected cost and time of a run, from earlier runs, and other ways to split it into jobs.
 
 The expected time of a job is its startup time plus the sum of its steps. Each step is expected to
-take the median of earlier runs on the same instance type, or on any type if there is none. The
-job costs its price for that time. Moving assets is not included.
+take the median of earlier runs with the same number of nodes on the same instance type, or on any
+type or number if there is none. The job costs its price for that time. Moving assets is not
+included.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def with_costs(
     }
     costings = [by_backend[job.backend] for job in plan.jobs]
     parts = [
-        costing.part(job.steps, job.offers[0] if job.offers else None)
+        costing.part(job.steps, job.offers[0] if job.offers else None, job.needs.nodes)
         for costing, job in zip(costings, plan.jobs, strict=True)
     ]
     jobs = tuple(
@@ -93,20 +94,27 @@ def with_costs(
         unknown=unknown,
         variants=tuple(variants),
     )
-    on_other_types = [
-        step
-        for job in plan.jobs
-        for step in job.steps
-        if durations.only_on_other_types(step, job.instance_type)
-    ]
-    notes = plan.notes
-    if on_other_types:
-        more = f" and {len(on_other_types) - 3} more" if len(on_other_types) > 3 else ""
-        names = ", ".join(map(repr, on_other_types[:3]))
-        notes += (f"expected times of {names}{more} were measured on other instance types",)
+    notes = (*plan.notes, *_notes(plan, durations))
     return plan.model_copy(
         update={"jobs": jobs, "estimate": estimate, "asset_bytes": sizes, "notes": notes}
     )
+
+
+def _notes(plan: ExecutionPlan, durations: Durations) -> Iterator[str]:
+    """Yield notes on expected times that were measured in other circumstances."""
+    steps = [(step, job) for job in plan.jobs for step in job.steps]
+    on_others = {
+        "on other instance types": [
+            step for step, job in steps if durations.only_on_other_types(step, job.instance_type)
+        ],
+        "in jobs with another number of nodes": [
+            step for step, job in steps if durations.only_on_other_nodes(step, job.needs.nodes)
+        ],
+    }
+    for where, names in on_others.items():
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            yield f"expected times of {', '.join(map(repr, names[:3]))}{more} were measured {where}"
 
 
 class _Costing:
@@ -117,25 +125,34 @@ class _Costing:
         self._durations = durations
         self._offer = offer
         self._offers: dict[frozenset[Needs], InstanceOffer | None] = {}
-        self._seconds: dict[tuple[str, str | None], float | None] = {}
+        self._seconds: dict[tuple[str, str | None, int], float | None] = {}
 
-    def part(self, steps: Sequence[str], offer: InstanceOffer | None) -> _Part | None:
-        """Return the time and cost of steps in one job, or None if one of them has never run."""
+    def part(
+        self, steps: Sequence[str], offer: InstanceOffer | None, nodes: int = 1
+    ) -> _Part | None:
+        """Return the time and cost of steps in one job, or None if one of them has never run.
+
+        Args:
+            steps: Names of the steps.
+            offer: Machines of the job; None on this machine.
+            nodes: Number of nodes of a job without an offer.
+        """
         instance_type = offer.instance_type if offer else None
+        nodes = offer.nodes if offer else nodes
         seconds = float(self.startup_s)
         for step in steps:
-            step_s = self.seconds(step, instance_type)
+            step_s = self.seconds(step, instance_type, nodes)
             if step_s is None:
                 return None
             seconds += step_s
         price = offer.price_usd_hour if offer else None
         return _Part(tuple(steps), seconds, None if price is None else price * seconds / 3600)
 
-    def seconds(self, step: str, instance_type: str | None) -> float | None:
+    def seconds(self, step: str, instance_type: str | None, nodes: int) -> float | None:
         """Return the expected seconds of a step, or None if it has never run."""
-        key = step, instance_type
+        key = step, instance_type, nodes
         if key not in self._seconds:
-            self._seconds[key] = self._durations.expected_s(step, instance_type)
+            self._seconds[key] = self._durations.expected_s(step, instance_type, nodes)
         return self._seconds[key]
 
     def offer(self, resources: Mapping[Needs, ResourceRequirements | None]) -> InstanceOffer | None:
@@ -199,7 +216,7 @@ def _cheapest_split(costing: _Costing, group: StepGroup, whole: _Part) -> list[_
     # cheapest[n]: lowest cost of the first n blocks, and the start of their last part.
     cheapest: list[tuple[float, int]] = [(0.0, 0)]
     cheapest += [(math.inf, 0)] * len(blocks)
-    sums_by_type: dict[str | None, list[float]] = {}  # seconds before each block
+    sums_on: dict[tuple[str, int], list[float]] = {}  # seconds before each block, by machines
     for start in range(len(blocks)):
         together: dict[Needs, ResourceRequirements | None] = {}
         offer: InstanceOffer | None = None
@@ -210,9 +227,10 @@ def _cheapest_split(costing: _Costing, group: StepGroup, whole: _Part) -> list[_
                 offer = costing.offer(together)
             if offer is None or offer.price_usd_hour is None:
                 continue
-            if offer.instance_type not in sums_by_type:
-                sums_by_type[offer.instance_type] = _sums(costing, blocks, offer.instance_type)
-            sums = sums_by_type[offer.instance_type]
+            machines = offer.instance_type, offer.nodes
+            if machines not in sums_on:
+                sums_on[machines] = _sums(costing, blocks, *machines)
+            sums = sums_on[machines]
             seconds = costing.startup_s + sums[end] - sums[start]
             cost = cheapest[start][0] + offer.price_usd_hour * seconds / 3600
             if cost < cheapest[end][0]:
@@ -246,12 +264,16 @@ def _blocks(steps: Sequence[Step]) -> list[tuple[Needs, tuple[Step, ...]]]:
 
 
 def _sums(
-    costing: _Costing, blocks: Sequence[tuple[Needs, tuple[Step, ...]]], instance_type: str
+    costing: _Costing,
+    blocks: Sequence[tuple[Needs, tuple[Step, ...]]],
+    instance_type: str,
+    nodes: int,
 ) -> list[float]:
     """Return the cumulative seconds before each block, and the total as the last item."""
     sums = [0.0]
     for _, steps in blocks:
-        sums.append(sums[-1] + sum(costing.seconds(s.name, instance_type) or 0 for s in steps))
+        seconds = (costing.seconds(step.name, instance_type, nodes) or 0 for step in steps)
+        sums.append(sums[-1] + sum(seconds))
     return sums
 
 

@@ -17,6 +17,9 @@ __all__ = ["Durations", "idle_gpu_note", "items_of"]
 _MAX_GPU_SHARE = 0.5  # of a group's time; a GPU that is used longer is not reported as idle
 _MIN_IDLE_S = 60  # shorter idle times of a GPU are not reported
 
+_Machines = tuple[str | None, int]
+"""Instance type, None on this machine, and number of nodes of the job of a step."""
+
 
 @dataclass(frozen=True, slots=True)
 class Durations:
@@ -29,29 +32,46 @@ class Durations:
 
     runs: Sequence[RunTimes]
     items: Mapping[str, int] = field(default_factory=dict)
-    _by_step: dict[str, dict[str | None, list[float]]] = field(default_factory=dict)
+    _by_step: dict[str, dict[_Machines, list[float]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for run in self.runs:
             for name, time in run.steps.items():
-                by_type = self._by_step.setdefault(name, {})
-                by_type.setdefault(time.instance_type, []).append(time.duration_s)
+                by_machines = self._by_step.setdefault(name, {})
+                machines = time.instance_type, time.nodes
+                by_machines.setdefault(machines, []).append(time.duration_s)
 
-    def expected_s(self, step: str, instance_type: str | None) -> float | None:
-        """Return the expected seconds of a step, or None if it has never run."""
-        by_type = self._times_of(step)
-        same = by_type.get(instance_type)
-        durations = same or [seconds for times in by_type.values() for seconds in times]
+    def expected_s(
+        self, step: str, instance_type: str | None, nodes: int | None = None
+    ) -> float | None:
+        """Return the expected seconds of a step, or None if it has never run.
+
+        Times of jobs with the same number of nodes are preferred, then those on the same type.
+
+        Args:
+            step: Name of the step.
+            instance_type: Type of its job; None on this machine.
+            nodes: Number of nodes of its job; None if it does not matter.
+        """
+        times = self._times_of(step)
+        same_nodes = {on: seconds for on, seconds in times.items() if on[1] == nodes} or times
+        same_type = {on: seconds for on, seconds in same_nodes.items() if on[0] == instance_type}
+        durations = [s for seconds in (same_type or same_nodes).values() for s in seconds]
         return median(durations) * self.items.get(step, 1) if durations else None
 
     def only_on_other_types(self, step: str, instance_type: str | None) -> bool:
         """Return True if the step has run, but only on other instance types."""
-        by_type = self._times_of(step)
-        return bool(by_type) and instance_type not in by_type
+        times = self._times_of(step)
+        return bool(times) and instance_type not in {known for known, _ in times}
 
-    def _times_of(self, step: str) -> dict[str | None, list[float]]:
-        """Return the durations of a step by instance type; an item has those of its step."""
-        return self._by_step.get(step) or self._by_step.get(declared_name(step), {})
+    def only_on_other_nodes(self, step: str, nodes: int) -> bool:
+        """Return True if the step has run, but only in jobs with another number of nodes."""
+        times = self._times_of(step)
+        return bool(times) and nodes not in {known for _, known in times}
+
+    def _times_of(self, step: str) -> Mapping[_Machines, Sequence[float]]:
+        """Return the durations of a step by its machines; an item has those of its step."""
+        return self._by_step.get(step) or self._by_step.get(declared_name(step)) or {}
 
 
 def items_of(step: Step) -> int:

@@ -133,8 +133,14 @@ def _node_notes(needs: Needs, best: Candidate) -> Iterator[str]:
         refusal = spot_refusal(needs, best.target.kind)
         if refusal is not None:
             yield f"{refusal}: capacity on demand is used"
-    if preferred.get(EFA_LABEL) == "true" and not best.instance.efa:
+    if preferred.get(EFA_LABEL) != "true" or best.has_efa(needs.nodes):
+        return
+    obstacle = best.target.efa_obstacle if needs.nodes > 1 else None
+    if obstacle is None:
         yield f"{best.name} has no EFA, although it is preferred"
+    else:
+        lack = f"target {best.target.name!r} has no EFA, although it is preferred"
+        yield f"{lack}: {obstacle.reason}; to have EFA, {obstacle.fix}"
 
 
 def _placed_by_batch(target: Target) -> bool:

@@ -23,11 +23,21 @@ class StepTime(Document):
         instance_type: Instance type that the job ran on, or the planned one if the job has not
             reported it; None on this machine.
         peaks: Highest use of the machine; None if it was not measured.
+        nodes: Number of nodes of the job, which the step may use only in part.
     """
 
     duration_s: float
     instance_type: str | None
     peaks: StepPeaks | None = None
+    nodes: int = 1
+
+    @model_serializer(mode="wrap")
+    def _without_single_node(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Return the members, so that earlier versions can read runs on single machines."""
+        members: dict[str, Any] = serialize(self)
+        if self.nodes == 1:
+            del members["nodes"]
+        return members
 
 
 class Growth(Document):

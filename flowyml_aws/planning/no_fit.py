@@ -21,6 +21,7 @@ from flowyml_aws.planning.eligibility import (
     pool,
 )
 from flowyml_aws.planning.needs import Amounts, Needs, mib_text
+from flowyml_aws.planning.nodes import EFA_LABEL
 from flowyml_aws.planning.services import service_traits
 from flowyml_aws.planning.targets import (
     ARCH_LABEL,
@@ -42,11 +43,11 @@ def no_fit_error(request: SelectionRequest) -> NoInstanceFitsError:
     """Return the error for a request that nothing fits: the limits, and the nearest options."""
     targets, hardware = open_targets(request)
     rejected: dict[Obstacle, list[str]] = {}  # with the targets that it keeps the job from
-    without_nodes = []
+    without_network = []  # for several nodes
     for target in request.targets:
         obstacle = obstacle_to(request, target)
-        if obstacle is not None and obstacle is target.nodes_obstacle:
-            without_nodes.append(target)
+        if obstacle is not None and obstacle in (target.nodes_obstacle, target.efa_obstacle):
+            without_network.append(target)
         # If other targets accept the job, a target whose types do not fit is not worth listing.
         if obstacle is not None and (not targets or _first(request, hardware, target)):
             rejected.setdefault(obstacle, []).append(target.name)
@@ -76,7 +77,7 @@ def no_fit_error(request: SelectionRequest) -> NoInstanceFitsError:
         why += f"; {others} more targets do not accept the job"
     fixes = [fix for _, fix in reasons]
     if limited is None:  # otherwise, a target has a type that fits
-        fixes += _types_to_add(request, hardware, [*targets, *without_nodes])
+        fixes += _types_to_add(request, hardware, [*targets, *without_network])
     fix = "; or ".join(dict.fromkeys(fixes))
     return NoInstanceFitsError(what=f"No instance type fits {request.needs}", why=why, fix=fix)
 
@@ -162,7 +163,8 @@ def _is_over_default_limit(candidate: Candidate) -> bool:
 def _queue_to_add(needs: Needs, fitting: Sequence[Candidate]) -> str:
     for candidate in fitting:
         if (family := account_family(candidate.instance)) is not None:
-            terraform, cdk = family.lines_for(candidate.instance, needs.nodes)
+            has_efa = (EFA_LABEL, "true") in needs.required
+            terraform, cdk = family.lines_for(candidate.instance, needs.nodes, has_efa=has_efa)
             return (
                 f"set up the family {family.name} in the account with infra/, in `families`: "
                 f"`{terraform}` (Terraform) or `{cdk}` (CDK): "

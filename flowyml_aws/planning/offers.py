@@ -37,6 +37,7 @@ class SelectedOffers:
             "capacity": "on-demand" if target is None else target.capacity,
             "offers": self.offers,
             "volume_gib": self.volume_gib,
+            "efa_interfaces": self.efa_interfaces,
             # The most expensive type that the service may start.
             "highest": self.startable[-1] if self.startable else None,
         }
@@ -49,6 +50,13 @@ class SelectedOffers:
         if not service_traits(self.selection.target.kind).has_job_volumes:
             return None
         return max(_MIN_VOLUME_GIB, self.selection.request.needs.storage_gib)
+
+    @property
+    def efa_interfaces(self) -> int:
+        """Elastic Fabric Adapters to request for the container of each node; 0 on one machine."""
+        if self.selection is None or self.selection.request.needs.nodes == 1:
+            return 0
+        return self.selection.target.efa_interfaces
 
 
 class Selector:

@@ -57,7 +57,7 @@ class Alternative(Document):
 
     Attributes:
         needs: Requirements on the machine; larger than before if memory or disk was used up.
-        target, capacity, offers, volume_gib, highest: Same as in `PlannedJob`.
+        target, capacity, offers, volume_gib, efa_interfaces, highest: Same as in `PlannedJob`.
         moves: Positions of the next alternatives in the plan, by cause.
     """
 
@@ -66,6 +66,7 @@ class Alternative(Document):
     capacity: Literal["on-demand", "spot"]
     offers: tuple[InstanceOffer, ...]
     volume_gib: int | None = None
+    efa_interfaces: int = 0
     highest: InstanceOffer | None = None
     moves: dict[Cause, int] = Field(default_factory=dict)
 
@@ -94,6 +95,7 @@ class PlannedJob(Document):
         produces: Assets of each step.
         stored: Assets of the job whose values are stored.
         volume_gib: Size of the EBS volume to request; None without one, or if Batch decides.
+        efa_interfaces: Elastic Fabric Adapters to request for the container of each node.
         environment: Environment variables that the user gives the job. The service adds its own.
         secrets: References to secrets of AWS, by the environment variable that gets the value.
         timeout_s: Timeout of an attempt if every step has one: their sum with retries.
@@ -135,6 +137,7 @@ class PlannedJob(Document):
     produces: dict[str, tuple[str, ...]]
     stored: tuple[str, ...]
     volume_gib: int | None = None
+    efa_interfaces: int = 0
     environment: Annotated[dict[str, str], InTable("environment")] = Field(default_factory=dict)
     secrets: Annotated[dict[str, str], InTable("secrets")] = Field(default_factory=dict)
     timeout_s: int | None

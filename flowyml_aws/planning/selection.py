@@ -14,7 +14,6 @@ from flowyml_aws.planning.eligibility import (
     HardwareClass,
     SelectionRequest,
     fits,
-    has_efa_value,
     last_resort,
     open_targets,
     pool,
@@ -168,7 +167,7 @@ def _order(
     unmet = _unmet_preferences(request, candidate)
     soft = soft_taints(candidate.target, request.needs)
     is_last_resort = last_resort(hardware, candidate.instance) is not None
-    lacks_efa = request.needs.nodes > 1 and not candidate.instance.efa
+    lacks_efa = request.needs.nodes > 1 and not candidate.has_efa(request.needs.nodes)
     return unmet, soft, is_last_resort, price, lacks_efa, generation
 
 
@@ -182,5 +181,5 @@ def _prefers(request: SelectionRequest, candidate: Candidate, label: str, value:
     if label == ARCH_LABEL:
         return EC2_ARCHES.get(value, value) == candidate.instance.arch
     if label == EFA_LABEL:
-        return has_efa_value(candidate.instance, value)
+        return value == ("true" if candidate.has_efa(request.needs.nodes) else "false")
     return has_label(candidate.target, label, value, request.catalog)

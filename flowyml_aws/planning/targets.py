@@ -129,6 +129,10 @@ class Target:
         nodes_obstacle: Obstacle for jobs on several nodes; None if they can run.
         node_limits: Limits of the number of nodes of one job, by the type's name on the target;
             types without one have no limit.
+        efa_obstacle: Obstacle for jobs on several nodes that require an Elastic Fabric Adapter;
+            None if nodes get those of their instance.
+        efa_interfaces: Elastic Fabric Adapters of each instance, if the containers of nodes must
+            request them; 0 otherwise.
     """
 
     name: str
@@ -143,6 +147,8 @@ class Target:
     pools: tuple[TypePool, ...] = ()
     nodes_obstacle: Obstacle | None = None
     node_limits: Mapping[str, NodeLimit] = field(default_factory=dict, hash=False)
+    efa_obstacle: Obstacle | None = None
+    efa_interfaces: int = 0
 
     def without(self, closed: Mapping[str, str]) -> Target:
         """Return the target without some of its types, given with the reasons."""
@@ -202,6 +208,13 @@ class Candidate:
             reason = f"the target allows {max(known)} vCPUs in all"
             limits.append(NodeLimit(max(known) // self.instance.vcpus, reason))
         return min(limits, key=lambda limit: limit.nodes, default=None)
+
+    def has_efa(self, nodes: int) -> bool:
+        """Return whether a job has an Elastic Fabric Adapter on each of its nodes.
+
+        Of a job on one machine, which has no use for it, only the instance type counts.
+        """
+        return self.instance.efa and (nodes == 1 or self.target.efa_obstacle is None)
 
     def node_refusal(self, nodes: int) -> str | None:
         """Return the limit that several nodes exceed; None if they are possible."""
@@ -275,6 +288,9 @@ def obstacle(target: Target, needs: Needs, catalog: Catalog) -> Obstacle | None:
             )
     if needs.nodes > 1 and target.nodes_obstacle is not None:
         return target.nodes_obstacle
+    requires_efa = needs.nodes > 1 and (EFA_LABEL, "true") in needs.required
+    if requires_efa and target.efa_obstacle is not None:
+        return target.efa_obstacle
     for taint in target.taints:
         if taint.effect != "PreferNoSchedule" and not _tolerated(taint, needs):
             return Obstacle(

@@ -71,6 +71,7 @@ def _record(store: ArtifactStore, status: RunStatus, peaks: Mapping[str, StepPea
                     duration_s=report.duration_s,
                     instance_type=view.instance_type,
                     peaks=peaks.get(report.name),
+                    nodes=view.job.needs.nodes,
                 )
                 if view.job.mapped:
                     items.setdefault(declared_name(report.name), []).append(time)
@@ -114,6 +115,7 @@ def _of_items(times: Sequence[StepTime]) -> StepTime:
         duration_s=fmean(time.duration_s for time in times),
         instance_type=times[-1].instance_type,
         peaks=highest(time.peaks for time in times if time.peaks is not None),
+        nodes=times[-1].nodes,
     )
 
 

@@ -61,7 +61,7 @@ def candidates_table(needs: Needs, candidates: Sequence[Candidate]) -> Renderabl
             _memory(gives.memory_mib),
             gpus if instance.gpu_model else "",
             _disk(candidate),
-            *(["yes" if instance.efa else "no"] if needs.nodes > 1 else []),
+            *(["yes" if candidate.has_efa(needs.nodes) else "no"] if needs.nodes > 1 else []),
             *([candidate.target.name] if several else []),
         )
     return table

@@ -17,6 +17,36 @@ locals {
     ]
   }
 
+  # The same for jobs on several instances, unless they have types of their own. With `efa`, only types with as many
+  # Elastic Fabric Adapters, because EC2 does not start others from a launch template with their network interfaces.
+  efa_interfaces = jsondecode(file("${path.module}/../account/efa.json")).interfaces
+  sizes_of_nodes = {
+    for family, options in var.families : family => [
+      for types in [
+        for group in coalesce(options.nodes_sizes, local.sizes[family]) : [
+          for type in group : type if try(local.efa_interfaces[type], 0) >= options.efa
+        ]
+      ] : types if length(types) > 0
+    ]
+  }
+
+  # Types of a family with enough adapters, also those with more vCPUs than max_vcpus, for an error.
+  efa_types = {
+    for family, options in var.families : family => [
+      for type, vcpus in merge(try(local.known[family].sizes, [])...) : "${type} (${vcpus} vCPUs)"
+      if try(local.efa_interfaces[type], 0) >= options.efa
+    ]
+  }
+
+  # Launch templates by their name without the prefix: `t4`, and `t4-nodes` if its nodes have network interfaces for EFA.
+  launch_templates = merge(
+    { for family, options in var.families : family => { family = family, efa = 0 } },
+    {
+      for family, options in var.families : "${family}-nodes" => { family = family, efa = options.efa }
+      if options.efa > 0 && contains(options.capacity, "nodes")
+    },
+  )
+
   # Queues by their name without the prefix: `t4`, `t4-spot`.
   queues = merge([
     for family, options in var.families : {
@@ -24,8 +54,10 @@ locals {
         family    = family
         spot      = capacity == "spot"
         nodes     = capacity == "nodes"
+        efa       = capacity == "nodes" ? options.efa : 0
+        template  = capacity == "nodes" && options.efa > 0 ? "${family}-nodes" : family
         max_vcpus = local.max_vcpus[family]
-        sizes     = local.sizes[family]
+        sizes     = capacity == "nodes" ? local.sizes_of_nodes[family] : local.sizes[family]
         tags = merge(
           { "flowyml-aws:label:family" = family },
           # Disk of one job: its part of the volume, or the local disks, on which user-data.mime puts containers.
@@ -61,7 +93,7 @@ locals {
 }
 
 resource "aws_launch_template" "this" {
-  for_each = var.families
+  for_each = local.launch_templates
 
   name                   = "${local.prefix}-${each.key}"
   update_default_version = true
@@ -73,7 +105,7 @@ resource "aws_launch_template" "this" {
     ebs {
       delete_on_termination = true
       encrypted             = true
-      volume_size           = coalesce(each.value.volume_gib, var.volume_gib)
+      volume_size           = coalesce(var.families[each.value.family].volume_gib, var.volume_gib)
       volume_type           = "gp3"
     }
   }
@@ -84,6 +116,19 @@ resource "aws_launch_template" "this" {
     http_endpoint               = "enabled"
     http_tokens                 = "required"
     http_put_response_hop_limit = 1
+  }
+
+  # One for each network card. Only the first one also has an address, so that it is the only one for other traffic.
+  dynamic "network_interfaces" {
+    for_each = range(each.value.efa)
+
+    content {
+      network_card_index    = network_interfaces.value
+      device_index          = network_interfaces.value == 0 ? 0 : 1
+      interface_type        = network_interfaces.value == 0 ? "efa" : "efa-only"
+      security_groups       = aws_security_group.nodes[*].id
+      delete_on_termination = true
+    }
   }
 
   dynamic "tag_specifications" {
@@ -97,18 +142,23 @@ resource "aws_launch_template" "this" {
 
   lifecycle {
     precondition {
-      condition     = contains(keys(local.known), each.key)
-      error_message = "Unknown family ${each.key}; known families: ${join(", ", keys(local.known))}."
+      condition     = contains(keys(local.known), each.value.family)
+      error_message = "Unknown family ${each.value.family}; known families: ${join(", ", keys(local.known))}."
     }
 
     precondition {
-      condition     = !contains(keys(local.known), each.key) || length(local.sizes[each.key]) > 0
-      error_message = "max_vcpus of ${each.key} is ${local.max_vcpus[each.key]}, less than its smallest instance type has."
+      condition     = !contains(keys(local.known), each.value.family) || length(local.sizes[each.value.family]) > 0
+      error_message = "max_vcpus of ${each.value.family} is ${local.max_vcpus[each.value.family]}, less than its smallest instance type has."
     }
 
     precondition {
-      condition     = each.value.image_id != null || try(local.known[each.key].image_type, "") != null
-      error_message = "Batch no longer has an image for ${each.key}: set families[\"${each.key}\"].image_id to a custom ECS image."
+      condition     = var.families[each.value.family].image_id != null || try(local.known[each.value.family].image_type, "") != null
+      error_message = "Batch no longer has an image for ${each.value.family}: set families[\"${each.value.family}\"].image_id to a custom ECS image."
+    }
+
+    precondition {
+      condition     = each.value.efa == 0 || length(local.sizes_of_nodes[each.value.family]) > 0
+      error_message = "No instance type of ${each.value.family} within max_vcpus (${local.max_vcpus[each.value.family]}) allows efa = ${each.value.efa}. Types of the family that do: ${coalesce(join(", ", local.efa_types[each.value.family]), "none")}. Raise max_vcpus, request fewer adapters, or list types of infra/account/efa.json in `nodes_sizes`."
     }
   }
 }
@@ -120,8 +170,13 @@ resource "aws_batch_compute_environment" "this" {
   compute_environment_name = "${local.prefix}-${each.key}"
   type                     = "MANAGED"
 
-  # Clients send jobs on several instances only to environments with this tag.
-  tags = merge(local.tags, each.value.nodes ? { "flowyml-aws-nodes" = "true" } : {})
+  # Clients send jobs on several instances only to environments with the first tag, and give them as many devices for EFA
+  # as the second one says.
+  tags = merge(
+    local.tags,
+    each.value.nodes ? { "flowyml-aws-nodes" = "true" } : {},
+    each.value.efa > 0 ? { "flowyml-aws-efa" = tostring(each.value.efa) } : {},
+  )
 
   compute_resources {
     type                = each.value.spot ? "SPOT" : "EC2"
@@ -130,9 +185,10 @@ resource "aws_batch_compute_environment" "this" {
     max_vcpus           = each.value.max_vcpus
     instance_type       = each.value.types
     instance_role       = aws_iam_instance_profile.instance.arn
-    security_group_ids  = each.value.nodes ? aws_security_group.nodes[*].id : [aws_security_group.instances.id]
-    subnets             = each.value.nodes ? [local.nodes_subnet_id] : local.subnet_ids
-    placement_group     = each.value.nodes ? aws_placement_group.nodes[each.key].name : null
+    # Batch rejects security groups next to a launch template with network interfaces, which have their own.
+    security_group_ids = each.value.efa > 0 ? null : each.value.nodes ? aws_security_group.nodes[*].id : [aws_security_group.instances.id]
+    subnets            = each.value.nodes ? [local.nodes_subnet_id] : local.subnet_ids
+    placement_group    = each.value.nodes ? aws_placement_group.nodes[each.key].name : null
 
     ec2_configuration {
       image_type        = coalesce(local.known[each.value.family].image_type, "ECS_AL2023_NVIDIA")
@@ -140,8 +196,8 @@ resource "aws_batch_compute_environment" "this" {
     }
 
     launch_template {
-      launch_template_id = aws_launch_template.this[each.value.family].id
-      version            = aws_launch_template.this[each.value.family].latest_version
+      launch_template_id = aws_launch_template.this[each.value.template].id
+      version            = aws_launch_template.this[each.value.template].latest_version
     }
   }
 

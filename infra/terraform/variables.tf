@@ -14,20 +14,24 @@ variable "families" {
   description = <<-EOT
     Instance families for jobs, by their names in infra/account/families.json. Options of each, which override the values of that file:
     capacity: any of `on-demand`, `spot` and `nodes`; each has a separate queue. `nodes` is for jobs on several instances (on demand, in a private subnet), which cost money also while no job runs: see `nodes_way_out`.
+    efa: number of Elastic Fabric Adapters of each instance for `nodes`, which must be in `capacity`. Its queue has only types with as many. 1 is possible on all types with EFA; more are on one network card each: 4 on p4d.24xlarge, 32 on p5.48xlarge.
     max_vcpus: limit of the vCPUs of all instances of one compute environment together. Larger types of the file are left out.
     sizes: up to three lists of EC2 instance types, in the order in which Batch tries them; each is one compute environment. No families: Batch prefers their large sizes.
+    nodes_sizes: the same for `nodes`, which must be in `capacity`; `sizes` by default.
     image_id: custom image for the instances.
     volume_gib: disk size; overrides the variable `volume_gib`. One job can use 20 GiB less.
     labels, taints: as of a Kubernetes node; a taint's value is `[VALUE:]EFFECT`.
   EOT
   type = map(object({
-    capacity   = optional(set(string), ["on-demand", "spot"])
-    max_vcpus  = optional(number)
-    sizes      = optional(list(list(string)))
-    image_id   = optional(string)
-    volume_gib = optional(number)
-    labels     = optional(map(string), {})
-    taints     = optional(map(string), {})
+    capacity    = optional(set(string), ["on-demand", "spot"])
+    efa         = optional(number, 0)
+    max_vcpus   = optional(number)
+    sizes       = optional(list(list(string)))
+    nodes_sizes = optional(list(list(string)))
+    image_id    = optional(string)
+    volume_gib  = optional(number)
+    labels      = optional(map(string), {})
+    taints      = optional(map(string), {})
   }))
   default  = { cpu = {}, t4 = {} }
   nullable = false
@@ -43,18 +47,28 @@ variable "families" {
   }
 
   validation {
+    condition     = alltrue([for f in values(var.families) : f.efa >= 0 && f.efa == floor(f.efa)])
+    error_message = "efa must be a number of Elastic Fabric Adapters, such as 1."
+  }
+
+  validation {
+    condition     = alltrue([for f in values(var.families) : contains(f.capacity, "nodes") || (f.efa == 0 && f.nodes_sizes == null)])
+    error_message = "efa and nodes_sizes require `nodes` in `capacity`: they are for jobs on several instances."
+  }
+
+  validation {
     condition     = alltrue([for f in values(var.families) : coalesce(f.volume_gib, 30) >= 30])
     error_message = "volume_gib must be at least 30: ECS's images need it."
   }
 
   validation {
     condition = alltrue([
-      for f in values(var.families) : f.sizes == null ? true : (
-        length(f.sizes) >= 1 && length(f.sizes) <= 3 && alltrue([for types in f.sizes : length(types) > 0]) &&
-        alltrue([for type in flatten(f.sizes) : can(regex("^[a-z0-9-]+[.][a-z0-9-]+$", type))])
+      for sizes in concat([for f in values(var.families) : f.sizes], [for f in values(var.families) : f.nodes_sizes]) : sizes == null ? true : (
+        length(sizes) >= 1 && length(sizes) <= 3 && alltrue([for types in sizes : length(types) > 0]) &&
+        alltrue([for type in flatten(sizes) : can(regex("^[a-z0-9-]+[.][a-z0-9-]+$", type))])
       )
     ])
-    error_message = "sizes must be one to three lists of instance types such as g4dn.xlarge. Families such as g4dn are not allowed: Batch prefers their large sizes."
+    error_message = "sizes and nodes_sizes must be one to three lists of instance types such as g4dn.xlarge. Families such as g4dn are not allowed: Batch prefers their large sizes."
   }
 
   validation {

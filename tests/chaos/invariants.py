@@ -214,11 +214,13 @@ def _expected_failures(schedule: Schedule, run: RunEvidence) -> list[str]:
 def _may_fail_by_damage(schedule: Schedule, run: RunEvidence) -> bool:
     """Return whether a damaged value may fail a run, which produces it again once.
 
-    It can't if the value is from another run: of the same store, or one that it continues.
+    It can't if the value is from another run: of the same store, or one that it continues. A job
+    with a decision, which is not cached here, is not executed again once another one has read it.
     """
+    decides = any(task.branch is not None for task in schedule.tasks)
     is_continued = any(Cause.DAMAGED.value not in text for text in run.failures)
     has_ended = run.is_cancelled or run.is_collected or is_continued
-    return run.damaged > 1 or (run.damaged == 1 and (schedule.runs > 1 or has_ended))
+    return run.damaged > 1 or (run.damaged == 1 and (schedule.runs > 1 or has_ended or decides))
 
 
 def _times_full(schedule: Schedule) -> int:

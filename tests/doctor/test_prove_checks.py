@@ -15,7 +15,9 @@ from flowyml_aws.catalog.account_families import FAMILIES
 from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.cli.proving import MAX_COST_USD
 from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.core.resources import ResourceRequirements
 from flowyml_aws.doctor.prove.checks import Answer, PartObservation, StageObservation, check_part
+from flowyml_aws.doctor.prove.efa import EfaFacts, efa_facts
 from flowyml_aws.doctor.prove.facts import MachineFacts, machine_facts, refused_folders
 from flowyml_aws.doctor.prove.meeting import Meeting
 from flowyml_aws.doctor.prove.offers import PIPELINE
@@ -23,6 +25,7 @@ from flowyml_aws.doctor.prove.parts import parts_of
 from flowyml_aws.doctor.prove.report import Row, redacted
 from flowyml_aws.doctor.prove.steps import make_steps
 from flowyml_aws.planning.needs import Needs
+from flowyml_aws.planning.nodes import EFA_LABEL
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.planning.services import service_traits
 from flowyml_aws.runtime.result import StepReport, StepState
@@ -80,8 +83,10 @@ THIRD = replace(stage(FIRST), children=({"job": "p:0", "index": "0"}, {"job": "p
 
 
 def observed(part: str, **changes: object) -> PartObservation:
-    gpu, has_nodes = "t4" if part.endswith("-gpu") else None, part.endswith("-nodes")
-    (found,) = parts_of(gpu, [part], has_nodes=has_nodes)
+    gpu = "t4" if part.endswith("-gpu") else None
+    (found,) = parts_of(
+        gpu, [part], has_nodes=part.endswith("-nodes"), has_efa=part.endswith("-efa")
+    )
     right = PartObservation(
         found,
         (stage(FIRST, FACTS), stage(SECOND), THIRD)[: len(found.stages)],
@@ -101,7 +106,15 @@ def test_a_part_that_behaves_as_planned_agrees_in_each_check() -> None:
     assert set(verdicts(observed("batch")).values()) == {"agreed"}
 
 
-MET: Meeting = {"count": 2, "addresses": {"0": "10.0.0.1", "1": "10.0.0.2"}}
+def efa(*devices: str, provider: bool | None = True, not_emulated: str = "") -> EfaFacts:
+    return EfaFacts(devices=list(devices), provider=provider, not_emulated=not_emulated)
+
+
+MET: Meeting = {
+    "count": 2,
+    "addresses": {"0": "10.0.0.1", "1": "10.0.0.2"},
+    "efa": {"0": efa("uverbs0"), "1": efa("uverbs0")},
+}
 
 
 @pytest.mark.parametrize(
@@ -118,6 +131,53 @@ def test_the_nodes_of_a_job_agree_if_all_of_them_have_met(
 ) -> None:
     met_nodes = replace(stage(FIRST), meeting=met)
     assert verdicts(observed("batch-nodes", stages=(met_nodes,)))["nodes"] == verdict
+
+
+@pytest.mark.parametrize(
+    ("node", "verdict", "words"),
+    [
+        (efa("uverbs0"), "agreed", "node 1: uverbs0 (found by libfabric)"),
+        (efa("uverbs0", "uverbs1"), "agreed", "node 1: uverbs0, uverbs1 (found by libfabric)"),
+        (efa("uverbs0", provider=None), "agreed", "uverbs0 (no fi_info in the image)"),
+        (efa("uverbs0", provider=False), "deviated", "EFA libraries in the project's image"),
+        (efa(), "deviated", "node 1: none"),
+        (efa(), "deviated", "EFA driver of the machine image"),
+        (efa(not_emulated="no EFA here"), "not checked", "no EFA here"),
+    ],
+)
+def test_nodes_agree_on_efa_if_each_has_the_device(
+    node: EfaFacts, verdict: str, words: str
+) -> None:
+    met: Meeting = {**MET, "efa": {"0": efa("uverbs0"), "1": node}}
+    observation = observed("batch-efa", stages=(replace(stage(FIRST), meeting=met),))
+    (row,) = (row for row in check_part(observation) if row.check == "efa")
+    assert row.verdict == verdict
+    assert words in f"{row.observed} {row.reason}"
+
+
+def test_each_node_must_have_as_many_efa_as_its_job_requests() -> None:
+    job = JOB.model_copy(update={"efa_interfaces": 2})
+    seen = replace(stage(replace(FIRST, job=job)), meeting=MET)
+    assert verdicts(observed("batch-efa", stages=(seen,)))["efa"] == "deviated"
+
+
+def test_a_part_with_efa_plans_nodes_that_require_it() -> None:
+    (part,) = parts_of(None, ["batch-efa"], has_efa=True)
+    assert (part.nodes, part.checks[-2:]) == (2, ("nodes", "efa"))
+    (step,) = make_steps(part.stages[0], part.capacity, None, part.nodes, has_efa=part.has_efa)
+    assert isinstance(step.resources, ResourceRequirements)
+    assert step.resources.node_affinity is not None
+    assert step.resources.node_affinity.required[EFA_LABEL] == "true"
+    with pytest.raises(SettingsError, match="fix: add --efa"):
+        parts_of(None, ["batch-efa"])
+
+
+def test_the_efa_of_this_machine_are_its_devices(tmp_path: Path) -> None:
+    for name in ("uverbs1", "uverbs0", "rdma_cm"):
+        (tmp_path / name).touch()
+    facts = efa_facts({"PATH": "", "FLOWYML_NOT_EMULATED_EFA": "why"}, tmp_path)
+    assert facts == efa("uverbs0", "uverbs1", provider=None, not_emulated="why")
+    assert efa_facts({}, tmp_path / "missing")["devices"] == []
 
 
 def test_a_part_with_nodes_plans_two_of_them() -> None:
@@ -283,7 +343,7 @@ def test_the_page_names_every_check_and_every_part() -> None:
     page = (Path(__file__).parents[2] / "docs/first-hour.md").read_text("utf-8")
     documented = dict(re.findall(r"^\| ([a-z ]+) \| .* \| ([a-z, -]+) \|$", page, flags=re.M))
     assert documented.pop("check") == "parts"
-    parts = parts_of("t4", (), has_nodes=True)
+    parts = parts_of("t4", (), has_nodes=True, has_efa=True)
     everywhere = ", ".join(part.name for part in parts)
     assert {check: documented[check].replace("all", everywhere) for check in documented} == {
         check: ", ".join(part.name for part in parts if check in part.checks)

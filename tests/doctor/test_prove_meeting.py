@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from flowyml_aws.doctor.prove.efa import EfaFacts
 from flowyml_aws.doctor.prove.meeting import Meeting, meet_nodes
 
 pytestmark = pytest.mark.contract
@@ -21,7 +22,11 @@ def free_port() -> int:
 def meeting_of(rank: int, count: int, port: int, limit_s: float) -> Meeting:
     variables = {"NODE_RANK": rank, "NNODES": count, "MASTER_ADDR": "127.0.0.1"}
     environment = {name: str(value) for name, value in variables.items()}
-    return meet_nodes({**environment, "MASTER_PORT": str(port)}, limit_s)
+    return meet_nodes({**environment, "MASTER_PORT": str(port)}, limit_s, efa_of(rank))
+
+
+def efa_of(rank: int) -> EfaFacts:
+    return EfaFacts(devices=[f"uverbs{rank}"], provider=None, not_emulated="")
 
 
 def test_the_main_node_meets_all_others_whichever_starts_first() -> None:
@@ -32,6 +37,7 @@ def test_the_main_node_meets_all_others_whichever_starts_first() -> None:
         assert main.result() == {
             "count": 3,
             "addresses": dict.fromkeys(("0", "1", "2"), "127.0.0.1"),
+            "efa": {str(rank): efa_of(rank) for rank in range(3)},
         }
         assert [list(each.result()["addresses"]) for each in last] == [["2"], ["1"]]
 

@@ -29,6 +29,12 @@ EVERYTHING: dict[str, Any] = {
         "a10g": {"sizes": [["g5.xlarge", "g5.2xlarge"]], "capacity": ["spot"]},
         "v100": {"image_id": "ami-00000000000000001", "capacity": ["on-demand"]},
         "l4": {"capacity": ["nodes"]},
+        "l40s": {
+            "capacity": ["on-demand", "nodes"],
+            "efa": 1,
+            "nodes_sizes": [["g6e.xlarge"], ["g6e.8xlarge", "g6e.12xlarge"]],
+        },
+        "a100": {"capacity": ["nodes"], "efa": 4},
     },
     "volume_gib": 200,
     "zones": 4,

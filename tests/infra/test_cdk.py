@@ -18,7 +18,10 @@ from tests.support.same_account import Resources, of_template
 # In the group of the Terraform tests, which also use the template: it is synthesized once.
 pytestmark = [pytest.mark.system, pytest.mark.thorough, pytest.mark.xdist_group("infra-terraform")]
 
-QUEUES = ["a10g-spot", "cpu", "cpu-spot", "l4-nodes", "t4", "t4-spot", "v100"]
+QUEUES = [
+    *("a100-nodes", "a10g-spot", "cpu", "cpu-spot", "l4-nodes", "l40s", "l40s-nodes"),
+    *("t4", "t4-spot", "v100"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,7 @@ def test_policies_match_the_shared_documents(resources: Resources) -> None:
     documents = {n: facts["document"] for n, facts in resources["AWS::IAM::RolePolicy"].items()}
     assert {name for name in documents if "-" in name} == {
         *("execution-images", "sagemaker-images", "sagemaker-vpc", "sagemaker-keys"),
-        *("execution-secrets", "sagemaker-secrets"),
+        *("execution-secrets", "sagemaker-secrets", "user-costs"),
     }
     own = {name: document for name, document in documents.items() if "-" not in name}
     assert own == {n: policy(n) for n in ("job", "execution", "driver", "sagemaker")}
@@ -134,9 +137,8 @@ def test_nodes_are_close_to_each_other_and_reach_each_other_but_have_no_public_a
     environments = resources["AWS::Batch::ComputeEnvironment"]
     nodes = {n: e for n, e in environments.items() if e["tags"].get("flowyml-aws-nodes") == "true"}
     assert {name.removeprefix(f"{PREFIX}-") for name in nodes} == {
-        "l4-nodes",
-        "l4-nodes-2",
-        "l4-nodes-3",
+        *("l4-nodes", "l4-nodes-2", "l4-nodes-3"),
+        *("l40s-nodes", "a100-nodes"),
     }
     assert all(environment["has_placement_group"] for environment in nodes.values())
     assert {e["type"] for e in nodes.values()} == {"EC2"}
@@ -149,6 +151,34 @@ def test_nodes_are_close_to_each_other_and_reach_each_other_but_have_no_public_a
     assert group["in"] == [("-1", 0, 0, "self")]
     assert ("-1", 0, 0, "self") in group["out"]
     assert resources["AWS::EC2::SecurityGroup"][f"{PREFIX}-instances"]["in"] == []
+
+
+def test_nodes_with_efa_have_an_interface_on_each_card_and_only_types_with_as_many(
+    resources: Resources,
+) -> None:
+    environments = resources["AWS::Batch::ComputeEnvironment"]
+    templates = resources["AWS::EC2::LaunchTemplate"]
+    assert environments[f"{PREFIX}-l40s-nodes"]["types"] == ["g6e.12xlarge", "g6e.8xlarge"]
+    assert environments[f"{PREFIX}-l40s"]["types"] == ["g6e.xlarge"]
+    assert templates[f"{PREFIX}-l40s-nodes"]["interfaces"] == [(0, 0, "efa", True)]
+    assert templates[f"{PREFIX}-a100-nodes"]["interfaces"] == [
+        (0, 0, "efa", True),
+        *((card, 1, "efa-only", True) for card in (1, 2, 3)),
+    ]
+    with_efa = {
+        name.removeprefix(f"{PREFIX}-"): environment
+        for name, environment in environments.items()
+        if "flowyml-aws-efa" in environment["tags"]
+    }
+    assert {n: e["tags"]["flowyml-aws-efa"] for n, e in with_efa.items()} == {
+        "l40s-nodes": "1",
+        "a100-nodes": "4",
+    }
+    # Batch rejects security groups in both, and requires them in one.
+    without_groups = {n for n, e in environments.items() if not e["has_security_groups"]}
+    assert without_groups == {f"{PREFIX}-{name}" for name in with_efa}
+    interfaces = [each for template in templates.values() for each in template["interfaces"]]
+    assert len(interfaces) == 5
 
 
 def test_a_nat_gateway_is_made_only_for_nodes_and_only_without_endpoints(tmp_path: Path) -> None:
@@ -207,6 +237,7 @@ def test_a_stack_without_an_account_has_a_subnet_in_each_of_the_two_zones_of_eve
         ({"families": {"cpu": {}, "v100": {}}}, "Batch no longer has an image for v100"),
         ({"families": {"cpu": {}, "t4": {"sizes": [["g4dn"]]}}}, "Batch prefers their large sizes"),
         ({"families": {"cpu": {}, "a100": {"max_vcpus": 8}}}, "less than its smallest"),
+        ({"families": {"cpu": {}, "a100": {"efa": 4}}}, "require `nodes` in `capacity`"),
         (
             {"families": {"cpu": {}, "l4": {"capacity": ["nodes"]}}, "nodes_zone": "us-east-1f"},
             "nodes_zone must be one of the zones with a subnet",

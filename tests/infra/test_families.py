@@ -13,7 +13,7 @@ from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.catalog.types import InstanceType
 from flowyml_aws.core.gpus import gpu_models
 from flowyml_aws.testing.account import QUEUES
-from tests.support.infra import families
+from tests.support.infra import efa, families
 
 FILE = families()
 FAMILIES = FILE["families"]
@@ -96,3 +96,13 @@ def test_plans_and_the_emulators_account_have_the_same_families() -> None:
     ]
     assert list(FAMILIES_OF_PLANS) == expected
     assert {f"flowyml-emulator-{each.name}": each.sizes for each in expected} == QUEUES
+
+
+def test_the_types_with_efa_are_those_of_the_catalog() -> None:
+    file = efa()
+    in_catalog = {t.name for t in load_catalog().types if t.efa}
+    assert {*file["interfaces"], *file["left_out"]} == in_catalog
+    assert file["interfaces"].keys().isdisjoint(file["left_out"])
+    assert min(file["interfaces"].values()) == 1
+    # "EFA configuration" of P4d and P5 instances in the user guide of EC2.
+    assert [file["interfaces"][t] for t in ("p4d.24xlarge", "p5.48xlarge")] == [4, 32]

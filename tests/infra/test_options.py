@@ -141,3 +141,49 @@ def test_a_file_that_can_not_be_read_is_a_mistake(
         file.write_text(content)
     with pytest.raises(ValueError, match="Can't read the options in "):
         read_options({"options": str(file)})
+
+
+def sizes_of_nodes(options: Any, family: str) -> Any:
+    module = importlib.import_module("flowyml_account.options")
+    return module.sizes_of_nodes(family, options.families[family])
+
+
+def test_nodes_with_efa_have_only_types_with_as_many_adapters(read_options: Read) -> None:
+    l40s = {"capacity": ["nodes"], "efa": 1, "max_vcpus": 96}
+    cpu = {
+        "capacity": ["on-demand", "nodes"],
+        "efa": 2,
+        "sizes": [["c6i.32xlarge", "c6in.32xlarge"], ["c6i.large"]],
+    }
+    a10g = {"capacity": ["nodes"], "nodes_sizes": [["g5.xlarge"], ["g5.8xlarge"]]}
+    families = {"cpu": cpu, "l40s": l40s, "a10g": a10g, "l4": {"capacity": ["nodes"]}}
+    options = read_options({"families": families})
+    assert sizes_of_nodes(options, "l40s") == [["g6e.12xlarge"]]
+    assert sizes_of_nodes(options, "cpu") == [["c6in.32xlarge"]]
+    assert sizes_of_nodes(options, "a10g") == [["g5.xlarge"], ["g5.8xlarge"]]
+    assert sizes_of_nodes(options, "l4") == [["g6.xlarge"], ["g6.2xlarge"], ["g6.4xlarge"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "family", "message"),
+    [
+        ("t4", {"efa": 1}, "efa and nodes_sizes require `nodes` in `capacity`"),
+        ("t4", {"nodes_sizes": [["g4dn.xlarge"]]}, "efa and nodes_sizes require `nodes`"),
+        ("t4", {"capacity": ["nodes"], "nodes_sizes": [["g4dn"]]}, "Batch prefers their large"),
+        ("t4", {"efa": -1, "capacity": ["nodes"]}, "must be a number of Elastic Fabric Adapters"),
+        (
+            "t4",
+            {"efa": 1, "capacity": ["nodes"]},
+            "No instance type of t4 within max_vcpus (16) allows efa = 1. Types of the family that "
+            "do: g4dn.12xlarge (48 vCPUs). Raise max_vcpus, request fewer adapters, or list types "
+            "of infra/account/efa.json in `nodes_sizes`",
+        ),
+        ("b300", {"efa": 1, "capacity": ["nodes"]}, "that do: none."),
+        ("a100", {"efa": 8, "capacity": ["nodes"]}, "that do: none."),
+    ],
+)
+def test_efa_without_nodes_or_without_a_type_that_has_it_is_a_mistake(
+    name: str, family: dict[str, Any], message: str, read_options: Read
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        read_options({"families": {"cpu": {}, name: family}})

@@ -119,12 +119,18 @@ def test_a_family_without_an_image_and_an_unknown_family_are_reported(
     assert "Unknown family tpu" in errors
 
 
-def test_families_in_sizes_and_limits_below_all_sizes_are_reported(
+def test_options_that_leave_no_instance_type_are_reported(
     terraform: Terraform, tmp_path: Path
 ) -> None:
     for family, message in (
         ({"sizes": [["g4dn"]]}, "Batch prefers their large sizes"),
         ({"max_vcpus": 2}, "less than its smallest instance type"),
+        ({"efa": 1}, "require `nodes` in `capacity`"),
+        (
+            {"efa": 1, "capacity": ["nodes"]},
+            "No instance type of t4 within max_vcpus (16) allows efa = 1. Types of the family that "
+            "do: g4dn.12xlarge (48 vCPUs).",
+        ),
     ):
         wrong: dict[str, Any] = {"families": {"cpu": {}, "t4": family}}
         (tmp_path / "wrong.tfvars.json").write_text(json.dumps(wrong))

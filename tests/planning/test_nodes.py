@@ -31,7 +31,7 @@ from flowyml_aws.planning.replan import change_needs, replan
 from flowyml_aws.planning.selection import select
 from flowyml_aws.planning.services import service_traits
 from flowyml_aws.planning.startable import startable_types
-from flowyml_aws.planning.targets import Target, TypePool, candidates_on
+from flowyml_aws.planning.targets import Obstacle, Target, TypePool, candidates_on
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.moves import machine_after
@@ -232,6 +232,66 @@ def test_a_missing_efa_is_noted_if_it_is_preferred_and_refused_if_it_is_required
     assert "c1.small has no EFA, although it is preferred" in preferring.notes
     error = no_fit_error(needs(2, nodes=2, required=label), [queue], CATALOG)
     assert "c1.small: it has no EFA" in error.why
+
+
+def test_a_step_takes_as_long_as_in_earlier_jobs_with_as_many_nodes() -> None:
+    eight, four = (a_run({"train": None}, seconds=s, nodes=n) for s, n in ((10.0, 8), (20.0, 4)))
+    plan = plan_of(a_step("train", FOUR), history=[eight, eight, four])
+    startup_s = service_traits("batch").startup_s
+    assert plan.jobs[0].expected_s == startup_s + 20
+    assert plan.notes == ("expected times of 'train' were measured on other instance types",)
+    other = plan_of(a_step("train", FOUR), history=[eight])
+    assert other.jobs[0].expected_s == startup_s + 10
+    assert other.notes[-1] == (
+        "expected times of 'train' were measured in jobs with another number of nodes"
+    )
+
+
+def test_times_on_a_single_machine_are_stored_as_before() -> None:
+    (one, four) = (a_run({"train": None}, nodes=n).to_json() for n in (1, 4))
+    assert b'"nodes"' not in one
+    assert read_document(RunTimes, one, "one").steps["train"].nodes == 1
+    assert read_document(RunTimes, four, "four").steps["train"].nodes == 4
+
+
+NO_EFA = Obstacle("its compute environments are without EFA", "create some with EFA")
+WITHOUT_EFA = replace(QUEUE, name="plain", efa_obstacle=NO_EFA)
+
+
+def test_a_target_without_efa_is_refused_for_nodes_that_require_it_with_the_fix() -> None:
+    label = ((EFA_LABEL, "true"),)
+    error = no_fit_error(needs(2, nodes=2, required=label), [WITHOUT_EFA], CATALOG)
+    assert error.why == "target 'plain': its compute environments are without EFA"
+    assert error.fix.startswith("create some with EFA; or ")
+    assert selected(needs(2, nodes=1, required=label), WITHOUT_EFA) == "c1.efa"  # has no use for it
+
+
+def test_a_target_without_efa_is_noted_for_nodes_that_prefer_it() -> None:
+    preferring = needs(2, nodes=2, preferred=((EFA_LABEL, "true"),))
+    (note,) = select(preferring, [WITHOUT_EFA], CATALOG).notes
+    assert note == (
+        "target 'plain' has no EFA, although it is preferred: its compute environments are without "
+        "EFA; to have EFA, create some with EFA"
+    )
+    both = select(preferring, [WITHOUT_EFA, replace(QUEUE, efa_interfaces=1)], CATALOG)
+    assert (both.target.name, both.instance_type, both.notes) == ("cpu", "c1.efa", ())
+
+
+def test_types_of_a_target_without_efa_have_no_advantage() -> None:
+    queue = replace(WITHOUT_EFA, instance_types=(*ALL, "c9.large"))
+    catalog = replace(CATALOG, types=(*CATALOG.types, replace(CATALOG.types[1], name="c9.large")))
+    assert select(needs(4, nodes=2), [queue], catalog).instance_type == "c9.large"
+
+
+def test_nodes_get_the_efa_of_their_target_also_after_a_move() -> None:
+    with_four, with_one = replace(QUEUE, efa_interfaces=4), replace(QUEUE, efa_interfaces=1)
+    plan = plan_of(a_step("train", FOUR), a_step("one"), targets=[with_four])
+    assert [job.efa_interfaces for job in plan.jobs] == [4, 0]
+    (alternative,) = {a.efa_interfaces for a in plan.alternatives if a.needs.nodes > 1}
+    assert alternative == 4
+    job = plan.jobs[0]
+    moved = replan(plan, "train", job.needs, Selector("batch", [with_one], CATALOG)).jobs[0]
+    assert moved.efa_interfaces == 1
 
 
 LIMITED = replace(QUEUE, node_limits={"c1.small": NodeLimit(2, "its quota is 2")})

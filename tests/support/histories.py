@@ -33,6 +33,7 @@ def a_run(
     run_id: str = "earlier",
     seconds: float = 3600.0,
     on: str | None = "c1.large",
+    nodes: int = 1,
 ) -> RunTimes:
     """Return the record of a run in which each step took the same time."""
     return RunTimes(
@@ -40,7 +41,7 @@ def a_run(
         pipeline="p",
         ended_at=0.0,
         steps={
-            name: StepTime(duration_s=seconds, instance_type=on, peaks=measured)
+            name: StepTime(duration_s=seconds, instance_type=on, peaks=measured, nodes=nodes)
             for name, measured in steps.items()
         },
         asset_bytes={},

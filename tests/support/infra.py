@@ -15,6 +15,7 @@ __all__ = [
     "NAME",
     "PREFIX",
     "REGION",
+    "efa",
     "families",
     "named",
     "policy",
@@ -30,6 +31,11 @@ BUCKET = f"{PREFIX}-{ACCOUNT}-{REGION}"
 def families() -> dict[str, Any]:
     """Return the file that Terraform and CDK read."""
     return json.loads((INFRA / "account/families.json").read_text("utf-8"))
+
+
+def efa() -> dict[str, Any]:
+    """Return the file with the Elastic Fabric Adapters of instance types."""
+    return json.loads((INFRA / "account/efa.json").read_text("utf-8"))
 
 
 def named() -> Mapping[str, str]:

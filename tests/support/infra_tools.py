@@ -15,6 +15,7 @@ __all__ = ["Terraform", "find_terraform", "tool"]
 
 TOOLS = Path(__file__).parents[2] / ".venv-infra/bin"
 _HOST = "registry.terraform.io/hashicorp/aws"
+_NO_PROVIDER = ("Failed to query available provider packages", "Failed to install provider")
 _TIMEOUT_S = 600
 
 
@@ -85,8 +86,9 @@ def find_terraform(folder: Path, settings: Path, environment: Mapping[str, str])
         },
     )
     init = terraform.run("init", "-no-color")
-    if init.returncode != 0:
+    if any(text in init.stderr for text in _NO_PROVIDER):
         pytest.skip(f"terraform cannot install its provider: {init.stderr.strip()[-300:]}")
+    assert init.returncode == 0, init.stderr
     return terraform
 
 

@@ -236,6 +236,7 @@ def _cfn_environment(p: Properties) -> Properties:
         "vcpus": (resources["MinvCpus"], resources["MaxvCpus"]),
         "types": resources["InstanceTypes"],
         "has_placement_group": "PlacementGroup" in resources,
+        "has_security_groups": "SecurityGroupIds" in resources,
         "image": (image["ImageType"], image.get("ImageIdOverride")),
         "update": _snake_keys(p["UpdatePolicy"]),
         "service_role": p.get("ServiceRole"),
@@ -252,6 +253,8 @@ def _tf_environment(v: Properties, parts: Any) -> Properties:
         "vcpus": (resources["min_vcpus"], resources["max_vcpus"]),
         "types": resources["instance_type"],
         "has_placement_group": bool(resources.get("placement_group")),
+        # Only AWS knows them; without any, the plan has null instead of no value.
+        "has_security_groups": resources.get("security_group_ids", ()) is not None,
         "image": (image["image_type"], image.get("image_id_override")),
         "update": _single(v["update_policy"]),
         "service_role": v.get("service_role"),
@@ -279,11 +282,18 @@ def _tf_queue(v: Properties, parts: Any) -> Properties:
     }
 
 
+_INTERFACE = ("network_card_index", "device_index", "interface_type", "delete_on_termination")
+
+
 def _cfn_template(p: Properties) -> Properties:
     data = p["LaunchTemplateData"]
     return {
         "disks": [(b["DeviceName"], _snake_keys(b["Ebs"])) for b in data["BlockDeviceMappings"]],
         "metadata": _snake_keys(data["MetadataOptions"]),
+        "interfaces": [
+            tuple(interface[name] for name in _INTERFACE)
+            for interface in _snake_keys(data.get("NetworkInterfaces", []))
+        ],
         "tags": {s["ResourceType"]: _tags(s["Tags"]) for s in data["TagSpecifications"]},
         "user_data": data["UserData"],
     }
@@ -301,6 +311,10 @@ def _tf_template(v: Properties, parts: Any) -> Properties:
     return {
         "disks": [(b["device_name"], disk(b["ebs"])) for b in v["block_device_mappings"]],
         "metadata": {key: value for key, value in metadata.items() if value is not None},
+        "interfaces": [
+            (*(interface[name] for name in _INTERFACE[:-1]), interface[_INTERFACE[-1]] == "true")
+            for interface in v["network_interfaces"]
+        ],
         "tags": {s["resource_type"]: s["tags"] for s in v["tag_specifications"]},
         "user_data": v["user_data"],
     }

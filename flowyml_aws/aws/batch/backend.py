@@ -6,19 +6,14 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.aws.batch.batch_job import BatchJob
 from flowyml_aws.aws.batch.calls import never_repeat_submissions
 from flowyml_aws.aws.batch.children import JobPoller
 from flowyml_aws.aws.batch.copies import JobCopies
-from flowyml_aws.aws.batch.definition import (
-    JobImage,
-    ensure_definition,
-    ensure_multinode,
-    shared_memory_mib,
-)
+from flowyml_aws.aws.batch.definition import DefinitionKind, JobImage, ensure_kind
 from flowyml_aws.aws.batch.diagnosis import Queued, RunnableDiagnosis, summary
 from flowyml_aws.aws.batch.fronts import QueueFronts
 from flowyml_aws.aws.batch.jobs import (
@@ -55,8 +50,6 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
 
 __all__ = ["BatchBackend"]
-
-_Ensure = Callable[[Any, JobImage, int, Mapping[str, str]], str]
 
 _VISIBLE_AFTER_S = 60.0  # by then, DescribeJobs knows a submitted job
 # "at least 7 days": https://docs.aws.amazon.com/batch/latest/userguide/job_states.html
@@ -330,10 +323,9 @@ class BatchBackend:
                 why=f"{len(jobs)} jobs of run {self._record.run_id} have not been submitted yet",
                 fix="set image in flowyml-aws.toml or FLOWYML_AWS_IMAGE, and attach again",
             )
-        kinds = {job.name: _definition_of(job) for job in jobs}
+        kinds = {job.name: DefinitionKind.of(job) for job in jobs}
         definitions = {
-            (size, secrets, ensure): ensure(self._batch, self._image, size, dict(secrets))
-            for size, secrets, ensure in set(kinds.values())
+            kind: ensure_kind(self._batch, self._image, kind) for kind in set(kinds.values())
         }
         return {name: definitions[kind] for name, kind in kinds.items()}
 
@@ -458,12 +450,3 @@ class BatchBackend:
         }
         for detail in describe_jobs(self._batch, list(names)[:JOBS_PER_CALL]):
             self._job_logs[names[detail["jobId"]]] = log_of(detail)
-
-
-def _definition_of(job: BatchJob) -> tuple[int, tuple[tuple[str, str], ...], _Ensure]:
-    """Return what the job definition of a job depends on: shared memory, secrets, and its type."""
-    return (
-        shared_memory_mib(job.needs.memory_mib),
-        tuple(sorted(job.secrets.items())),
-        ensure_definition if job.needs.nodes == 1 else ensure_multinode,
-    )

@@ -30,6 +30,7 @@ class BatchJob:
         timeout_s: Timeout of each attempt in seconds, or None.
         environment: Environment variables of the container.
         secrets: References to secrets, by environment variable.
+        efa_interfaces: Elastic Fabric Adapters of the container of each node.
     """
 
     name: str
@@ -46,6 +47,7 @@ class BatchJob:
     children: tuple[str, ...] = ()
     same_index: tuple[str, ...] = ()
     awaits: tuple[str, ...] = ()
+    efa_interfaces: int = 0
 
     @property
     def jobs(self) -> tuple[str, ...]:

@@ -11,10 +11,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from flowyml_aws.aws.batch.batch_job import BatchJob
+from flowyml_aws.aws.batch.efa import with_efa
 from flowyml_aws.aws.batch.nodes import ALL_NODES, MAIN_NODE
 from flowyml_aws.aws.errors import refused
 
@@ -23,8 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFINITION_TAGS",
+    "DefinitionKind",
     "JobImage",
     "ensure_definition",
+    "ensure_kind",
     "ensure_multinode",
     "ensure_on_fargate",
     "shared_memory_mib",
@@ -53,6 +57,32 @@ class JobImage:
     log_group: str
 
 
+class DefinitionKind(NamedTuple):
+    """The properties of a job that its job definition contains.
+
+    Attributes:
+        shared_mib: Size of /dev/shm in MiB.
+        secrets: References to secrets, by environment variable.
+        has_nodes: Whether the job has several nodes.
+        efa_interfaces: Elastic Fabric Adapters of the container of each node.
+    """
+
+    shared_mib: int
+    secrets: tuple[tuple[str, str], ...]
+    has_nodes: bool
+    efa_interfaces: int
+
+    @classmethod
+    def of(cls, job: BatchJob) -> DefinitionKind:
+        """Return the kind of definition that a job needs."""
+        return cls(
+            shared_memory_mib(job.needs.memory_mib),
+            tuple(sorted(job.secrets.items())),
+            job.needs.nodes > 1,
+            job.efa_interfaces,
+        )
+
+
 def shared_memory_mib(memory_mib: int) -> int:
     """Return the size of /dev/shm for a job: half its memory, rounded down to a power of two.
 
@@ -61,6 +91,18 @@ def shared_memory_mib(memory_mib: int) -> int:
     """
     half = max(_MIN_SHARED_MIB, memory_mib // 2)
     return 1 << (half.bit_length() - 1)
+
+
+def ensure_kind(client: BatchClient, image: JobImage, kind: DefinitionKind) -> str:
+    """Return the name of an active definition of a kind; register it if it does not exist.
+
+    Raises:
+        AwsRefusedError: AWS denied a call.
+    """
+    secrets = dict(kind.secrets)
+    if kind.has_nodes:
+        return ensure_multinode(client, image, kind.shared_mib, secrets, kind.efa_interfaces)
+    return ensure_definition(client, image, kind.shared_mib, secrets)
 
 
 def ensure_definition(
@@ -82,16 +124,23 @@ def ensure_definition(
 
 
 def ensure_multinode(
-    client: BatchClient, image: JobImage, shared_mib: int, secrets: Mapping[str, str] | None = None
+    client: BatchClient,
+    image: JobImage,
+    shared_mib: int,
+    secrets: Mapping[str, str] | None = None,
+    efa_interfaces: int = 0,
 ) -> str:
     """Return the name of an active definition for jobs on any number of equal nodes.
 
-    The arguments are those of `ensure_definition`.
+    Args:
+        client, image, shared_mib, secrets: Same as in `ensure_definition`.
+        efa_interfaces: Elastic Fabric Adapters of the container of each node. A submission can't
+            override them.
 
     Raises:
         AwsRefusedError: AWS denied a call.
     """
-    container = _on_ec2(image, shared_mib, secrets or {})
+    container = with_efa(_on_ec2(image, shared_mib, secrets or {}), efa_interfaces)
     properties = {
         "numNodes": 2,  # required, but overridden by every submission
         "mainNode": MAIN_NODE,

@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from flowyml_aws.aws.batch.queue_findings import NODES_FIX
-from flowyml_aws.aws.batch.queues import Environment, Queue, names_of, no_such_queue, read_queues
+from flowyml_aws.aws.batch.queue_findings import EFA_FIX, NODES_FIX
+from flowyml_aws.aws.batch.queues import (
+    EFA_TAG,
+    Environment,
+    Queue,
+    names_of,
+    no_such_queue,
+    read_queues,
+)
 from flowyml_aws.aws.errors import refused
 from flowyml_aws.catalog.disk import RESERVED_GIB, Disk
 from flowyml_aws.catalog.families import available_types, expand_families
@@ -140,18 +147,49 @@ def _target(queue: Queue, offered: Collection[str] | None, catalog: Catalog) -> 
         disk=_disk(queue.name, tags),
         pools=tuple(pools),
         nodes_obstacle=_nodes_obstacle(queue),
+        efa_obstacle=_efa_obstacle(queue),
+        efa_interfaces=min((_efa_interfaces(each) for each in queue.working), default=0),
     )
 
 
 def _nodes_obstacle(queue: Queue) -> Obstacle | None:
-    """Return the obstacle for jobs on several nodes: Batch may use any environment of the queue."""
-    faults = {each.name: each.nodes_fault for each in queue.working}
+    return _obstacle({each.name: each.nodes_fault for each in queue.working}, NODES_FIX)
+
+
+def _efa_obstacle(queue: Queue) -> Obstacle | None:
+    faults = {
+        each.name: None if _efa_interfaces(each) else f"without the tag {EFA_TAG}"
+        for each in queue.working
+    }
+    return _obstacle(faults, EFA_FIX)
+
+
+def _obstacle(faults: Mapping[str, str | None], fix: str) -> Obstacle | None:
+    """Return the obstacle for jobs on several nodes: Batch may use any environment of the queue.
+
+    Args:
+        faults: Fault of each compute environment, or None.
+        fix: Fix for all of them.
+    """
     name, fault = next(((n, f) for n, f in faults.items() if f is not None), ("", None))
     if fault is None:
         return None
     if set(faults.values()) == {fault}:
-        return Obstacle(f"its compute environments are {fault}", NODES_FIX)
-    return Obstacle(f"its compute environment {name!r} is {fault}", NODES_FIX)
+        return Obstacle(f"its compute environments are {fault}", fix)
+    return Obstacle(f"its compute environment {name!r} is {fault}", fix)
+
+
+def _efa_interfaces(environment: Environment) -> int:
+    """Read the number of Elastic Fabric Adapters of an environment's instances from its tag."""
+    text = environment.tags.get(EFA_TAG, "0")
+    if not text.isdecimal():
+        raise SettingsError(
+            what=f"Invalid tag {EFA_TAG} of compute environment {environment.name!r}: {text!r}",
+            why="its value is the number of EFA network interfaces in its launch template, such "
+            "as 1",
+            fix="set it to that number, or remove it",
+        )
+    return int(text)
 
 
 def _disk(queue: str, tags: Mapping[str, str]) -> Disk:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from flowyml_aws.aws.batch.efa import lack_of_efa
 from flowyml_aws.aws.batch.retry import MAX_ATTEMPTS
 from flowyml_aws.aws.errors import refused
 from flowyml_aws.core.errors import AwsRefusedError
@@ -301,7 +302,7 @@ def _cause_of_failure(detail: JobDetailTypeDef) -> Cause | None:
     reason = str(container.get("reason", ""))
     if reason.startswith(_OUT_OF_MEMORY):
         return Cause.OUT_OF_MEMORY
-    if reason.startswith(_NOT_PULLED):
+    if reason.startswith(_NOT_PULLED) or lack_of_efa(reason) is not None:
         return Cause.SETUP
     attempts = list(detail.get("attempts", ()))
     code = container.get("exitCode", 0)
@@ -338,9 +339,10 @@ def log_of(detail: JobDetailTypeDef) -> JobLog:
 
 def _failure_reason(detail: JobDetailTypeDef) -> str:
     container = detail.get("container", {})
-    if str(container.get("reason", "")).startswith(_OUT_OF_MEMORY):
+    reason = str(container.get("reason", ""))
+    if reason.startswith(_OUT_OF_MEMORY):
         return _out_of_memory_message(container)
-    reasons = [container.get("reason"), detail.get("statusReason")]
+    reasons = [reason, lack_of_efa(reason), detail.get("statusReason")]
     if (code := container.get("exitCode")) is not None:
         reasons.append(f"exit code {code}")
     return "; ".join(reason for reason in reasons if reason) or "AWS Batch gives no reason"

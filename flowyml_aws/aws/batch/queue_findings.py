@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from flowyml_aws.aws.batch.queues import NODES_TAG, Environment, Queue
+from flowyml_aws.aws.batch.queues import EFA_TAG, NODES_TAG, Environment, Queue
 from flowyml_aws.aws.ec2.quotas import Quota
 from flowyml_aws.aws.quota_requests import quota_request
+from flowyml_aws.catalog.families import expand_families
+from flowyml_aws.catalog.types import Catalog
 from flowyml_aws.core.findings import Finding, Level
 
 __all__ = [
+    "EFA_FIX",
     "NODES_FIX",
     "batch_reason",
     "environment_fault",
@@ -17,6 +20,7 @@ __all__ = [
     "no_nodes",
     "queue_fault",
     "quota_too_low",
+    "types_without_efa",
 ]
 
 NODES_FIX = (
@@ -26,6 +30,14 @@ NODES_FIX = (
 )
 """Fix for a queue that can't run jobs on several nodes."""
 
+EFA_FIX = (
+    "apply infra/ with `efa = 1` and `nodes` in the `capacity` of a family, or set the tag "
+    f"{EFA_TAG}=1 of an own compute environment whose launch template has a network interface of "
+    "the type efa"
+)
+"""Fix for a queue whose nodes have no Elastic Fabric Adapter."""
+
+_MAX_NAMES = 3
 _TROUBLESHOOTING = "https://docs.aws.amazon.com/batch/latest/userguide/troubleshooting.html"
 # Marker in Batch's status reason; code, level and fix of the finding.
 _REASONS: tuple[tuple[str, str, Level, str], ...] = (
@@ -165,6 +177,25 @@ def no_gpu_image(environment: Environment) -> Finding | None:
         f"Compute environment {environment.name!r} uses image type {', '.join(environment.images)}",
         "this image has no GPU driver: ECS sees no GPUs, and GPU jobs stay queued",
         "set imageType ECS_AL2023_NVIDIA in its ec2Configuration",
+    )
+
+
+def types_without_efa(environment: Environment, catalog: Catalog) -> Finding | None:
+    """Return the finding that an environment with EFA names types that have none, or None."""
+    if EFA_TAG not in environment.tags:
+        return None
+    types = map(catalog.get, expand_families(environment.types, catalog))
+    names = [each.name for each in types if each is not None and not each.efa]
+    if not names:
+        return None
+    listed = ", ".join(names[:_MAX_NAMES]) + (", …" if len(names) > _MAX_NAMES else "")
+    return Finding(
+        "types-without-efa",
+        "error",
+        f"Compute environment {environment.name!r} has the tag {EFA_TAG}, and names {listed}",
+        "these types have no Elastic Fabric Adapter, so EC2 can't start them from a launch "
+        "template with a network interface for one",
+        "list only types with EFA: flowyml-aws instances --nodes 2",
     )
 
 

@@ -15,13 +15,23 @@ from flowyml_aws.core.errors import SettingsError
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
 
-__all__ = ["NODES_TAG", "Environment", "Queue", "names_of", "no_such_queue", "read_queues"]
+__all__ = [
+    "EFA_TAG",
+    "NODES_TAG",
+    "Environment",
+    "Queue",
+    "names_of",
+    "no_such_queue",
+    "read_queues",
+]
 
 NODES_TAG = "flowyml-aws-nodes"
 """Tag, with the value `true`, of compute environments whose private subnets have a way out.
 
 Batch connects nodes by `awsvpc` interfaces, which get no public address.
 """
+EFA_TAG = "flowyml-aws-efa"
+"""Tag of compute environments with the number of Elastic Fabric Adapters of each instance."""
 
 _BROKEN = ("INVALID", "DELETING", "DELETED")
 

@@ -98,6 +98,7 @@ def _unit(
         timeout_s=attempt_limit_s(job),
         environment=environments.setdefault(tuple(environment.items()), environment),
         secrets=job.secrets,
+        efa_interfaces=job.efa_interfaces,
         first_attempt=1 + MAX_ATTEMPTS * job.moved,
     )
 

@@ -11,6 +11,7 @@ from flowyml_aws.aws.batch.queue_findings import (
     no_gpu_image,
     queue_fault,
     quota_too_low,
+    types_without_efa,
 )
 from flowyml_aws.aws.batch.queues import Environment, Queue, no_such_queue
 from flowyml_aws.aws.ec2.quotas import Quota, quota_of
@@ -80,6 +81,8 @@ def environment_findings(
             if has_gpus and (finding := no_gpu_image(environment)) is not None:
                 yield finding
             if (finding := families_named(environment)) is not None:
+                yield finding
+            if (finding := types_without_efa(environment, catalog)) is not None:
                 yield finding
 
 

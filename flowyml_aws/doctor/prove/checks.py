@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from flowyml_aws.doctor.prove.efa import EfaFacts
 from flowyml_aws.doctor.prove.facts import MachineFacts
 from flowyml_aws.doctor.prove.meeting import Meeting
 from flowyml_aws.doctor.prove.parts import Part
@@ -316,6 +317,33 @@ def _nodes(o: PartObservation, row: _Rows) -> Row:
     return row.compare(agrees and met["count"] == nodes, expected, observed, reason)
 
 
+def _efa(o: PartObservation, row: _Rows) -> Row:
+    count = max(1, o.job.efa_interfaces)  # SageMaker decides itself about the number
+    expected = f"each node has at least {count} EFA"
+    met = o.stages[0].meeting
+    if met is None:
+        return row.unchecked(expected, _no_facts(o))
+    nodes = sorted(met["efa"].items())
+    if reason := next((f["not_emulated"] for _, f in nodes if f["not_emulated"]), ""):
+        return row.unchecked(expected, reason)
+    observed = "; ".join(f"node {rank}: {_efa_text(facts)}" for rank, facts in nodes)
+    if any(len(facts["devices"]) < count for _, facts in nodes):
+        reason = (
+            "a container lacks the device: look at the network interfaces in the launch template, "
+            "and at the EFA driver of the machine image"
+        )
+        return row("deviated", expected, observed, reason)
+    has_provider = all(facts["provider"] is not False for _, facts in nodes)
+    reason = "libfabric does not find the device: look at the EFA libraries in the project's image"
+    return row.compare(has_provider, expected, observed, reason)
+
+
+def _efa_text(facts: EfaFacts) -> str:
+    provider = {None: "no fi_info in the image", True: "found by libfabric", False: "not found"}
+    devices = ", ".join(facts["devices"])
+    return f"{devices} ({provider[facts['provider']]})" if devices else "none"
+
+
 _CHECKS: Mapping[str, Callable[[PartObservation, _Rows], Row]] = {
     "run": _run,
     "instance type": _instance_type,
@@ -331,6 +359,7 @@ _CHECKS: Mapping[str, Callable[[PartObservation, _Rows], Row]] = {
     "alert": _alert,
     "array": _array,
     "nodes": _nodes,
+    "efa": _efa,
 }
 
 

@@ -30,6 +30,7 @@ class Part:
         stages: Names of the steps of each run; a run starts when the one before has ended.
         checks: Names of the checks, in the order of the report.
         nodes: Number of nodes of the jobs.
+        has_efa: Whether each node must have an Elastic Fabric Adapter.
         shares_instance: Whether the runs use the same instance, which is started once.
     """
 
@@ -42,6 +43,7 @@ class Part:
     checks: tuple[str, ...]
     shares_instance: bool
     nodes: int = 1
+    has_efa: bool = False
 
     @property
     def failing_stage(self) -> int | None:
@@ -104,13 +106,20 @@ _NODE_CHECKS = ("run", "instance type", "price", "nodes")
 _NODES = 2
 
 
-def parts_of(gpu: str | None, only: Collection[str], *, has_nodes: bool = False) -> Sequence[Part]:
+def parts_of(
+    gpu: str | None,
+    only: Collection[str],
+    *,
+    has_nodes: bool = False,
+    has_efa: bool = False,
+) -> Sequence[Part]:
     """Return the parts of a proof.
 
     Args:
         gpu: Type of the GPU of one more job on each service, or None.
         only: Names of the parts to keep; empty for all.
         has_nodes: Whether there is one more job on each service, on two nodes.
+        has_efa: The same for two nodes with an Elastic Fabric Adapter each.
 
     Raises:
         SettingsError: A name is unknown.
@@ -123,20 +132,14 @@ def parts_of(gpu: str | None, only: Collection[str], *, has_nodes: bool = False)
             for part in services
         )
     if has_nodes:
-        parts += (
-            replace(
-                part,
-                name=f"{part.name}-nodes",
-                nodes=_NODES,
-                stages=(_MEET,),
-                checks=_NODE_CHECKS,
-            )
-            for part in services
-        )
+        parts += (_on_nodes(part, "nodes") for part in services)
+    if has_efa:
+        parts += (replace(_on_nodes(part, "efa", "efa"), has_efa=True) for part in services)
     names = [part.name for part in parts]
     missing = {
         **({"gpu": "add --gpu TYPE"} if gpu is None else {}),
         **({} if has_nodes else {"nodes": "add --nodes"}),
+        **({} if has_efa else {"efa": "add --efa"}),
     }
     for name in only:
         if name not in names:
@@ -147,3 +150,13 @@ def parts_of(gpu: str | None, only: Collection[str], *, has_nodes: bool = False)
                 or did_you_mean(name, names, "name one of them"),
             )
     return [part for part in parts if not only or part.name in only]
+
+
+def _on_nodes(part: Part, suffix: str, *checks: str) -> Part:
+    return replace(
+        part,
+        name=f"{part.name}-{suffix}",
+        nodes=_NODES,
+        stages=(_MEET,),
+        checks=(*_NODE_CHECKS, *checks),
+    )

@@ -11,6 +11,7 @@ from typing import Any
 
 from flowyml_aws.core.resources import GPUConfig, NodeAffinity, ResourceRequirements
 from flowyml_aws.core.step import Step
+from flowyml_aws.doctor.prove.efa import efa_facts
 from flowyml_aws.doctor.prove.facts import MachineFacts, machine_facts
 from flowyml_aws.doctor.prove.meeting import Meeting, meet_nodes
 
@@ -80,10 +81,17 @@ def in_array(proof: str, child: int) -> dict[str, str]:
 
 def meet(proof: str) -> Meeting:
     """Return the nodes that have reached the main node."""
-    return meet_nodes(os.environ, _MEET_LIMIT_S / 2)
+    return meet_nodes(os.environ, _MEET_LIMIT_S / 2, efa_facts(os.environ))
 
 
-def make_steps(names: Iterable[str], capacity: str, gpu: str | None, nodes: int = 1) -> list[Step]:
+def make_steps(
+    names: Iterable[str],
+    capacity: str,
+    gpu: str | None,
+    nodes: int = 1,
+    *,
+    has_efa: bool = False,
+) -> list[Step]:
     """Return some of the steps, as one group for a kind of capacity.
 
     Args:
@@ -91,13 +99,17 @@ def make_steps(names: Iterable[str], capacity: str, gpu: str | None, nodes: int 
         capacity: `on-demand` or `spot`; empty if the job has no choice.
         gpu: Type of the GPU of the job, or None.
         nodes: Number of nodes of the job.
+        has_efa: Whether each node must have an Elastic Fabric Adapter.
     """
-    label = {"karpenter.sh/capacity-type": capacity} if capacity else {}
+    labels = {
+        **({"karpenter.sh/capacity-type": capacity} if capacity else {}),
+        **({"vpc.amazonaws.com/efa.present": "true"} if has_efa else {}),
+    }
     resources = ResourceRequirements(
         cpu=CPU,
         memory=MEMORY,
         gpu=None if gpu is None else GPUConfig(gpu),
-        node_affinity=NodeAffinity(required=label) if label else None,
+        node_affinity=NodeAffinity(required=labels) if labels else None,
         nodes=nodes,
     )
     return [_make_step(name, resources, step_limit_s(name, gpu)) for name in names]

@@ -14,6 +14,7 @@ from moto.batch.models import batch_backends
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from flowyml_aws.testing.api import Handler, Rewrite
+from flowyml_aws.testing.batch.interfaces import with_security_groups
 from flowyml_aws.testing.batch.queues import Queues
 from flowyml_aws.testing.batch.validation import ClientException
 from flowyml_aws.testing.consistency import Transitions
@@ -53,9 +54,11 @@ class BatchAccount:
         return self._changes.state(queue) or "VALID"
 
     def _create_environment(self, request: Mapping[str, Any], region: str) -> dict[str, Any]:
+        changes: dict[str, Any] = {"serviceRole": request.get("serviceRole") or self._service_role}
+        if resources := request.get("computeResources"):
+            changes["computeResources"] = with_security_groups(resources, region)
         self._queues.create(request, region)
-        service_role = request.get("serviceRole") or self._service_role
-        return {"state": "ENABLED", **request, "serviceRole": service_role}
+        return {"state": "ENABLED", **request, **changes}
 
     def _create_queue(self, request: Mapping[str, Any], region: str) -> dict[str, Any]:
         name = request.get("jobQueueName", "")

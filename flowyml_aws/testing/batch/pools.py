@@ -12,6 +12,7 @@ from flowyml_aws.catalog.disk import Disk
 from flowyml_aws.catalog.families import expand_families
 from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.testing.batch.instance_choice import Lifecycle, Offer, Pool, Strategy
+from flowyml_aws.testing.batch.interfaces import efa_interfaces
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.machines.disks import free_gib
 
@@ -24,6 +25,8 @@ _UNKNOWN_CAPACITY = Capacity(vcpus=192, memory_mib=2 * 1024 * 1024, gpus=16)
 def pool_of(environment: ComputeEnvironment, region: str, local_data_root: bool) -> Pool | None:
     """Return the pool of a compute environment; None if its launch template does not exist.
 
+    If the template has an Elastic Fabric Adapter, EC2 starts only types that have some.
+
     Args:
         environment: Managed environment, as moto stores it.
         region: Region of the environment.
@@ -32,6 +35,7 @@ def pool_of(environment: ComputeEnvironment, region: str, local_data_root: bool)
     resources = environment.compute_resources or {}
     try:
         volume_gib = free_gib(resources, region)
+        needs_efa = efa_interfaces(resources, region) > 0
     except ServiceException:
         return None
     return _make_pool(
@@ -40,6 +44,7 @@ def pool_of(environment: ComputeEnvironment, region: str, local_data_root: bool)
         int(resources.get("maxvCpus", 0)),
         "spot" if resources.get("type") == "SPOT" else "on-demand",
         Disk(volume_gib, local_data_root),
+        needs_efa,
     )
 
 
@@ -50,11 +55,19 @@ def _make_pool(
     max_vcpus: int,
     lifecycle: Lifecycle,
     disk: Disk,
+    needs_efa: bool,
 ) -> Pool:
-    names = expand_families(entries, load_catalog())
-    offers = tuple(_offer(name, lifecycle, disk) for name in dict.fromkeys(names))
-    anything = Offer("unknown", _UNKNOWN_CAPACITY, disk_gib=disk.free_gib)
-    return Pool(strategy, max_vcpus, offers or (anything,), lifecycle)
+    names = dict.fromkeys(expand_families(entries, load_catalog()))
+    possible = [name for name in names if not needs_efa or _may_have_efa(name)]
+    offers = tuple(_offer(name, lifecycle, disk) for name in possible)
+    if not names:
+        offers = (Offer("unknown", _UNKNOWN_CAPACITY, disk_gib=disk.free_gib),)
+    return Pool(strategy, max_vcpus, offers, lifecycle)
+
+
+def _may_have_efa(name: str) -> bool:
+    known = load_catalog().get(name)
+    return known is None or known.efa
 
 
 def _offer(name: str, lifecycle: Lifecycle, disk: Disk) -> Offer:

@@ -16,6 +16,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from flowyml_aws.testing.account import REGION
 from flowyml_aws.testing.batch.fleet import Fleet, Instance
 from flowyml_aws.testing.batch.instance_choice import Pool
+from flowyml_aws.testing.batch.interfaces import has_own_groups, missing_device
 from flowyml_aws.testing.batch.jobs import Job, Status
 from flowyml_aws.testing.batch.pools import pool_of
 from flowyml_aws.testing.batch.subnets import lack_of_way_out
@@ -167,6 +168,16 @@ class Queues:
         except ServiceException:  # the launch template was deleted
             return None
 
+    def missing_device(self, environment: str, container: Mapping[str, Any]) -> str | None:
+        """Return ECS's reason if instances of an environment lack a container's device, or None."""
+        found = _backend(REGION).get_compute_environment(environment)
+        if found is None:
+            return None
+        try:
+            return missing_device(container, found.compute_resources or {}, REGION)
+        except ServiceException:  # the launch template was deleted
+            return None
+
     def describe(self, request: Mapping[str, Any], region: str) -> dict[str, Any]:
         """Return the response of DescribeComputeEnvironments."""
         names = request.get("computeEnvironments")
@@ -179,7 +190,10 @@ class Queues:
             if name in self._update_policies:
                 environment["updatePolicy"] = self._update_policies[name]
             if "computeResources" in environment:
-                environment["computeResources"]["desiredvCpus"] = self._fleet.vcpus(name)
+                resources = environment["computeResources"]
+                resources["desiredvCpus"] = self._fleet.vcpus(name)
+                if has_own_groups(resources, region):
+                    resources.pop("securityGroupIds", None)  # only moto needs them
         return {"computeEnvironments": environments}
 
     def create(self, request: Mapping[str, Any], region: str) -> None:

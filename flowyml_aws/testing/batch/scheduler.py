@@ -342,6 +342,9 @@ class Scheduler:
         if (failure := pull_failure(image)) is not None:
             raise OSError(f"{PULL_FAILED}{failure}")
         self._agent.record_pull(attempt.task_arn, pull_started_ms, self._clock.now_ms())
+        failure = self._queues.missing_device(attempt.instance.environment, job.properties)
+        if failure is not None:
+            raise OSError(failure)
         environment = {
             METADATA_VARIABLE: f"{self._metadata_url}{attempt.instance.instance_id}/",
             TASK_VARIABLE: f"{self._task_url}{attempt.task_arn.rpartition('/')[2]}",

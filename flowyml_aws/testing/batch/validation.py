@@ -33,6 +33,8 @@ _MAX_DEPENDENCIES = 20
 _MAX_TAGS = 50
 _MIN_TIMEOUT_S = 60
 _MIN_ARRAY, _MAX_ARRAY = 2, 10_000
+_EFA_DEVICE = "/dev/infiniband/uverbs"
+_ALL_PERMISSIONS = {"READ", "WRITE", "MKNOD"}
 
 
 class ClientException(Refusal):
@@ -79,7 +81,10 @@ def check_job_definition(request: Mapping[str, Any]) -> None:
     """
     _check_name("Job definition name", request.get("jobDefinitionName"))
     _check_common(request)
-    check_container(request.get("containerProperties") or {})
+    container = request.get("containerProperties") or {}
+    check_container(container)
+    if "FARGATE" in (request.get("platformCapabilities") or ()) and _devices_of(container):
+        raise ClientException("devices aren't applicable to jobs on Fargate resources")
 
 
 def check_overrides(container: Mapping[str, Any]) -> None:
@@ -169,3 +174,25 @@ def check_container(container: Mapping[str, Any]) -> None:
         least = 4 if kind == "MEMORY" else 1
         if not value.isdecimal() or int(value) < least:
             raise ClientException(f"{kind} must be a whole number of at least {least}: {value}")
+    for device in _devices_of(container):
+        _check_device(device)
+
+
+def _devices_of(container: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return (container.get("linuxParameters") or {}).get("devices") or ()
+
+
+def _check_device(device: Mapping[str, Any]) -> None:
+    """Check a device of a container, with the rules for those of Elastic Fabric Adapters.
+
+    Source: "Elastic Fabric Adapter" in the user guide of AWS Batch.
+    """
+    path = device.get("hostPath") or ""
+    if not path:
+        raise ClientException("A device requires hostPath")
+    if not path.startswith(_EFA_DEVICE):
+        return
+    if device.get("containerPath", path) != path:
+        raise ClientException(f"containerPath must be {path}, as hostPath is")
+    if device.get("permissions") and set(device["permissions"]) != _ALL_PERMISSIONS:
+        raise ClientException(f"permissions of {path} must be READ, WRITE and MKNOD")

@@ -18,6 +18,8 @@ __all__ = ["KILLED", "Ending", "Machine", "Task"]
 KILLED = 128 + 9
 """Exit code of a container after SIGKILL."""
 
+_NO_EFA = "a job of the emulator has no Elastic Fabric Adapter"
+
 WriteLog = Callable[[str, str, list[str]], None]
 
 
@@ -177,6 +179,7 @@ class Machine:
         container = task.prepare(folder)
         write([])
         environment = {**self._environment, **container.environment}
+        environment[f"{NOT_EMULATED}EFA"] = _NO_EFA
         if scratch is None:
             environment[f"{NOT_EMULATED}DISK"] = self._disks.unlimited(task.disk)
         container = replace(container, environment=environment, scratch=scratch)

@@ -13,7 +13,7 @@ from constructs import Construct
 from flowyml_account.names import Names
 from flowyml_account.network import Network
 from flowyml_account.nodes import NodesNetwork
-from flowyml_account.options import Family, Options, max_vcpus_of, sizes_of
+from flowyml_account.options import Family, Options, max_vcpus_of, sizes_of, sizes_of_nodes
 from flowyml_account.roles import Roles
 from flowyml_account.shared import FAMILIES, RESERVED_DISK_GIB, USER_DATA
 
@@ -30,6 +30,17 @@ class _Queue:
     options: Family
     volume_gib: int
     capacity: str
+
+    @property
+    def efa(self) -> int:
+        """Elastic Fabric Adapters of each instance."""
+        return self.options.efa if self.capacity == "nodes" else 0
+
+    @property
+    def sizes(self) -> list[list[str]]:
+        """Instance types of each compute environment."""
+        sizes = sizes_of_nodes if self.capacity == "nodes" else sizes_of
+        return sizes(self.family, self.options)
 
     @property
     def tags(self) -> dict[str, str]:
@@ -55,11 +66,15 @@ def make_queues(
     }
     for queue in (queues := sorted(_queues(names), key=lambda q: q.name)):
         template = templates[queue.family]
+        if queue.efa and nodes is not None:
+            template = _launch_template(
+                scope, names, f"{queue.family}-nodes", queue.options, _efa(queue.efa, nodes)
+            )
         environments = [
             _compute_environment(
                 scope, names, queue, number, types, template, network, nodes, roles
             )
-            for number, types in enumerate(sizes_of(queue.family, queue.options), 1)
+            for number, types in enumerate(queue.sizes, 1)
         ]
         _job_queue(scope, names, queue.name, environments, priority=1, tags=queue.tags)
         if queue.name == f"{names.prefix}-cpu":
@@ -118,10 +133,31 @@ def _time_limits(options: Options) -> list[batch.CfnJobQueue.JobStateTimeLimitAc
     ]
 
 
+def _efa(number: int, nodes: NodesNetwork) -> list[ec2.CfnLaunchTemplate.NetworkInterfaceProperty]:
+    """Return network interfaces with Elastic Fabric Adapters, one for each network card.
+
+    Only the first one also has an address, so that it is the only one for other traffic.
+    """
+    return [
+        ec2.CfnLaunchTemplate.NetworkInterfaceProperty(
+            network_card_index=card,
+            device_index=0 if card == 0 else 1,
+            interface_type="efa" if card == 0 else "efa-only",
+            groups=[nodes.security_group_id],
+            delete_on_termination=True,
+        )
+        for card in range(number)
+    ]
+
+
 def _launch_template(
-    scope: Construct, names: Names, family: str, options: Family
+    scope: Construct,
+    names: Names,
+    short_name: str,
+    options: Family,
+    interfaces: Sequence[ec2.CfnLaunchTemplate.NetworkInterfaceProperty] = (),
 ) -> ec2.CfnLaunchTemplate:
-    name = f"{names.prefix}-{family}"
+    name = f"{names.prefix}-{short_name}"
     return ec2.CfnLaunchTemplate(
         scope,
         _id("Template", name, names),
@@ -144,6 +180,7 @@ def _launch_template(
             metadata_options=ec2.CfnLaunchTemplate.MetadataOptionsProperty(
                 http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
             ),
+            network_interfaces=list(interfaces) or None,
             tag_specifications=[
                 ec2.CfnLaunchTemplate.TagSpecificationProperty(
                     resource_type=kind, tags=_with_name(names, name)
@@ -184,7 +221,9 @@ def _compute_environment(
             maxv_cpus=max_vcpus_of(queue.family, options),
             instance_types=types,
             instance_role=roles.profile_arn,
-            security_group_ids=[place.security_group_id],
+            # Batch rejects security groups next to a launch template with network interfaces, which
+            # have their own.
+            security_group_ids=None if queue.efa else [place.security_group_id],
             subnets=subnets,
             placement_group=_placement_group(scope, names, name) if has_nodes else None,
             ec2_configuration=[
@@ -201,8 +240,13 @@ def _compute_environment(
         update_policy=batch.CfnComputeEnvironment.UpdatePolicyProperty(
             job_execution_timeout_minutes=360, terminate_jobs_on_update=False
         ),
-        # Clients send jobs on several instances only to environments with this tag.
-        tags={**names.tags, **({"flowyml-aws-nodes": "true"} if has_nodes else {})},
+        # Clients send jobs on several instances only to environments with the first tag, and give
+        # them as many devices for EFA as the second one says.
+        tags={
+            **names.tags,
+            **({"flowyml-aws-nodes": "true"} if has_nodes else {}),
+            **({"flowyml-aws-efa": str(queue.efa)} if queue.efa else {}),
+        },
     )
     # Keep the role until the environment is deleted: deleting an environment without it fails.
     environment.node.add_dependency(roles.instance, *network.way_out, *place.way_out)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from flowyml_account.shared import FAMILIES
+from flowyml_account.shared import EFA_INTERFACES, FAMILIES
 
-__all__ = ["MAX_ZONES", "Family", "Options", "max_vcpus_of", "sizes_of"]
+__all__ = ["MAX_ZONES", "Family", "Options", "max_vcpus_of", "sizes_of", "sizes_of_nodes"]
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,16}[a-z0-9]")
 _TAINT = re.compile(r"(.*:)?(NoSchedule|PreferNoSchedule|NoExecute)")
@@ -35,10 +35,14 @@ class Family:
         capacity: Any of `on-demand`, `spot` and `nodes`; each has a separate queue. `nodes` is for
             jobs on several instances (on demand, in a private subnet), which cost money also while
             no job runs: see `nodes_way_out`.
+        efa: Number of Elastic Fabric Adapters of each instance for `nodes`, which must be in
+            `capacity`. Its queue has only types with as many. 1 is possible on all types with EFA;
+            more are on one network card each: 4 on p4d.24xlarge, 32 on p5.48xlarge.
         max_vcpus: Limit of the vCPUs of all instances of one compute environment together. Larger
             types of the file are left out.
         sizes: Up to three lists of EC2 instance types, in the order in which Batch tries them; each
             is one compute environment. No families: Batch prefers their large sizes.
+        nodes_sizes: The same for `nodes`, which must be in `capacity`; `sizes` by default.
         image_id: Custom image for the instances.
         volume_gib: Disk size; overrides `volume_gib` of the options.
         labels: Labels, as of a Kubernetes node.
@@ -46,8 +50,10 @@ class Family:
     """
 
     capacity: Sequence[str] = ("on-demand", "spot")
+    efa: int = 0
     max_vcpus: int | None = None
     sizes: Sequence[Sequence[str]] | None = None
+    nodes_sizes: Sequence[Sequence[str]] | None = None
     image_id: str | None = None
     volume_gib: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -165,6 +171,24 @@ def sizes_of(name: str, family: Family) -> list[list[str]]:
     return [types for types in groups if types]
 
 
+def sizes_of_nodes(name: str, family: Family) -> list[list[str]]:
+    """Return the same for jobs on several instances: types with enough Elastic Fabric Adapters.
+
+    EC2 does not start others from a launch template with their network interfaces.
+    """
+    own = family.nodes_sizes
+    sizes = sizes_of(name, family) if own is None else map(sorted, own)
+    groups = (
+        [instance_type for instance_type in types if _has_efa(instance_type, family)]
+        for types in sizes
+    )
+    return [types for types in groups if types]
+
+
+def _has_efa(instance_type: str, family: Family) -> bool:
+    return EFA_INTERFACES.get(instance_type, 0) >= family.efa
+
+
 def _problems(options: Options) -> Iterator[str]:
     if not _NAME.fullmatch(options.name):
         yield (
@@ -218,6 +242,15 @@ def _problems_of_family(name: str, family: Family) -> Iterator[str]:
         return
     if not family.capacity or not set(family.capacity) <= _CAPACITIES:
         yield f"families[{name!r}].capacity must be a list of `on-demand`, `spot` and `nodes`"
+    if family.efa < 0:
+        yield f"families[{name!r}].efa must be a number of Elastic Fabric Adapters, such as 1"
+    if (family.efa or family.nodes_sizes) and "nodes" not in family.capacity:
+        yield (
+            f"families[{name!r}]: efa and nodes_sizes require `nodes` in `capacity`: they are for "
+            "jobs on several instances"
+        )
+    elif sizes_of(name, family) and not sizes_of_nodes(name, family):
+        yield _no_efa(name, family)
     if family.image_id is None and FAMILIES[name]["image_type"] is None:
         yield (
             f"Batch no longer has an image for {name}: set families[{name!r}].image_id to a custom "
@@ -228,16 +261,14 @@ def _problems_of_family(name: str, family: Family) -> Iterator[str]:
             f"families[{name!r}].volume_gib must be at least {_MIN_VOLUME_GIB}: ECS's images need "
             "it"
         )
-    if family.sizes is not None:
-        types = [instance_type for group in family.sizes for instance_type in group]
-        is_listed = 1 <= len(family.sizes) <= _MAX_ENVIRONMENTS and all(family.sizes)
-        if not is_listed or not all(_INSTANCE_TYPE.fullmatch(name) for name in types):
+    for option, sizes in (("sizes", family.sizes), ("nodes_sizes", family.nodes_sizes)):
+        if sizes is not None and not _lists_types(sizes):
             yield (
-                f"families[{name!r}].sizes must be one to three lists of instance types such as "
+                f"families[{name!r}].{option} must be one to three lists of instance types such as "
                 "g4dn.xlarge. Families such as g4dn are not allowed: Batch prefers their large "
                 "sizes"
             )
-    elif not sizes_of(name, family):
+    if family.sizes is None and not sizes_of(name, family):
         yield (
             f"max_vcpus of {name} is {max_vcpus_of(name, family)}, less than its smallest instance "
             "type has"
@@ -248,3 +279,23 @@ def _problems_of_family(name: str, family: Family) -> Iterator[str]:
                 f"Invalid taint {taint!r} in families[{name!r}].taints: expected `[VALUE:]EFFECT`, "
                 "with the effect NoSchedule, PreferNoSchedule or NoExecute"
             )
+
+
+def _lists_types(sizes: Sequence[Sequence[str]]) -> bool:
+    is_listed = 1 <= len(sizes) <= _MAX_ENVIRONMENTS and all(sizes)
+    return is_listed and all(_INSTANCE_TYPE.fullmatch(name) for types in sizes for name in types)
+
+
+def _no_efa(name: str, family: Family) -> str:
+    with_efa = [
+        f"{instance_type} ({vcpus} vCPUs)"
+        for group in FAMILIES[name]["sizes"]
+        for instance_type, vcpus in group.items()
+        if _has_efa(instance_type, family)
+    ]
+    return (
+        f"No instance type of {name} within max_vcpus ({max_vcpus_of(name, family)}) allows "
+        f"efa = {family.efa}. Types of the family that do: {', '.join(with_efa) or 'none'}. Raise "
+        "max_vcpus, request fewer adapters, or list types of infra/account/efa.json in "
+        "`nodes_sizes`"
+    )

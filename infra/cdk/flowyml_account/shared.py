@@ -9,12 +9,23 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-__all__ = ["FAMILIES", "IMAGES_LIFECYCLE", "RESERVED_DISK_GIB", "USER_DATA", "alerts", "policy"]
+__all__ = [
+    "EFA_INTERFACES",
+    "FAMILIES",
+    "IMAGES_LIFECYCLE",
+    "RESERVED_DISK_GIB",
+    "USER_DATA",
+    "alerts",
+    "policy",
+]
 
 _ACCOUNT = Path(__file__).parents[2] / "account"
 
 _CATALOG = json.loads((_ACCOUNT / "families.json").read_text("utf-8"))
 
+EFA_INTERFACES: Mapping[str, int] = json.loads((_ACCOUNT / "efa.json").read_text("utf-8"))[
+    "interfaces"
+]
 FAMILIES: Mapping[str, Any] = _CATALOG["families"]
 RESERVED_DISK_GIB: int = _CATALOG["reserved_disk_gib"]
 USER_DATA = base64.b64encode((_ACCOUNT / "user-data.mime").read_bytes()).decode()

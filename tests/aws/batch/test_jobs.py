@@ -87,6 +87,19 @@ def test_a_failed_job_has_the_cause_that_batch_reports(
     assert described("FAILED", attempt, statusReason=status_reason).cause is cause
 
 
+def test_a_container_without_its_efa_says_what_to_correct() -> None:
+    reason = (
+        "CannotStartContainerError: Error response from daemon: error gathering device information "
+        'while adding custom device "/dev/infiniband/uverbs1": no such file or directory'
+    )
+    attempt = {"statusReason": "Task failed to start", "container": {"reason": reason}}
+    status = described("FAILED", attempt, statusReason="Task failed to start")
+    assert status.reason is not None
+    assert status.reason.startswith(f"{reason}; the instance has no such Elastic Fabric Adapter: ")
+    assert "correct the tag flowyml-aws-efa of the compute environment" in status.reason
+    assert status.cause is Cause.SETUP
+
+
 def test_a_job_lacks_capacity_after_its_last_lost_host() -> None:
     assert described("FAILED", *[HOST_LOST] * MAX_ATTEMPTS).cause is Cause.CAPACITY
     assert described("FAILED", *[HOST_LOST] * (MAX_ATTEMPTS - 1), FAILED).cause is None

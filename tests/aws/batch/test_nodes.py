@@ -10,7 +10,13 @@ import pytest
 from botocore.stub import Stubber
 from botocore.validate import validate_parameters
 
-from flowyml_aws.aws.batch.definition import JobImage, ensure_definition, ensure_multinode
+from flowyml_aws.aws.batch.definition import (
+    DefinitionKind,
+    JobImage,
+    ensure_definition,
+    ensure_kind,
+    ensure_multinode,
+)
 from flowyml_aws.aws.batch.jobs import status_of
 from flowyml_aws.aws.batch.limits import submit_request_errors
 from flowyml_aws.aws.batch.nodes import with_main_nodes
@@ -18,9 +24,11 @@ from flowyml_aws.aws.batch.requests import batch_jobs, submit_request
 from flowyml_aws.aws.batch.runnable import diagnose
 from flowyml_aws.aws.log_streams import NodeStreams, read_nodes
 from flowyml_aws.catalog.files import load_catalog
+from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.planning.eligibility import SelectionRequest
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.no_fit import no_fit_error
+from flowyml_aws.planning.nodes import EFA_LABEL
 from flowyml_aws.planning.targets import Target, obstacle, offline_targets
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.exit_codes import NODE_LOST
@@ -83,7 +91,7 @@ def test_the_job_that_joins_parents_runs_on_one_machine() -> None:
     assert {job.needs.nodes for job in jobs if job.is_join} == {1}
 
 
-def registered(ensure: Any, **arguments: Any) -> dict[str, Any]:
+def registered(ensure: Any, shared_mib: int = 1024, **arguments: Any) -> dict[str, Any]:
     """Return the arguments of RegisterJobDefinition for a definition that does not exist."""
     batch = a_client()
     members: dict[str, Any] = {}
@@ -95,7 +103,7 @@ def registered(ensure: Any, **arguments: Any) -> dict[str, Any]:
     with Stubber(batch) as answers:
         answers.add_response("describe_job_definitions", {"jobDefinitions": []})
         answers.add_response("register_job_definition", answer)
-        ensure(batch, IMAGE, 1024, **arguments)
+        ensure(batch, IMAGE, shared_mib, **arguments)
     return members
 
 
@@ -112,6 +120,40 @@ def test_all_nodes_have_the_container_of_a_job_on_one_machine() -> None:
         ],
     }
     assert several["jobDefinitionName"] != one["jobDefinitionName"]
+
+
+def test_the_containers_of_nodes_have_the_devices_of_all_efa_and_lock_any_memory() -> None:
+    without = registered(ensure_multinode)
+    with_two = registered(ensure_multinode, efa_interfaces=2)
+    (nodes,) = with_two["nodeProperties"]["nodeRangeProperties"]
+    container = nodes["container"]
+    names = [f"/dev/infiniband/uverbs{number}" for number in range(2)]
+    assert container["linuxParameters"].pop("devices") == [
+        {"hostPath": name, "containerPath": name, "permissions": ["READ", "WRITE", "MKNOD"]}
+        for name in names
+    ]
+    assert container.pop("ulimits") == [{"name": "memlock", "softLimit": -1, "hardLimit": -1}]
+    assert with_two["nodeProperties"] == without["nodeProperties"]  # apart from these
+    assert with_two["jobDefinitionName"] != without["jobDefinitionName"]
+
+
+def test_the_definition_of_a_job_has_the_efa_of_its_plan() -> None:
+    plan = a_plan(a_job("train", needs=FOUR, efa_interfaces=4), a_job("other", needs=FOUR))
+    train, other = batch_jobs(plan, a_record(plan), "s3://bucket/prefix", "eu-west-3")
+    kinds = [DefinitionKind.of(job) for job in (train, other)]
+    assert [(kind.has_nodes, kind.efa_interfaces) for kind in kinds] == [(True, 4), (True, 0)]
+    assert registered_kind(kinds[1]) == registered(ensure_multinode, shared_mib=kinds[1].shared_mib)
+    assert len(devices_of(registered_kind(kinds[0]))) == 4
+
+
+def registered_kind(kind: DefinitionKind) -> dict[str, Any]:
+    return registered(lambda batch, image, _: ensure_kind(batch, image, kind))
+
+
+def devices_of(members: dict[str, Any]) -> list[Any]:
+    (nodes,) = members["nodeProperties"]["nodeRangeProperties"]
+    devices: list[Any] = nodes["container"]["linuxParameters"]["devices"]
+    return devices
 
 
 def target_of(*environments: dict[str, Any]) -> Target:
@@ -149,6 +191,42 @@ def test_a_queue_with_another_environment_runs_only_jobs_on_one_machine(
     assert target.nodes_obstacle is not None
     assert "apply infra/" in target.nodes_obstacle.fix
     assert "flowyml-aws-nodes=true" in target.nodes_obstacle.fix
+
+
+EFA = NODES_TAG | {"flowyml-aws-efa": "4"}
+
+
+def test_a_queue_has_the_efa_of_the_environment_with_the_fewest() -> None:
+    fewer = environment("b", tags=EFA | {"flowyml-aws-efa": "2"})
+    target = target_of(environment("a", tags=EFA), fewer)
+    assert (target.efa_interfaces, target.efa_obstacle) == (2, None)
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [
+        ((NODES_TAG, NODES_TAG), "its compute environments are without the tag flowyml-aws-efa"),
+        ((EFA, NODES_TAG), "its compute environment 'b' is without the tag flowyml-aws-efa"),
+    ],
+)
+def test_a_job_that_requires_efa_needs_a_queue_whose_environments_all_have_it(
+    tags: tuple[dict[str, str], ...], reason: str
+) -> None:
+    types = ("c6i.32xlarge",)
+    a, b = (environment(n, *types, tags=t) for n, t in zip("ab", tags, strict=True))
+    requiring = Needs(nodes=2, required=((EFA_LABEL, "true"),))
+    target = target_of(a, b)
+    assert target.efa_interfaces == 0
+    error = no_fit_error(SelectionRequest(requiring, (target,), load_catalog()))
+    assert error.why == f"target 'train': {reason}"
+    assert "apply infra/ with `efa = 1` and `nodes` in the `capacity` of a family" in error.fix
+    assert "flowyml-aws-efa=1 of an own compute environment whose launch template" in error.fix
+    assert '`cpu = { capacity = ["on-demand", "spot", "nodes"], efa = 1, ' in error.fix
+
+
+def test_a_number_of_efa_that_is_none_is_a_mistake_of_the_account() -> None:
+    with pytest.raises(SettingsError, match=r"Invalid tag flowyml-aws-efa of .* 'a': 'yes'"):
+        target_of(environment("a", tags={"flowyml-aws-efa": "yes"}))
 
 
 def test_a_job_that_no_queue_can_run_on_several_nodes_is_refused_with_one_reason() -> None:

@@ -183,6 +183,16 @@ def test_a_compute_environment_is_reported_with_its_capacity_or_its_fault(
     assert text in str(finding)
 
 
+def test_types_that_can_not_have_the_efa_of_their_environment_are_an_error() -> None:
+    types = ("g4dn.xlarge", "g4dn.12xlarge")
+    with_efa = a_queue(an_environment(types=types, tags={"flowyml-aws-efa": "1"}))
+    _, finding = environment_findings([with_efa], None, CATALOG)
+    assert (finding.code, finding.level) == ("types-without-efa", "error")
+    assert finding.what.endswith("has the tag flowyml-aws-efa, and names g4dn.xlarge")
+    only_those = a_queue(an_environment(types=types[1:], tags={"flowyml-aws-efa": "1"}))
+    assert [f.code for f in environment_findings([only_those], None, CATALOG)] == ["environment"]
+
+
 def test_a_machine_image_without_a_gpu_driver_is_a_warning() -> None:
     queue = a_queue(an_environment(images=("ECS_AL2",)))
     codes = [finding.code for finding in environment_findings([queue], None, CATALOG)]

@@ -338,3 +338,84 @@ def test_private_subnets_without_a_way_out_are_refused(batch: Any) -> None:
     region = batch.aws.environment["AWS_DEFAULT_REGION"]
     ec2.create_vpc_endpoint(VpcId=vpc["VpcId"], ServiceName=f"com.amazonaws.{region}.s3")
     assert batch.ended(submit(batch, jobQueue=environment))["status"] == "SUCCEEDED"
+
+
+@pytest.fixture(scope="module")
+def with_efa(aws: Emulator) -> dict[str, Any]:
+    """Resources of an environment whose launch template has an EFA, and the security groups."""
+    (known,) = aws.client("batch").describe_compute_environments(computeEnvironments=[QUEUE])[
+        "computeEnvironments"
+    ]
+    resources = dict(known["computeResources"])
+    del resources["desiredvCpus"]
+    interface = {
+        "DeviceIndex": 0,
+        "InterfaceType": "efa",
+        "Groups": resources.pop("securityGroupIds"),
+    }
+    template = aws.client("ec2").create_launch_template(
+        LaunchTemplateName="efa", LaunchTemplateData={"NetworkInterfaces": [interface]}
+    )["LaunchTemplate"]
+    return {
+        **resources,
+        "instanceTypes": ["c6i.32xlarge"],
+        "launchTemplate": {"launchTemplateId": template["LaunchTemplateId"]},
+    }
+
+
+def create_environment(api: Any, name: str, resources: dict[str, Any]) -> None:
+    api.create_compute_environment(
+        computeEnvironmentName=name, type="MANAGED", computeResources=resources
+    )
+
+
+def test_security_groups_are_in_the_environment_or_in_the_interfaces_of_its_template(
+    batch: Any, with_efa: dict[str, Any]
+) -> None:
+    with pytest.raises(ClientError, match="are exclusively allowed"):
+        create_environment(batch.api, "both", {**with_efa, "securityGroupIds": ["sg-1"]})
+    with pytest.raises(ClientError, match="One or more security groups must be specified"):
+        create_environment(batch.api, "none", {**with_efa, "launchTemplate": {}})
+    create_environment(batch.api, "one", with_efa)
+    (known,) = batch.api.describe_compute_environments(computeEnvironments=["one"])[
+        "computeEnvironments"
+    ]
+    assert "securityGroupIds" not in known["computeResources"]
+
+
+@pytest.fixture(scope="module")
+def efa_queue(aws: Emulator, with_efa: dict[str, Any]) -> str:
+    api = aws.client("batch")
+    create_environment(api, "efa", with_efa)
+    aws.advance(5)
+    order = [{"order": 1, "computeEnvironment": "efa"}]
+    api.create_job_queue(
+        jobQueueName="efa", state="ENABLED", priority=1, computeEnvironmentOrder=order
+    )
+    aws.advance(5)
+    return "efa"
+
+
+@pytest.mark.parametrize(("devices", "state"), [(1, "SUCCEEDED"), (2, "FAILED")])
+def test_a_container_starts_if_its_instance_has_the_efa_that_it_requests(
+    batch: Any, efa_queue: str, devices: int, state: str
+) -> None:
+    (nodes,) = properties(batch.aws.environment["FLOWYML_AWS_IMAGE"])["nodeRangeProperties"]
+    names = [f"/dev/infiniband/uverbs{number}" for number in range(devices)]
+    linux = {"devices": [{"hostPath": name} for name in names]}
+    container = {**nodes["container"], "linuxParameters": linux}
+    definition = define(
+        batch, f"devices-{devices}", nodeRangeProperties=[{**nodes, "container": container}]
+    )
+    code = "import os; print(os.path.exists('/dev/infiniband'), flush=True)"
+    job = submit(batch, code, jobQueue=efa_queue, jobDefinition=definition)
+    assert batch.ended(job)["status"] == state
+    (main,) = batch.api.describe_jobs(jobs=[f"{job}#0"])["jobs"]
+    if state == "SUCCEEDED":
+        assert batch.log(f"{job}#0") == ["False"]  # nodes are processes of this machine
+    else:
+        assert main["container"]["reason"] == (
+            "CannotStartContainerError: Error response from daemon: error gathering device "
+            'information while adding custom device "/dev/infiniband/uverbs1": no such file or '
+            "directory"
+        )

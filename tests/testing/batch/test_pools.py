@@ -40,3 +40,19 @@ def test_an_environment_without_its_launch_template_starts_no_instance(
     assert pool_of(environment(T4), REGION, local_data_root=False) is None
     job = batch.submit()
     eventually(lambda: batch.status(job) == "RUNNABLE")
+
+
+def test_instances_with_an_efa_are_of_types_that_have_some(aws: Emulator) -> None:
+    template = aws.client("ec2").create_launch_template(
+        LaunchTemplateName="efa",
+        LaunchTemplateData={"NetworkInterfaces": [{"InterfaceType": "efa"}]},
+    )["LaunchTemplate"]
+    found = environment(T4)
+    types = ["g4dn.xlarge", "g4dn.12xlarge"]
+    found.compute_resources |= {
+        "instanceTypes": types,
+        "launchTemplate": {"launchTemplateId": template["LaunchTemplateId"]},
+    }
+    pool = pool_of(found, REGION, local_data_root=False)
+    assert pool is not None
+    assert [offer.instance_type for offer in pool.offers] == ["g4dn.12xlarge"]

@@ -97,3 +97,39 @@ def test_a_job_definition_has_the_same_limits(members: dict[str, Any]) -> None:
 def test_an_empty_or_long_reason_is_rejected(reason: str) -> None:
     with pytest.raises(ClientException, match="reason"):
         check_reason({"jobId": "1", "reason": reason})
+
+
+EFA = "/dev/infiniband/uverbs0"
+
+
+def definition(*devices: dict[str, Any], **members: Any) -> dict[str, Any]:
+    container = {"linuxParameters": {"devices": list(devices)}}
+    return {"jobDefinitionName": "d", "containerProperties": container, **members}
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        {"hostPath": EFA},
+        {"hostPath": EFA, "containerPath": EFA, "permissions": ["READ", "MKNOD", "WRITE"]},
+        {"hostPath": "/dev/fuse", "containerPath": "/dev/other", "permissions": ["READ"]},
+    ],
+)
+def test_devices_of_containers_are_accepted(device: dict[str, Any]) -> None:
+    check_job_definition(definition(device))
+
+
+@pytest.mark.parametrize(
+    ("device", "members", "message"),
+    [
+        ({"hostPath": ""}, {}, "requires hostPath"),
+        ({"hostPath": EFA, "containerPath": "/dev/efa"}, {}, "containerPath must be"),
+        ({"hostPath": EFA, "permissions": ["READ"]}, {}, "must be READ, WRITE and MKNOD"),
+        ({"hostPath": EFA}, {"platformCapabilities": ["FARGATE"]}, "on Fargate"),
+    ],
+)
+def test_devices_that_a_container_can_t_have_are_refused(
+    device: dict[str, Any], members: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ClientException, match=message):
+        check_job_definition(definition(device, **members))
