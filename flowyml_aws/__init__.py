@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from flowyml_aws.core.additions import Env
+from flowyml_aws.core.approval_steps import approval
 from flowyml_aws.core.auto_resources import Auto
 from flowyml_aws.core.context import Context, context
 from flowyml_aws.core.control_flow import If, Switch
@@ -47,6 +48,7 @@ __all__ = [
     "Switch",
     "VersionedPipeline",
     "__version__",
+    "approval",
     "context",
     "log_image",
     "log_metric",

@@ -134,6 +134,11 @@ class RunLayout:
         """Marker that a job is being ended at its service for the move of this number."""
         return f"{self.prefix}withdrawals/{job}.{number}.json"
 
+    def approval(self, name: str) -> str:
+        """Answer to an approval. Creating the document decides it."""
+        # Hashed, because the name may contain characters that a key must not.
+        return f"{self.prefix}approvals/{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
+
     @property
     def cancellation(self) -> str:
         """Marker that the run is ended: by its user, or because it has reached its cost limit."""

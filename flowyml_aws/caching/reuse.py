@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.caching.cache_key import cache_key
@@ -293,7 +294,8 @@ def _demanded(
             continue
         runs.add(producer)
         waiting += graph.reads[producer]
-        for parent in graph.after.get(producer, ()):
+        gates = (graph.gates[name].after for name in graph.gated.get(producer, ()))
+        for parent in (*graph.after.get(producer, ()), *chain(*gates)):
             if parent not in hits and parent not in runs and parent not in skipped:
                 waiting += assets_of[parent]
     # A step that runs produces all its assets again, including those added to `reused` before.

@@ -25,7 +25,7 @@ from flowyml_aws.submission.own_runs import own_runs
 from flowyml_aws.submission.record import newest_first, read_plan, run_ids
 from flowyml_aws.submission.run_names import LATEST, matching_runs
 
-__all__ = ["complete_job", "complete_output", "complete_run", "complete_step"]
+__all__ = ["complete_approval", "complete_job", "complete_output", "complete_run", "complete_step"]
 
 _MAX_RUNS = 50
 
@@ -48,6 +48,11 @@ def complete_job(ctx: typer.Context, incomplete: str) -> list[str]:
 def complete_output(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return the assets and steps of the run whose names start with the characters."""
     return _starting(incomplete, lambda: _outputs(_plan(ctx)))
+
+
+def complete_approval(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the approvals of the run whose names start with the characters."""
+    return _starting(incomplete, lambda: _plan(ctx).approvals)
 
 
 def _starting(incomplete: str, names: Callable[[], Iterable[str]]) -> list[str]:

@@ -14,12 +14,14 @@ from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.planning.selection import Selection
 from flowyml_aws.planning.targets import Candidate
+from flowyml_aws.submission.approvals import ApprovalView
 from flowyml_aws.submission.compare import Comparison
 from flowyml_aws.submission.losses import LostAttempts
 from flowyml_aws.submission.map_progress import MapProgress
 from flowyml_aws.submission.status import JobView, RunStatus
 
 __all__ = [
+    "approval_facts",
     "candidate_facts",
     "comparison_facts",
     "json_text",
@@ -62,6 +64,8 @@ def status_facts(
         "state": status.state.value,
         "created_at": status.created_at,
         "ended_at": status.ended_at,
+        "waits_for_approval": status.waits_for_approval,
+        "approvals": {view.name: approval_facts(view) for view in status.approvals},
         "jobs": jobs,
         "maps": {name: _map_facts(each) for name, each in status.progress.items()},
         "lost": status.lost_attempts.model_dump(mode="json"),
@@ -126,6 +130,18 @@ def _job_facts(view: JobView, status: RunStatus) -> dict[str, Any]:
         "target": view.job.target,
         "needs_client": view.needs_client,
         "steps": [report.model_dump(mode="json") for report in status.reports_of(view)],
+    }
+
+
+def approval_facts(view: ApprovalView) -> dict[str, Any]:
+    """Return the state of an approval, the jobs after it, and its answer."""
+    return {
+        "state": view.state.value,
+        "approver": view.planned.approver,
+        "waits_s": view.waits_s,
+        "timeout_s": view.planned.timeout_s,
+        "jobs": list(view.jobs),
+        "answer": view.answer and view.answer.model_dump(mode="json"),
     }
 
 

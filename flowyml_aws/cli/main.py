@@ -10,6 +10,7 @@ import typer
 # Importing these modules registers their commands.
 from flowyml_aws.cli import (  # noqa: F401
     advice,
+    approvals,
     catalog,
     costs,
     doctor,

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -49,7 +49,7 @@ from flowyml_aws.cli.resources import step_resources
 from flowyml_aws.cli.save import item_names, save_list, save_to, show
 from flowyml_aws.cli.streams import for_terminal
 from flowyml_aws.client.result import PipelineResult
-from flowyml_aws.client.run import Run
+from flowyml_aws.client.run import Run, Watcher
 from flowyml_aws.core.errors import (
     FlowymlError,
     SettingsError,
@@ -152,9 +152,19 @@ def status(
 
 
 @app.command()
-def attach(run_id: RunId, as_json: AsJson = False) -> None:
+def attach(
+    run_id: RunId,
+    until_approval: Annotated[
+        bool,
+        typer.Option(
+            "--until-approval", help="End also when only an approval can continue the run."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Continue a run and wait until it finishes; works from any machine."""
-    _wait(Run.attach(run_id), as_json)
+    attached = Run.attach(run_id)
+    _wait(attached, as_json, attached.wait_for_approval if until_approval else attached.wait)
 
 
 @app.command()
@@ -356,10 +366,15 @@ def _check_expansion(refs: Mapping[str, ArtifactRef]) -> None:
             )
 
 
-def _wait(started: Run, as_json: bool) -> NoReturn:
+def _wait(
+    started: Run,
+    as_json: bool,
+    wait: Callable[[Watcher | None], PipelineResult] | None = None,
+) -> NoReturn:
+    """Wait for a run, with `Run.wait` by default, print its end, and exit."""
     try:
         with watching(started) as watch:
-            result = started.wait(watch)
+            result = (wait or started.wait)(watch)
     except (KeyboardInterrupt, Terminated) as end:
         started.leave()  # the interrupt may be from before `wait`
         services = _services(started)
@@ -377,10 +392,11 @@ def _wait(started: Run, as_json: bool) -> NoReturn:
         lost = f"; {result.lost_attempts}" if result.lost_attempts.count else ""
         dropped = "".join(f"; {note}" for note in item_notes(result.status))
         duration = time_text(result.duration_seconds)
-        line = f"run {started.id}: {result.state} after {duration}{lost}{dropped}"
+        line = f"run {started.id}: {result.status.state_text} after {duration}{lost}{dropped}"
         print(for_terminal(line), flush=True)
         _print_ending(started, result)
-    sys.exit(0 if result.status.state is RunState.SUCCEEDED else RUN_FAILED)
+    is_good = result.status.state is RunState.SUCCEEDED or result.status.waits_for_approval
+    sys.exit(0 if is_good else RUN_FAILED)
 
 
 def _on_departure(traits: ServiceTraits, plan: ExecutionPlan) -> str:

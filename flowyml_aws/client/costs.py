@@ -24,6 +24,8 @@ from flowyml_aws.packaging.project import find_project
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.services.connect import account_settings, find_run, stores
+from flowyml_aws.submission.answers import Approvals
+from flowyml_aws.submission.approvals import waited_s
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.costs import CostKey, CostRow, RunCost, job_costs, sum_costs, total_of
 from flowyml_aws.submission.origin import read_origin
@@ -193,6 +195,7 @@ def _ended(
         lost=outcome.lost,
         ended=outcome.ended,
         times=outcome.times,
+        approvals=tuple(Approvals(store, record.run_id).read(plan, {}, None).values()),
     )
 
 
@@ -213,7 +216,10 @@ def _ask(run: _ReadRun) -> RunStatus | None:
 def _cost(run: _ReadRun, status: RunStatus, now: float) -> RunCost:
     driver_usd: float | None = 0.0
     if run.driver is not None:
-        seconds = (status.ended_at or now) - status.created_at
+        results = [view.result for view in status.jobs if view.result is not None]
+        times = [(result.started_at, result.ended_at) for result in results]
+        waited = waited_s(status.approvals, times)
+        seconds = (status.ended_at or now) - status.created_at - waited
         price = run.driver.price_usd_hour
         driver_usd = None if price is None else price * seconds / 3600
     return RunCost(

@@ -41,6 +41,7 @@ class ListedRun:
         cost_usd: Cost of its jobs and of their lost attempts; None if it is unknown.
         store: URI of its store.
         needs_client: Whether it continues only when a client drives it.
+        waits_for_approval: Whether nothing can happen before someone answers an approval.
         dropped: Number of items of maps that failed and that the run continued without.
     """
 
@@ -54,6 +55,7 @@ class ListedRun:
     store: str
     needs_client: bool
     dropped: int = 0
+    waits_for_approval: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,7 @@ def _with_state(run: ListedRun) -> ListedRun:
         ended_at=status.ended_at,
         cost_usd=status.counted_usd,
         needs_client=any(view.needs_client for view in status.jobs),
+        waits_for_approval=status.waits_for_approval,
     )
 
 

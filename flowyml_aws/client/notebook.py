@@ -47,7 +47,7 @@ def live_cell(notes: Sequence[str] = ()) -> Callable[[RunStatus], None] | None:
         content = {
             "text/html": to_html(sheets),
             "text/markdown": to_markdown(sheets),
-            "text/plain": f"{status.run_id}: {status.state.value}",
+            "text/plain": f"{status.run_id}: {status.state_text}",
         }
         if handle is None:
             handle = ipython.display(content, raw=True, display_id=True)

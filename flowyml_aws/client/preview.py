@@ -22,6 +22,7 @@ from flowyml_aws.core.decision_places import place_decisions
 from flowyml_aws.core.distributions import VersionReader
 from flowyml_aws.core.environment import environment_problems
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, SettingsError
+from flowyml_aws.core.gated_graph import without_open_gates
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.known_skips import without_known_branches
 from flowyml_aws.core.loading import stop_while_loading
@@ -162,6 +163,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
         request.cases,
     )
     graph, decided = without_known_branches(request.graph.only(reuse.runs), reuse.cases)
+    graph = without_open_gates(graph, reuse.cases)
     history = earlier_times(services, request.name)
     running = place_decisions(
         [

@@ -285,7 +285,7 @@ class RunRequest:
             problems += input_problems(pipeline.declared)
         if placement is not None and pipeline is not None:
             problems += placement.problems(pipeline.groups)
-        names = [step.name for step in self.steps]
+        names = [step.name for step in self.steps if step.approval is None]
         items = {step.name for step in pipeline.graph.steps} if pipeline is not None else set()
         units = {name for step in self.steps for name in step.sub_pipelines}
         unknown = sorted(self.options.refreshed.difference(names, items, units))

@@ -38,6 +38,7 @@ from flowyml_aws.planning.replan import change_needs, replan
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.result import AttemptEvents, JobResult
 from flowyml_aws.services.connect import FoundRun, locate_run
+from flowyml_aws.submission.approvals import ApprovalState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.origin import continued_origin, read_origin
@@ -122,7 +123,14 @@ def _read(found: FoundRun, store: ArtifactStore) -> tuple[EarlierRun, set[str]]:
         lambda job: _events(store, found.record, job), jobs, limit=STORE_REQUESTS
     )
     events = dict(zip(jobs, reports, strict=True))
-    earlier = EarlierRun(run_id, driver.plan, finished, dict(zip(jobs, specs, strict=True)), events)
+    earlier = EarlierRun(
+        run_id,
+        driver.plan,
+        finished,
+        dict(zip(jobs, specs, strict=True)),
+        events,
+        frozenset(v.name for v in status.approvals if v.state is ApprovalState.APPROVED),
+    )
     missing |= _missing(store, (e.assets for attempts in events.values() for e in attempts))
     return earlier, missing
 

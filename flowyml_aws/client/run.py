@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flowyml_aws.artifacts.errors import PickleRefusedError
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.transfer import load_values
+from flowyml_aws.client.approvals import answer_approval
 from flowyml_aws.client.mlflow_export import export_to_mlflow
 from flowyml_aws.client.notebook import live_cell
 from flowyml_aws.client.output_names import listed_assets, output_names
@@ -49,7 +50,7 @@ from flowyml_aws.submission.why import Reason, explain_step
 if TYPE_CHECKING:
     from flowyml_aws.report.data import RunReport
 
-__all__ = ["Run", "StoredList", "StoredOutput"]
+__all__ = ["Run", "StoredList", "StoredOutput", "Watcher"]
 
 Watcher = Callable[[RunStatus], None]
 
@@ -132,6 +133,25 @@ class Run(ShownAsSheets):
             AwsUnavailableError: AWS did not answer for too long. `attach` continues the run.
             FlowymlError: A job was refused, or the states of the jobs are not available.
         """
+        return self._wait(watch, lambda _: False)
+
+    def wait_for_approval(self, watch: Watcher | None = None) -> PipelineResult:
+        """Drive the run until it ends, or until only an approval can continue it.
+
+        Return its result so far. The same as `wait` in everything else.
+
+        Args:
+            watch: Same as in `wait`.
+
+        Raises:
+            AwsUnavailableError: AWS did not answer for too long. `attach` continues the run.
+            FlowymlError: A job was refused, or the states of the jobs are not available.
+        """
+        return self._wait(watch, lambda status: status.waits_for_approval)
+
+    def _wait(
+        self, watch: Watcher | None, is_enough: Callable[[RunStatus], bool]
+    ) -> PipelineResult:
         self._drives = True
         watch = watch or live_cell(self.plan.notes)
         advance = AdvanceThroughOutages(self._driver)
@@ -141,6 +161,8 @@ class Run(ShownAsSheets):
                     status = advance()
                     if watch is not None:
                         watch(status)
+                    if status.outage is None and is_enough(status):
+                        return self._result_of(status)
                     has_ended = status.outage is None and status.state is not RunState.RUNNING
                     if has_ended and not self._driver.awaits_bills:
                         export_to_mlflow(self._driver.store, status)
@@ -314,6 +336,35 @@ class Run(ShownAsSheets):
             AwsRefusedError: Some jobs could not be stopped; the error lists them.
         """
         return self._driver.cancel(client_text())
+
+    def approve(self, name: str | None = None, comment: str | None = None) -> RunStatus:
+        """Approve an approval that waits, and return the status of the run.
+
+        On AWS, the jobs after it are submitted, and the driver of a detached run continues. On
+        this machine, a client has to wait for the run.
+
+        Args:
+            name: Name of the approval; None if only one waits.
+            comment: Comment for readers of the run.
+
+        Raises:
+            ApprovalError: The run has no such approval, or it does not wait for an answer.
+        """
+        return answer_approval(self._driver, name, "approved", comment, client_text())
+
+    def reject(self, name: str | None = None, comment: str | None = None) -> RunStatus:
+        """Reject an approval that waits, and return the status of the run.
+
+        The jobs after it do not run, and the run fails. Other jobs continue.
+
+        Args:
+            name: Same as in `approve`.
+            comment: Same as in `approve`.
+
+        Raises:
+            ApprovalError: The run has no such approval, or it does not wait for an answer.
+        """
+        return answer_approval(self._driver, name, "rejected", comment, client_text())
 
     def resume(
         self,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
+from flowyml_aws.core.approval_steps import approval_problems
 from flowyml_aws.core.binding import BoundStep
 from flowyml_aws.core.decision_places import grouped_steps, place_decisions
 from flowyml_aws.core.domains import find_places
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.expansion import expand
+from flowyml_aws.core.gated_graph import with_gates
 from flowyml_aws.core.graph import StepGraph, order_steps
 from flowyml_aws.core.maps import EarlierLength
 from flowyml_aws.core.step import Step
@@ -79,14 +81,23 @@ def build_pipeline(
         context: Names in the context, to suggest them for a list that does not exist.
     """
     graph, problems = order_steps(steps, inputs, context)
+    problems += approval_problems([each.step for each in steps])
     if graph is None:
         return None, problems
     grouped = grouped_steps(graph.steps, graph.parents)
     problems += affinity_conflicts(grouped) + environment_conflicts(grouped)
     if problems:
         return None, problems
-    places = find_places(graph.steps, graph.reads, graph.producers)
-    return BuiltPipeline(graph, place_decisions(group_steps(grouped, places), graph), graph), []
+    gated = with_gates(graph)
+    places = find_places(gated.steps, gated.reads, gated.producers)
+    step_of = {step.name: step for step in gated.steps}
+    # With the approvals, so that one between two steps of a group splits it.
+    groups = [
+        replace(group, steps=tuple(step_of[step.name] for step in group.steps))
+        for group in group_steps(grouped, places)
+        if group.steps[0].approval is None
+    ]
+    return BuiltPipeline(gated, place_decisions(groups, gated), gated), []
 
 
 def expand_maps(

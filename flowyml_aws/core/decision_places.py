@@ -3,7 +3,8 @@
 A decision starts no machine of its own if it can be avoided, and makes no job wait for one that it
 did not wait for before:
 
-- It runs after its last parent, in the same job, if this job already waits for all other parents.
+- It runs after its last parent, in the same job, if this job already waits for all other parents,
+  and for the approvals that the decision waits for.
 - Otherwise it runs in the job of the first step of its branches. The other branches then wait for
   this job.
 - It is a job of its own if that job has items of a map, which are divided among several jobs.
@@ -76,7 +77,12 @@ class _Places:
         """Add a decision to the group where it runs."""
         parents = self._parent_groups([decision.name])
         last = max(parents, default=None)
-        if last is not None and self._takes(last) and parents <= {last, *self._before[last]}:
+        if (
+            last is not None
+            and self._takes(last)
+            and parents <= {last, *self._before[last]}
+            and self._approvals([decision]) <= self._approvals(self._groups[last].steps)
+        ):
             self._add_to(last, decision)
             return
         branches = [
@@ -113,6 +119,10 @@ class _Places:
     def _takes(self, number: int) -> bool:
         """Return whether a decision can run in a group: its steps remain in one job."""
         return all(s.item is None and s.mapping is None for s in self._groups[number].steps)
+
+    def _approvals(self, steps: Iterable[Step]) -> set[str]:
+        """Return the approvals that steps wait for: a job waits for those of all its steps."""
+        return {name for step in steps for name in self._graph.gated.get(step.name, ())}
 
     def _parent_groups(self, names: Iterable[str]) -> set[int]:
         """Return the groups of the parents of steps, looking through decisions."""

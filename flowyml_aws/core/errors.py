@@ -13,7 +13,7 @@ The tree of errors, with the exit codes of the command line::
     │   │   NoInstanceFitsError, PlanOverBudgetError
     │   ├── SettingsError, RequirementsError, MissingExtraError, MissingEngineError
     │   └── RunNotFoundError, RunNotResumableError, OutputNotFoundError, UnknownVersionError,
-    │       InvalidVersionError
+    │       InvalidVersionError, ApprovalError
     ├── AccountError    3  AWS rejected a call
     │   └── AwsRefusedError        AwsUnavailableError: the same call may succeed later
     ├── JobError        1  a job failed because of its code; a run that failed exits with 1, too
@@ -41,6 +41,7 @@ __all__ = [
     "AccountError",
     "AffinityConflictError",
     "AmbiguousArgumentError",
+    "ApprovalError",
     "ArtifactNotFoundError",
     "AwsRefusedError",
     "AwsUnavailableError",
@@ -299,6 +300,10 @@ class RunNotFoundError(UserError, LookupError):
 
 class RunNotResumableError(UserError):
     """A run is still running, or has succeeded, so that it cannot be resumed."""
+
+
+class ApprovalError(UserError):
+    """A run has no such approval, or the approval does not wait for an answer."""
 
 
 class AwsRefusedError(AccountError):

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
+from flowyml_aws.core.approvals import Gate
 from flowyml_aws.core.domains import Place, find_places
 from flowyml_aws.core.errors import DuplicateAssetError, FlowymlError, InvalidStepError
 from flowyml_aws.core.graph import StepGraph
@@ -248,6 +249,8 @@ class _Expander:
         producers = {asset: step.name for step in steps for asset in step.assets}
         ranks = {step.name: number for number, step in enumerate(steps)}
         after: dict[str, tuple[str, ...]] = {}
+        gates = {name: self._gate(gate) for name, gate in old.gates.items()}
+        gated: dict[str, tuple[str, ...]] = {}
         parents: dict[str, tuple[str, ...]] = {}
         for step in steps:
             found = {producers[a] for a in self._reads[step.name] if a in producers}
@@ -255,6 +258,10 @@ class _Expander:
                 awaited = tuple(item for name in waits for item in self._items_of_step(name))
                 after[step.name] = awaited
                 found.update(awaited)
+            if step.declared_name in old.gated:
+                gated[step.name] = old.gated[step.declared_name]
+                gates_after = (gates[gate].after for gate in gated[step.name])
+                found.update(name for names in gates_after for name in names)
             parents[step.name] = tuple(sorted(found, key=ranks.__getitem__))
         declared: dict[str, str] = {}
         for template in self._templates.values():
@@ -272,7 +279,13 @@ class _Expander:
             after=after,
             gathered=self._gathered,
             declared=declared,
+            gates=gates,
+            gated=gated,
         )
+
+    def _gate(self, gate: Gate) -> Gate:
+        items = (item for name in gate.after for item in self._items_of_step(name))
+        return replace(gate, inputs=self._flat(gate.inputs), after=tuple(items))
 
     def _items_of_step(self, name: str) -> tuple[str, ...]:
         return self._sizes[name].names(name) if name in self._sizes else (name,)

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 
+from flowyml_aws.core.approvals import Gate
 from flowyml_aws.core.binding import BoundStep, bind_steps
 from flowyml_aws.core.errors import (
     DependencyCycleError,
@@ -49,6 +50,8 @@ class StepGraph:
         gathered: Asset of a mapped step → the assets of its items, which readers of all items
             have in `reads`.
         declared: Asset of an item → its name in the mapped step.
+        gates: Approvals that steps wait for, by name, in running order.
+        gated: Step → approvals that it waits for. A step without any is left out.
     """
 
     steps: tuple[Step, ...]
@@ -60,6 +63,8 @@ class StepGraph:
     after: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     gathered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     declared: Mapping[str, str] = field(default_factory=dict)
+    gates: Mapping[str, Gate] = field(default_factory=dict)
+    gated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def label(self, asset: str, reader: Step) -> str:
         """Return the name of an asset for a step that reads it: that of the list for one item.
@@ -99,7 +104,21 @@ class StepGraph:
             },
             gathered=self.gathered,
             declared=self.declared,
+            gates=self._gates_of(names),
+            gated={step: gates for step, gates in self.gated.items() if step in names},
         )
+
+    def _gates_of(self, names: Collection[str]) -> dict[str, Gate]:
+        """Return the approvals that some steps wait for, directly or not."""
+        needed = {gate for step, gates in self.gated.items() if step in names for gate in gates}
+        for name in reversed(tuple(self.gates)):
+            if name in needed:
+                needed.update(self.gates[name].approvals)
+        return {
+            name: replace(gate, after=tuple(step for step in gate.after if step in names))
+            for name, gate in self.gates.items()
+            if name in needed
+        }
 
 
 def read_graph(

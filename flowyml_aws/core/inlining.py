@@ -130,6 +130,7 @@ class _Inliner:
     def _step(self, step: Step) -> Step:
         sub = self._sub
         mapping, group, branch = step.mapping, step.execution_group, step.branch
+        rule = step.approval
         if mapping is not None:
             mapping = replace(mapping, over=self._renamed(mapping.over))
         return replace(
@@ -147,6 +148,9 @@ class _Inliner:
             branch=None
             if branch is None
             else replace(branch, decision=self._assets[branch.decision]),
+            approval=rule
+            if rule is None or rule.decision is None
+            else replace(rule, decision=self._assets[rule.decision]),
             view=None if step.view is None else step.view.renamed(self._assets, {}),
             scope=self._scope(step),
         )

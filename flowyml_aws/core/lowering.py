@@ -9,7 +9,7 @@ from typing import Any
 
 from flowyml_aws.core.branches import Branch, Cases
 from flowyml_aws.core.condition_code import ViewUse, view_use
-from flowyml_aws.core.control_flow import AddedFlow, ControlFlow, Switch
+from flowyml_aws.core.control_flow import AddedFlow, ControlFlow, If, Switch
 from flowyml_aws.core.errors import FlowymlError, InvalidStepError
 from flowyml_aws.core.run_view import Viewed
 from flowyml_aws.core.signatures import parameters_of
@@ -25,7 +25,8 @@ class _Known:
 
     Attributes:
         steps: Steps by name.
-        earlier: Steps that are declared before the condition, without those that depend on it.
+        earlier: Steps that are declared before the condition, without those that depend on it and
+            without approvals.
         assets: Assets of the steps, and external inputs.
         context: Names in the context.
     """
@@ -44,12 +45,25 @@ def lower(
 ) -> tuple[tuple[Step, ...], list[FlowymlError]]:
     """Return the steps of a pipeline with those of its control flows, and the mistakes in these.
 
+    Conditions of approvals become decisions, too.
+
     Args:
         steps: Steps outside control flows, in declaration order.
         flows: Control flows in declaration order.
         external_inputs: Assets that no step produces.
         context: Names in the context.
     """
+    lowered, problems = _with_flows(steps, flows, external_inputs, context)
+    approved, mistakes = _with_conditions_of_approvals(lowered, external_inputs, context)
+    return approved, [*problems, *mistakes]
+
+
+def _with_flows(
+    steps: Sequence[Step],
+    flows: Sequence[AddedFlow],
+    external_inputs: Collection[str],
+    context: Collection[str],
+) -> tuple[tuple[Step, ...], list[FlowymlError]]:
     if not flows:
         return tuple(steps), []
     problems: list[FlowymlError] = []
@@ -88,6 +102,31 @@ def lower(
                     added_ids.add(id(each))
                     lowered.append(replace(each, branch=branch))
     return (*lowered, *steps[start:]), problems
+
+
+def _with_conditions_of_approvals(
+    steps: Sequence[Step], external_inputs: Collection[str], context: Collection[str]
+) -> tuple[tuple[Step, ...], list[FlowymlError]]:
+    """Return the steps with a decision before each approval that has a condition."""
+    found: list[Step] = []
+    problems: list[FlowymlError] = []
+    for each in steps:
+        rule = each.approval
+        # That of a sub-pipeline is lowered already, with its names.
+        if rule is None or rule.auto_approve_if is None or rule.decision is not None:
+            found.append(each)
+            continue
+        earlier = _independent(found, [each], steps)
+        assets = {asset for s in steps if s.approval is None for asset in s.assets}
+        others = {s.name: s for s in steps if s.approval is None}
+        known = _Known(others, earlier, assets.union(external_inputs), context)
+        flow = If(rule.auto_approve_if, name=each.name)
+        decision, mistakes = _decision(flow, f"auto:{each.name}", known)
+        problems += mistakes
+        if decision is not None:
+            rule = replace(rule, decision=decision.name)
+            found += [decision, replace(each, after=(*each.after, decision.name), approval=rule)]
+    return tuple(found), problems
 
 
 def _decision_names(flows: Sequence[AddedFlow]) -> list[str]:
@@ -130,7 +169,10 @@ def _branch_steps(
 def _independent(
     earlier: Sequence[Step], own: Sequence[Step], everything: Collection[Step]
 ) -> list[Step]:
-    """Return the earlier steps that do not depend on the branches of a decision."""
+    """Return the earlier steps that do not depend on the branches of a decision.
+
+    Approvals are left out.
+    """
     names = {each.name for each in own} | {asset for each in own for asset in each.assets}
     grows = True
     while grows:
@@ -141,7 +183,7 @@ def _independent(
         ]
         names.update(n for each in dependent for n in (each.name, *each.assets))
         grows = bool(dependent)
-    return [each for each in earlier if each.name not in names]
+    return [each for each in earlier if each.name not in names and each.approval is None]
 
 
 def _decision(

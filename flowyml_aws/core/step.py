@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, overload
 
 from flowyml_aws.core.additions import addition_problems, as_additions
+from flowyml_aws.core.approvals import Approval
 from flowyml_aws.core.auto_resources import DeclaredResources, declared_minimum
 from flowyml_aws.core.branches import Branch
 from flowyml_aws.core.distributed import CLUSTERS, LAUNCHERS, Launcher
@@ -124,6 +125,7 @@ class Step:
             returns the case itself.
         view: View of the run that the function of a decision gets as its only argument; None if its
             parameters are filled by name.
+        approval: Rule of an approval, which no job runs; None for any other step.
         scope: Sub-pipeline that declares the step; None if the pipeline itself does.
     """
 
@@ -154,6 +156,7 @@ class Step:
     cases: tuple[str, ...] = ()
     case_of: Callable[[Any], str] | None = None
     view: Viewed | None = None
+    approval: Approval | None = None
     scope: Scope | None = None
 
     def __post_init__(self) -> None:

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from flowyml_aws.core.findings import Finding
 from flowyml_aws.doctor.ended import find_end
 from flowyml_aws.doctor.examination import Report
+from flowyml_aws.planning.wording import time_text
+from flowyml_aws.submission.approvals import ApprovalState
 from flowyml_aws.submission.backend import Diagnoses, JobState
 from flowyml_aws.submission.driver import RunDriver
-from flowyml_aws.submission.status import JobView, failures
+from flowyml_aws.submission.status import JobView, RunStatus, failures
 
 __all__ = ["examine_run"]
 
@@ -35,7 +37,7 @@ def examine_run(driver: RunDriver) -> Iterator[Report]:
         findings = diagnoses.get(name) if name in queued else None
         yield Report(
             name,
-            tuple(findings or [_state_finding(status.run_id, view, states, reasons)]),
+            tuple(findings or [_state_finding(status, view, states, reasons)]),
             is_complete=True,
         )
 
@@ -56,10 +58,16 @@ def _confirmed_diagnoses(driver: RunDriver) -> Mapping[str, Sequence[Finding]]:
 
 
 def _state_finding(
-    run_id: str, view: JobView, states: Mapping[str, JobState], reasons: Mapping[str, str]
+    status: RunStatus, view: JobView, states: Mapping[str, JobState], reasons: Mapping[str, str]
 ) -> Finding:
     """Return the finding for a job that has no diagnosis."""
-    name = view.job.name
+    name, run_id = view.job.name, status.run_id
+    asked = [each for each in status.approvals if each.state is ApprovalState.WAITING]
+    for approval in (each for each in asked if each.name in view.job.approvals):
+        what = f"Job {name!r} waits for approval {approval.name!r}"
+        by = "a person" if approval.planned.approver is None else approval.planned.approver
+        why = f"{by} has to answer it within {time_text(approval.left_s)}"
+        return Finding("no-approval", "warning", what, why, f"`{approval.command(run_id)}`")
     if view.needs_client:
         fix = f"`flowyml-aws attach {run_id}` continues the run, unless another client drives it"
         can = "can be submitted or skipped" if view.job.held else "can be submitted"

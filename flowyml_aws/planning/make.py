@@ -16,6 +16,7 @@ from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup, parallel_steps
 from flowyml_aws.planning.advice.auto import ResolvedGroup, resolve_auto
 from flowyml_aws.planning.alternatives import Alternatives
+from flowyml_aws.planning.approvals import approval_notes, approvals_of, planned_approvals
 from flowyml_aws.planning.cost import with_costs
 from flowyml_aws.planning.durations import Durations, idle_gpu_note, items_of
 from flowyml_aws.planning.held import deciding_steps, held_by
@@ -86,6 +87,7 @@ def make_plan(
     }
     reduced = transitive_reduction(parents)
     readers = _only_readers(graph, job_of)
+    keep = {*keep, *(asset for gate in graph.gates.values() for asset in gate.inputs)}
     deciding = deciding_steps(graph)
     durations = Durations(history)
     alternatives = Alternatives(targets, catalog)
@@ -125,6 +127,7 @@ def make_plan(
             mapped=tuple(dict.fromkeys(s.declared_name for s in group.steps if s.item is not None)),
             origins=dict(each.origins),
             held=held_by(group, deciding),
+            approvals=approvals_of(group, graph),
             branches={s.name: s.branch for s in group.steps if s.branch is not None},
             notes=(*growth_note, *_notes(group, graph, selected, durations)),
             moves={} if selection is None else alternatives.moves_of(backend, needs),
@@ -145,13 +148,17 @@ def make_plan(
         region=catalog.region if is_priced else None,
         prices_of=catalog.prices_date.isoformat() if is_priced else None,
         jobs=tuple(jobs),
+        approvals=planned_approvals(graph, job_of),
         startable={target: tuple(offers.values()) for target, offers in startable.items()},
     )
     offers = {
         backend: lambda needs, selector=selector: selector.offer(_with_spot(needs, spot))
         for backend, selector in selectors.items()
     }
-    return alternatives.added_to(with_costs(plan, graph, groups, history, offers))
+    plan = with_costs(plan, graph, groups, history, offers)
+    notes = approval_notes(plan, groups, graph)
+    plan = plan.model_copy(update={"notes": (*plan.notes, *notes)})
+    return alternatives.added_to(plan)
 
 
 def _resolved(

@@ -25,6 +25,7 @@ __all__ = [
     "Estimate",
     "ExecutionPlan",
     "InstanceOffer",
+    "PlannedApproval",
     "PlannedJob",
     "PlannedMap",
     "ReusedStep",
@@ -118,6 +119,7 @@ class PlannedJob(Document):
             again because a value was damaged, by job. Their results before that do not count.
         held: Decisions of other jobs that can make this job unnecessary. It is submitted after they
             are made, if it is still necessary.
+        approvals: Approvals that must be given before this job is submitted.
         branches: Branch of each step that is in one.
         notes: Notes for the user on this job.
     """
@@ -153,6 +155,7 @@ class PlannedJob(Document):
     ended_attempts: int = 0
     repetitions: dict[str, int] = Field(default_factory=dict)
     held: tuple[str, ...] = ()
+    approvals: tuple[str, ...] = ()
     branches: dict[str, Branch] = Field(default_factory=dict)
     notes: Annotated[tuple[str, ...], InTable("notes")]
 
@@ -206,6 +209,26 @@ class PlannedJob(Document):
     def highest_price_usd_hour(self) -> float | None:
         """Highest possible price of all nodes, or None if unknown or on this machine."""
         return self.highest.price_usd_hour if self.highest else self.price_usd_hour
+
+
+class PlannedApproval(Document):
+    """An approval of a plan: jobs after it start once someone has given it.
+
+    Attributes:
+        after: Jobs that must have succeeded before someone is asked.
+        approvals: Approvals that must be given before.
+        inputs: Assets that it is about; the first one is its value.
+        timeout_s: Seconds for which the run waits for an answer.
+        approver: Person or team who should answer; None for anyone.
+        decision: Step of one of these jobs whose case `then` replaces the answer; None for none.
+    """
+
+    after: tuple[str, ...]
+    approvals: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    timeout_s: float
+    approver: str | None = None
+    decision: str | None = None
 
 
 class PlannedMap(Document):
@@ -331,6 +354,7 @@ class ExecutionPlan(Document, ShownAsSheets):
         estimate: Expected cost and time; None without earlier runs.
         max_cost_usd: Maximum cost of the run; None for no limit.
         maps: Mapped steps by name.
+        approvals: Approvals that jobs wait for by name, in the order in which they are asked.
         notes: Notes for the user on the whole run.
     """
 
@@ -349,6 +373,7 @@ class ExecutionPlan(Document, ShownAsSheets):
     estimate: Estimate | None = None
     max_cost_usd: float | None = None
     maps: dict[str, PlannedMap] = Field(default_factory=dict)
+    approvals: dict[str, PlannedApproval] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property

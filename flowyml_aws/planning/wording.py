@@ -41,8 +41,13 @@ def hourly_price(usd_hour: float | None) -> str:
 
 
 def time_text(seconds: float) -> str:
-    """Format a duration: `12.5 s`, `45 min`, `3 h 05 min`."""
+    """Format a duration: `12.5 s`, `45 min`, `3 h 05 min`, `7 d 0 h`."""
     if seconds < 90:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
+    if minutes < 90:
+        return f"{minutes} min"
+    hours = minutes // 60
+    if hours < 48:
+        return f"{hours} h {minutes % 60:02} min"
+    return f"{hours // 24} d {hours % 24} h"

@@ -37,6 +37,7 @@ from flowyml_aws.runtime.logged import StepLogged
 from flowyml_aws.runtime.result import JobResult
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.runtime.usage import JobUsage
+from flowyml_aws.submission.approvals import approval_notes
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.cost_limit import limit_notes
 from flowyml_aws.submission.driver import RunDriver
@@ -129,6 +130,7 @@ def make_report(reading: Reading) -> RunReport:
         *item_notes(status),
         *missing_items(status),
         *plan.notes,
+        *approval_notes(status.approvals, status.run_id),
         *map(str, status.moves),
         *machine_notes(status),
         *value_notes(status),

@@ -89,6 +89,7 @@ def plan_outline(plan: ExecutionPlan, machines: Mapping[str, str]) -> list[Node]
         machine = machines[row.first.name]
         lines = ((machine,) if machine else ()) + (steps if has_steps else (f"{len(steps)} steps",))
         lines = ("if taken", *lines) if row.first.held else lines
+        lines = (*(_cut(f"after approval {each}") for each in row.first.approvals), *lines)
         after = _after(row, of_job)
         nodes.append(Node(f"job {row.title}", _cut(row.title), lines, "", after, None))
     return nodes

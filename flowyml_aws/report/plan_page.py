@@ -37,6 +37,7 @@ def plan_html(plan: ExecutionPlan, machines: Mapping[str, str]) -> str:
 def _row(row: JobRow[PlannedJob], rows: Mapping[str, JobRow[PlannedJob]]) -> dict[str, Any]:
     parents = [rows[name].title for job in row.jobs for name in job.after]
     parents += [row.first.taken_text] if row.first.held else []
+    parents += [f"approval {name}" for name in row.first.approvals]
     return {
         "title": row.title,
         "first": row.first,

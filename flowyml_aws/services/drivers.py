@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from flowyml_aws.core.clock import sleep
 from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.services.account import Account
 from flowyml_aws.settings.model import Settings, as_environment
 from flowyml_aws.submission.record import RunRecord
@@ -37,17 +38,19 @@ def start_run_driver(
     account: Account,
     image: JobImage,
     record: RunRecord,
+    plan: ExecutionPlan,
     settings: Settings,
     tags: Mapping[str, str],
     timeout_s: int,
     price_usd_hour: float | None,
 ) -> None:
-    """Start the driver of a run.
+    """Start the driver of a run, which ends while the run only waits for approvals.
 
     Args:
         account: Account whose setting `driver_queue` is checked.
         image: Container settings of the account's Batch jobs.
         record: Record of the run.
+        plan: Plan of the run.
         settings: Settings of the driver.
         tags: Tags of its job.
         timeout_s: Time limit of its job.
@@ -70,6 +73,7 @@ def start_run_driver(
         tags,
         timeout_s,
         pause=partial(sleep, own.poll_s),
+        options=("--until-approval",) if plan.approvals else (),
         price_usd_hour=price_usd_hour,
     )
 

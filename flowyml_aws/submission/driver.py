@@ -22,6 +22,8 @@ from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.result import AttemptEvents, StepFailure, StepReport, StepState
 from flowyml_aws.runtime.summary import JobSummary
+from flowyml_aws.submission.answers import Approvals
+from flowyml_aws.submission.approvals import ApprovalState, ApprovalView
 from flowyml_aws.submission.backend import (
     Backend,
     Bills,
@@ -84,6 +86,8 @@ class RunDriver:
     _costs: CostWatch = field(default_factory=CostWatch)
     _times: dict[str, JobTimes] = field(default_factory=dict)
     _end_seen_at: float | None = None
+    _approvals: Mapping[str, ApprovalView] = field(default_factory=dict)
+    _refusals: Mapping[str, str | None] = field(default_factory=dict)
     _losses_seen: dict[str, int] = field(default_factory=dict)
     _withdrawn: set[str] = field(default_factory=set)
 
@@ -112,6 +116,11 @@ class RunDriver:
     @cached_property
     def _gates(self) -> Gates:
         return Gates(self.store, self.record)
+
+    @cached_property
+    def answers(self) -> Approvals:
+        """Answers to the approvals of the run, in the store."""
+        return Approvals(self.store, self.record.run_id)
 
     def start(self) -> None:
         """Submit the jobs of a run that was just written; none has a state yet.
@@ -233,7 +242,14 @@ class RunDriver:
             for job in ready:
                 del closed[job.name]
             kept = {*closed, *(job.name for job in skipped), *self._ended}
-        return [job for job in jobs if job.name not in kept]
+        return [job for job in jobs if job.name not in kept and self._is_approved(job)]
+
+    def _is_approved(self, job: PlannedJob) -> bool:
+        """Return whether all approvals that a job waits for are given."""
+        return all(
+            name in self._approvals and self._approvals[name].state is ApprovalState.APPROVED
+            for name in job.approvals
+        )
 
     def _has_succeeded(self, jobs: Collection[str]) -> bool:
         """Return whether all these jobs have succeeded."""
@@ -253,6 +269,7 @@ class RunDriver:
     def _observe(self) -> Mapping[str, JobStatus]:
         self._read_store()
         if not self._active_jobs():
+            self._read_approvals(cancelled=False)
             return {}
         statuses = self._poll()
         # After the poll: a job writes its result before it ends.
@@ -262,6 +279,7 @@ class RunDriver:
         self._read_skips(statuses)
         active = self._active_jobs()
         cancelled = bool(active) and self._is_cancelled()
+        self._read_approvals(cancelled)
         failed = self._repeater.settle(self.plan, statuses, self._ended, cancelled)
         for job in active:
             if job.name in failed:
@@ -296,6 +314,15 @@ class RunDriver:
             # Backends forget old jobs and the store does not.
             self._read_results(self.plan.jobs)
             self._results_read = True
+
+    def _read_approvals(self, cancelled: bool) -> None:
+        """Read the approvals, after the poll: who answers starts a driver if no job is active."""
+        if self.plan.approvals:
+            now = None if cancelled else self.clock()
+            self._approvals = self.answers.read(self.plan, self._ended, now)
+            refusals = {name: view.refusal for name, view in self._approvals.items()}
+            # The jobs of a run that is cancelled are cancelled, whatever else keeps them back.
+            self._refusals = {} if cancelled else refusals
 
     def _may_have_ended(self, statuses: Mapping[str, JobStatus], job: PlannedJob) -> bool:
         """Return whether a job may have a result that this client has not read."""
@@ -465,7 +492,7 @@ class RunDriver:
             return True
         status = statuses.get(view.job.name, _UNKNOWN)
         if status.state is JobState.LOST:
-            return self._is_ready(view.job)
+            return self._is_ready(view.job) and self._is_approved(view.job)
         return status.state.ended and self._movable(view.job, status) is not None
 
     def _is_ready(self, job: PlannedJob) -> bool:
@@ -487,7 +514,8 @@ class RunDriver:
         failures = (JobState.FAILED, JobState.BLOCKED)
         failed = [p for p in job.after if p in self._ended and self._ended[p].state in failures]
         if not failed:
-            return None
+            reason = next(filter(None, map(self._refusals.get, job.approvals)), None)
+            return None if reason is None else JobView(job, JobState.BLOCKED, reason=reason)
         more = f" and {len(failed) - _MAX_NAMES:,} more" if failed[_MAX_NAMES:] else ""
         names = ", ".join(failed[:_MAX_NAMES])
         return JobView(job, JobState.BLOCKED, reason=f"{names}{more} did not succeed")
@@ -499,7 +527,7 @@ class RunDriver:
         for job in active:
             status = self._visible_status(job, statuses.get(job.name, _UNKNOWN))
             if status.reason is None and status.state is JobState.WAITING:
-                status = replace(status, reason=waiting_reason(job, unended))
+                status = replace(status, reason=self._reason_to_wait(job, unended))
             events = self._events.get(job.name) if _has_begun(status) else None
             views[job.name] = JobView(
                 job,
@@ -520,8 +548,19 @@ class RunDriver:
             lost=self._lost_attempts(),
             times=dict(self._times),
             maps=self.plan.maps,
+            approvals=tuple(view.settled(self._ended) for view in self._approvals.values()),
         )
         return self._with_end(self._costs.with_costs(self.plan, run_status, self.clock()))
+
+    def _reason_to_wait(self, job: PlannedJob, unended: Collection[str]) -> str | None:
+        asked = [name for name in job.approvals if self._is_asked(name)]
+        if asked:
+            return f"approval {', '.join(map(repr, asked))} has no answer"
+        return waiting_reason(job, unended)
+
+    def _is_asked(self, approval: str) -> bool:
+        view = self._approvals.get(approval)
+        return view is not None and view.state is ApprovalState.WAITING
 
     def _visible_status(self, job: PlannedJob, status: JobStatus) -> JobStatus:
         """Return the status to report: a job that does not run at the moment is waiting."""
@@ -600,11 +639,15 @@ class RunDriver:
         return True
 
     def _end_of(self, status: RunStatus) -> float:
-        """Return when a run has ended: with its last result, or when this client saw the end."""
+        """Return when a run has ended, or when this client saw the end.
+
+        It ends with its last result, or when an approval is refused after that.
+        """
         results = [view.result for view in status.jobs if view.state is not JobState.BLOCKED]
         times = [result.ended_at for result in results if result is not None]
         if times and len(times) == len(results):
-            return max(times)
+            refused = (each.answer for each in status.approvals if each.refusal is not None)
+            return max([*times, *(answer.answered_at for answer in refused if answer is not None)])
         # The end of a job without a result is unknown.
         if self._end_seen_at is None:
             self._end_seen_at = self.clock()

@@ -13,7 +13,13 @@ from dataclasses import dataclass
 
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.core.maps import declared_name, is_part, required_items
-from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob, PlannedMap, ReusedStep
+from flowyml_aws.planning.plan import (
+    ExecutionPlan,
+    PlannedApproval,
+    PlannedJob,
+    PlannedMap,
+    ReusedStep,
+)
 from flowyml_aws.planning.targets import machine_kind
 from flowyml_aws.runtime.parts import lists_to_read
 from flowyml_aws.runtime.result import (
@@ -40,6 +46,7 @@ class EarlierRun:
         results: Results of the jobs that succeeded.
         specs: Spec of each other job.
         events: Reports of the attempts of each other job, oldest first.
+        approved: Approvals that were given.
     """
 
     run_id: str
@@ -47,6 +54,7 @@ class EarlierRun:
     results: Mapping[str, JobResult]
     specs: Mapping[str, JobSpec]
     events: Mapping[str, Sequence[AttemptEvents]]
+    approved: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,10 +261,13 @@ def _plan(
         for step, produces in job.produces.items()
     }
     after = _unfinished_parents(plan, finished)
+    approvals = _open_approvals(earlier, finished)
+    given = [name for name in plan.approvals if name not in approvals]
     remaining = tuple(
         job.model_copy(
             update={
                 "after": after[job.name],
+                "approvals": tuple(name for name in job.approvals if name in approvals),
                 "reads": {
                     asset: None if producer in finished else producer
                     for asset, producer in job.reads.items()
@@ -269,13 +280,38 @@ def _plan(
         update={
             "jobs": remaining,
             "reused": {**plan.reused, **reused},
+            "approvals": approvals,
             "estimate": None,
             "notes": (
                 *(note for note in plan.notes if not note.startswith(_NOTE)),
                 f"{_NOTE}{earlier.run_id}",
+                *(f"approval {name!r} was given in run {earlier.run_id}" for name in given),
             ),
         }
     )
+
+
+def _open_approvals(earlier: EarlierRun, finished: Collection[str]) -> dict[str, PlannedApproval]:
+    """Return the approvals that are asked again, without the jobs before them that are finished.
+
+    One that was given counts if nothing before it runs again.
+    """
+    found: dict[str, PlannedApproval] = {}
+    for name, approval in earlier.plan.approvals.items():
+        after = tuple(job for job in approval.after if job not in finished)
+        before = tuple(each for each in approval.approvals if each in found)
+        if name not in earlier.approved or after or before:
+            remains = any(
+                approval.decision in job.steps for job in earlier.plan.jobs if job.name in after
+            )
+            found[name] = approval.model_copy(
+                update={
+                    "after": after,
+                    "approvals": before,
+                    "decision": approval.decision if remains else None,
+                }
+            )
+    return found
 
 
 def _unfinished_parents(

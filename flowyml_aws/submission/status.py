@@ -13,6 +13,7 @@ from flowyml_aws.planning.wording import hourly_price
 from flowyml_aws.runtime.idle_gpus import idle_text
 from flowyml_aws.runtime.result import NO_ATTEMPT, StepFailure, StepReport, StepState
 from flowyml_aws.runtime.summary import JobSummary
+from flowyml_aws.submission.approvals import ApprovalState, ApprovalView
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.losses import LostAttempts, total_lost
 from flowyml_aws.submission.map_progress import MapProgress, drop_notes, make_progress
@@ -124,6 +125,7 @@ class RunStatus:
         cost_limit: Cost limit and counted cost; None without a limit, or on this machine.
         outage: Reason why AWS could not be asked now, so that this is an older status; or None.
         maps: Mapped steps of the plan, by name.
+        approvals: Approvals of the plan, in the order in which they are asked.
     """
 
     run_id: str
@@ -143,6 +145,7 @@ class RunStatus:
     counted_usd: float | None = None
     cost_limit: CostLimit | None = None
     maps: Mapping[str, PlannedMap] = field(default_factory=dict)
+    approvals: tuple[ApprovalView, ...] = ()
 
     @property
     def state(self) -> RunState:
@@ -159,6 +162,18 @@ class RunStatus:
             is_over_limit = self.cost_limit is not None and self.cost_limit.reached_at is not None
             return RunState.FAILED if is_over_limit else RunState.CANCELLED
         return RunState.FAILED if missing_items(self) else RunState.SUCCEEDED
+
+    @property
+    def waits_for_approval(self) -> bool:
+        """True if nothing can happen before someone answers an approval, so that no job runs."""
+        asked = [each for each in self.approvals if each.state is ApprovalState.WAITING]
+        waiting = {job for each in asked for job in each.jobs}
+        return bool(asked) and all(v.state.ended or v.job.name in waiting for v in self.jobs)
+
+    @property
+    def state_text(self) -> str:
+        """State of the run for readers."""
+        return "waiting for approval" if self.waits_for_approval else self.state.value
 
     @cached_property
     def progress(self) -> dict[str, MapProgress]:

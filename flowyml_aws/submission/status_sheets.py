@@ -6,6 +6,7 @@ from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.sheets import Sheet
 from flowyml_aws.planning.wording import time_text
 from flowyml_aws.runtime.result import StepReport, StepState
+from flowyml_aws.submission.approvals import approval_notes
 from flowyml_aws.submission.cost_limit import limit_notes
 from flowyml_aws.submission.losses import lost_text
 from flowyml_aws.submission.map_failures import described_failures
@@ -51,6 +52,7 @@ def status_sheets(status: RunStatus, now: float) -> list[Sheet]:
     rows += [(f"└ {name}", text, "", "", "") for name, text, _ in reused_rows(status)]
     lines += [
         *([f"AWS {status.outage}"] if status.outage is not None else []),
+        *approval_notes(status.approvals, status.run_id),
         *(str(move) for move in status.moves),
         *filter(None, (lost_text(status.lost), client_warning(status))),
         *limit_notes(status),
@@ -101,4 +103,4 @@ def _outcome(status: RunStatus, now: float) -> str:
     cost_usd = status.cost_usd
     cost = "" if cost_usd is None else f", {usd(cost_usd)} without starts"
     verb = "for" if status.state is RunState.RUNNING else "after"
-    return f"{status.state.value} {verb} {elapsed}{cost}"
+    return f"{status.state_text} {verb} {elapsed}{cost}"

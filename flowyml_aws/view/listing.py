@@ -56,6 +56,8 @@ def runs_table(runs: Sequence[ListedRun], now: float) -> RenderableType:
 
 
 def _state(run: ListedRun) -> Text:
+    if run.waits_for_approval:
+        return Text("waiting for approval", style="yellow")
     text = Text(run.state, style=_STYLE.get(run.state, "dim"))
     if run.dropped:
         text.append(f", {run.dropped:,} dropped", style="yellow")

@@ -28,6 +28,7 @@ def mermaid(plan: ExecutionPlan) -> str:
     numbers = {row.title: f"job{number}" for number, row in enumerate(rows)}
     for row in rows:
         name = f"{row.title}, if taken" if row.first.held else row.title
+        name = ", ".join((name, *(f"after approval {each}" for each in row.first.approvals)))
         title = ": ".join(filter(None, (name, machine_text(row.first))))
         lines.append(f'  subgraph {numbers[row.title]}["{_quoted(title)}"]')
         ids = [f"{numbers[row.title]}_{number}" for number in range(len(row.steps))]

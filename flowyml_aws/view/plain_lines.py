@@ -35,6 +35,9 @@ class PlainLines:
         for move in status.moves:
             where = f"{'to' if move.repeats is None else 'again on'} {move.machine}: {move.reason}"
             self._print_change(f"job {move.job}, move {move.number}", where)
+        for approval in status.approvals:
+            if (note := approval.note(status.run_id)) is not None:
+                self._print_change(f"approval {approval.name}", approval.state.value, note)
         for view in status_rows(status):
             if isinstance(view, MapRow):
                 for each in view.steps:

@@ -176,6 +176,8 @@ def _details(
         yield _line("if taken", job.taken_text)
     if after := dict.fromkeys(name for member in row.jobs for name in member.after):
         yield _line("waits for", job_names_text(after, rows))
+    if job.approvals:
+        yield _line("approval", ", ".join(job.approvals))
     if reads := _reads(row, rows, sizes):
         yield _line("reads", ", ".join(reads))
     stored = [asset for member in row.jobs for asset in member.stored]

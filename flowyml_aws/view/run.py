@@ -18,6 +18,7 @@ from flowyml_aws.core.amounts import counted
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.planning.wording import time_text
 from flowyml_aws.runtime.result import StepState
+from flowyml_aws.submission.approvals import approval_notes
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.cost_limit import limit_error, limit_notes
 from flowyml_aws.submission.losses import lost_text
@@ -180,6 +181,7 @@ def status_table(status: RunStatus, now: float, expected_s: float | None = None)
     return Group(
         table,
         *waits,
+        *noted_approvals(status),
         *noted_moves(status),
         *noted_losses(status),
         *noted_costs(status),
@@ -189,7 +191,7 @@ def status_table(status: RunStatus, now: float, expected_s: float | None = None)
         *noted_values(status),
         *bills(status),
         *_warned(status),
-        Text(f"{status.state.value}, {elapsed}", style="dim"),
+        Text(f"{status.state_text}, {elapsed}", style="dim"),
     )
 
 
@@ -247,6 +249,11 @@ def expected_duration_s(plan: ExecutionPlan) -> float | None:
 def noted_moves(status: RunStatus) -> list[Text]:
     """Return a line on each move of a job to another machine."""
     return [Text(str(move), style="yellow") for move in status.moves]
+
+
+def noted_approvals(status: RunStatus) -> list[Text]:
+    """Return a line on each approval that someone has answered or has to answer."""
+    return [Text(note, style="yellow") for note in approval_notes(status.approvals, status.run_id)]
 
 
 def noted_losses(status: RunStatus) -> list[Text]:

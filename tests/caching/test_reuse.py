@@ -14,7 +14,9 @@ from flowyml_aws.caching.entries import CacheEntry
 from flowyml_aws.caching.fingerprint import Fingerprinter
 from flowyml_aws.caching.identity import identify
 from flowyml_aws.caching.reuse import Reuse, decide_reuse
+from flowyml_aws.core.approval_steps import approval
 from flowyml_aws.core.branches import Branch
+from flowyml_aws.core.gated_graph import with_gates
 from flowyml_aws.core.graph import StepGraph, read_graph
 from flowyml_aws.core.step import Step, step
 
@@ -56,9 +58,9 @@ class Scenario:
         self.external_inputs = dict(external_inputs or {})
         graph, problems = read_graph(steps, self.external_inputs)
         assert graph is not None and not problems
-        self.graph: StepGraph = graph
+        self.graph: StepGraph = with_gates(graph)
         reader = Fingerprinter()
-        identities = {s.name: identify(s, graph, {}, reader) for s in graph.steps}
+        identities = {s.name: identify(s, self.graph, {}, reader) for s in self.graph.steps}
         self.identities = {name: i for name, i in identities.items() if i is not None}
         self.cache = FakeCache()
 
@@ -296,6 +298,31 @@ def test_refresh_also_runs_the_steps_that_wait_for_the_step() -> None:
     scenario = Scenario(make_step("a"), waiting_step("b", "a"), make_step("c"))
     scenario.run()
     assert scenario.decide("a").runs == {"a", "b"}
+
+
+def test_an_approval_changes_no_cache_key() -> None:
+    deploy = step(name="deploy", inputs=["model"])(lambda model: model)
+    without = Scenario(make_step("model"), make_step("metrics", "model"), deploy)
+    without.run()
+    gated = step(name="deploy", inputs=["model"], after=["release"])(deploy.func)
+    release = approval("release", inputs=["metrics"])
+    asked = Scenario(make_step("model"), make_step("metrics", "model"), release, gated)
+    asked.cache = without.cache
+    again = asked.decide()
+    assert again.runs == frozenset()
+    assert asked.graph.only(again.runs).gates == {}  # no one is asked
+
+
+def test_what_an_approval_is_about_runs_before_the_steps_after_it() -> None:
+    gated = step(name="deploy", after=["release"], cache=False)(lambda: 1)
+    plot = make_step("plot", "metrics")
+    scenario = Scenario(make_step("metrics"), plot, approval("release", inputs=["metrics"]), gated)
+    scenario.run()
+    assert scenario.decide().runs == {"deploy"}
+    scenario.cache.entries = {
+        key: entry for key, entry in scenario.cache.entries.items() if entry.step != "metrics"
+    }
+    assert scenario.decide().runs == {"metrics", "deploy"}
 
 
 class BranchScenario(Scenario):

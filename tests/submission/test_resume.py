@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from flowyml_aws.artifacts.refs import ArtifactRef, PackPlace
 from flowyml_aws.core.arguments import Arguments
+from flowyml_aws.planning.plan import ExecutionPlan, PlannedApproval
 from flowyml_aws.runtime.program import Program
 from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepReport, StepState
 from flowyml_aws.runtime.spec import (
@@ -291,3 +293,33 @@ def test_dropped_items_of_parts_run_again_only_if_too_few_succeeded() -> None:
         planned = a_map(10, parts=1, on_item_failure="drop", min_success=min_success)
         plan = a_plan(job).model_copy(update={"maps": {"train": planned}})
         assert finished_jobs(plan, {"g": bad}, ()).keys() == finished
+
+
+def approved_chain(*finished: str, approved: Sequence[str] = ()) -> ExecutionPlan:
+    """Return the plan of a continued run whose job c waits for an approval of a and b."""
+    earlier = chain(*finished)
+    a, b, c = earlier.plan.jobs
+    jobs = (a, b, c.model_copy(update={"approvals": ("release",)}))
+    release = PlannedApproval(after=("a", "b"), inputs=("b",), timeout_s=60.0)
+    plan = earlier.plan.model_copy(update={"jobs": jobs, "approvals": {"release": release}})
+    run = replace(earlier, plan=plan, approved=frozenset(approved))
+    return make_resumption("new", run).plan
+
+
+def test_an_approval_that_was_given_counts_if_nothing_before_it_runs_again() -> None:
+    plan = approved_chain("a", "b", approved=["release"])
+    assert plan.approvals == {}
+    assert plan.jobs[0].approvals == ()
+    assert "approval 'release' was given in run old" in plan.notes
+
+
+def test_an_approval_is_asked_again_if_it_was_not_given() -> None:
+    plan = approved_chain("a", "b")
+    assert plan.approvals["release"].after == ()
+    assert plan.jobs[0].approvals == ("release",)
+
+
+def test_an_approval_is_asked_again_if_a_job_before_it_runs_again() -> None:
+    plan = approved_chain("a", approved=["release"])
+    assert plan.approvals["release"].after == ("b",)
+    assert plan.jobs[1].approvals == ("release",)

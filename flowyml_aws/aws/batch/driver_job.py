@@ -111,11 +111,13 @@ def start_driver(
     pause: Callable[[], None],
     clock: Callable[[], float] = uptime_s,
     price_usd_hour: float | None = None,
+    options: Sequence[str] = (),
 ) -> str:
     """Start the driver of a run, and return its job's id.
 
     A second driver does no harm: each driver finds what the run has already started. Still, if
-    Batch does not answer, the job is looked up before Batch is asked again.
+    Batch does not answer, the job is looked up before Batch is asked again. A driver that is
+    started after another one uses its queue.
 
     Args:
         batch: Batch client.
@@ -129,11 +131,15 @@ def start_driver(
         pause: Function that waits until the next poll.
         clock: Seconds that pass also while this machine is suspended.
         price_usd_hour: Price of the driver's machine, for the costs of the account.
+        options: Options of the command that drives the run, `attach`.
 
     Raises:
         AwsRefusedError: AWS denied a call.
     """
     never_repeat_submissions(batch)
+    key = RunLayout(record.run_id).driver
+    if not store.create(key, DriverRecord(queue=queue, price_usd_hour=price_usd_hour).to_json()):
+        queue = _recorded_queue(store, key)
     if is_on_fargate(batch, queue):
         definition = ensure_on_fargate(batch, image)
     else:
@@ -145,15 +151,13 @@ def start_driver(
         is_join=False,
         queue=queue,
         after=(),
-        command=("python", "-m", "flowyml_aws", "attach", record.run_id),
+        command=("python", "-m", "flowyml_aws", "attach", record.run_id, *options),
         needs=DRIVER_NEEDS,
         timeout_s=timeout_s,
         environment={**RUNNER, **region, **environment},
     )
     request = submit_request(job, record, definition, {}, tags)
     doing = f"submit the driver of the run to queue {queue!r}"
-    driver = DriverRecord(queue=queue, price_usd_hour=price_usd_hour)
-    store.put(RunLayout(record.run_id).driver, driver.to_json())
     for _ in range(_CALLS - 1):
         try:
             return submit_job(batch, request, doing)
@@ -178,16 +182,19 @@ def end_driver(
     Raises:
         AwsRefusedError: AWS denied a call.
     """
-    key = RunLayout(run_id).driver
     try:
-        record = read_document(DriverRecord, store.get(key), f"{store.uri}/{key}")
+        queue = _recorded_queue(store, RunLayout(run_id).driver)
     except ArtifactNotFoundError:
         return ()  # a client drives the run
-    jobs = _drivers(batch, record.queue, run_id)
+    jobs = _drivers(batch, queue, run_id)
     ending = [job for job in jobs if not job.has_ended and job.job_id != own_job]
     for job in ending:
         terminate_job(batch, job.job_id, f"terminate the driver of run {run_id}, {job.job_id}")
     return unended_names(batch, [job.job_id for job in ending])
+
+
+def _recorded_queue(store: ArtifactStore, key: str) -> str:
+    return read_document(DriverRecord, store.get(key), f"{store.uri}/{key}").queue
 
 
 def _look_up(
@@ -198,10 +205,14 @@ def _look_up(
     pause: Callable[[], None],
     clock: Callable[[], float],
 ) -> Sequence[ListedJob]:
-    """Return the drivers of a run, once a listing would show one that Batch was asked for."""
+    """Return the drivers of a run, once a listing would show one that Batch was asked for.
+
+    Drivers that have ended were started earlier.
+    """
     while True:
         listed_at = clock()
-        if found := _drivers(batch, queue, run_id):
+        found = [job for job in _drivers(batch, queue, run_id) if not job.has_ended]
+        if found:
             return found
         if listed_at - asked_at >= batch_submission.LISTED_AFTER_S:
             return ()

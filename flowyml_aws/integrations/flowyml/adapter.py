@@ -24,6 +24,7 @@ from flowyml_aws.core.resources import ResourceRequirements
 from flowyml_aws.core.step import Step, step
 from flowyml_aws.core.step_objects import is_flowyml_step
 from flowyml_aws.core.sub_pipelines import SubPipeline
+from flowyml_aws.integrations.flowyml.approvals import approval_of, is_approval, with_waits
 from flowyml_aws.integrations.flowyml.building import eval_inputs, is_evaluation
 from flowyml_aws.integrations.flowyml.control_flows import (
     branch_steps,
@@ -39,7 +40,6 @@ from flowyml_aws.runtime.flowyml_map_task import map_task_of
 __all__ = ["UnsupportedFeatureError", "pipeline_of", "step_of"]
 
 _UNSUPPORTED_STEPS = {
-    "ApprovalStep": "split the pipeline at the approval, and run the second part once it is given",
     "DynamicStep": "create the steps in the script, before the pipeline runs",
 }
 """Class of an unsupported step: fix."""
@@ -89,12 +89,19 @@ def pipeline_of(
                 problems += error.problems
             continue
         try:
-            converted[id(item)] = defaults.apply(step_of(item, assets, context, store_all))
+            converted[id(item)] = (
+                approval_of(item)
+                if is_approval(item)
+                else defaults.apply(step_of(item, assets, context, store_all))
+            )
         except FlowymlError as error:
             problems.append(error)
     if problems:
         raise InvalidPipelineError(pipeline.name, problems)
     declared = {name: context[name] for name in context if name not in without_context}
+    items = [item for item in all_items if id(item) in converted]
+    waiting = with_waits([converted[id(item)] for item in items])
+    converted = {id(item): each for item, each in zip(items, waiting, strict=True)}
     steps = [converted[id(item)] for item in pipeline.steps if id(item) in converted]
     adapted = Pipeline(pipeline.name, declared).add_steps(steps)
     adapted.sub_pipelines += sub_pipelines
@@ -237,8 +244,16 @@ def _unsupported_features(pipeline: Any) -> Iterator[UnsupportedFeatureError]:
     in_branches = list(branch_steps(pipeline.control_flows))
     for item in filter(is_sub_pipeline, in_branches):
         yield _not_supported(f"Sub-pipeline {item.name!r} in a branch", _CONDITION)
-    for item in (*pipeline.steps, *in_branches):
+    items = [*pipeline.steps, *in_branches]
+    if any(map(is_approval, items)):
+        for item in filter(is_sub_pipeline, pipeline.steps):
+            fix = "add the steps of the sub-pipeline with add_step"
+            yield _not_supported(f"Sub-pipeline {item.name!r} next to an approval", fix)
+    for item in items:
         kind = type(item).__name__
+        if is_approval(item):
+            yield from _unsupported_approval(item, items)
+            continue
         bases = [base.__name__ for base in type(item).__mro__]
         fixes = [_UNSUPPORTED_STEPS[base] for base in bases if base in _UNSUPPORTED_STEPS]
         if fixes or not is_flowyml_step(item):
@@ -248,6 +263,15 @@ def _unsupported_features(pipeline: Any) -> Iterator[UnsupportedFeatureError]:
         yield _not_supported(
             "Resuming from a checkpoint",
             "run the pipeline with a new run_id: unchanged steps are reused from earlier runs",
+        )
+
+
+def _unsupported_approval(item: Any, steps: Sequence[Any]) -> Iterator[UnsupportedFeatureError]:
+    if item in (steps[0], steps[-1]):
+        yield UnsupportedFeatureError(
+            what=f"Approval {item.name!r} is not between other steps",
+            why="the steps declared after it wait for it, and it waits for those before it",
+            fix="declare it after the steps that it is about, and before those that need it",
         )
 
 

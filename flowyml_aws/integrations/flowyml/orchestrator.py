@@ -165,11 +165,13 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
         return run_status(self._run(run_id).status().state)
 
     def fetch_step_statuses(self, run_id: str) -> dict[str, ExecutionStatus]:
-        """Return the status of each step of a run."""
+        """Return the status of each step of a run. An approval that waits is running."""
+        from flowyml_aws.integrations.flowyml.approvals import approval_reports
         from flowyml_aws.integrations.flowyml.results import step_status
 
-        steps = self._run(run_id).status().steps
-        return {name: step_status(report.state) for name, report in steps.items()}
+        status = self._run(run_id).status()
+        reports = {**status.steps, **approval_reports(status)}
+        return {name: step_status(report.state) for name, report in reports.items()}
 
     def get_run_logs(self, run_id: str) -> str:
         """Return the output of the jobs so far, job by job."""
@@ -183,6 +185,32 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
             graceful: Ignored: jobs always get time to stop.
         """
         self._run(run_id).cancel()
+
+    def approve(self, run_id: str, step: str | None = None, comment: str | None = None) -> None:
+        """Approve an approval that a run waits for.
+
+        Args:
+            run_id: Same as in `get_run_status`.
+            step: Name of the approval; None if only one waits.
+            comment: Comment for readers of the run.
+
+        Raises:
+            ApprovalError: The run has no such approval, or it does not wait for an answer.
+        """
+        self._run(run_id).approve(step, comment)
+
+    def reject(self, run_id: str, step: str | None = None, comment: str | None = None) -> None:
+        """Reject an approval that a run waits for, so that the run fails.
+
+        Args:
+            run_id: Same as in `get_run_status`.
+            step: Same as in `approve`.
+            comment: Same as in `approve`.
+
+        Raises:
+            ApprovalError: The run has no such approval, or it does not wait for an answer.
+        """
+        self._run(run_id).reject(step, comment)
 
     def _run(self, run_id: str) -> Run:
         from flowyml_aws.client.run import Run

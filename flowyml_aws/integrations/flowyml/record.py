@@ -17,6 +17,7 @@ from flowyml.utils.config import get_config
 
 from flowyml_aws.client.run import Run
 from flowyml_aws.core.event_loop import awaiting
+from flowyml_aws.integrations.flowyml.approvals import approval_reports, unasked_reports
 from flowyml_aws.integrations.flowyml.results import (
     error_of,
     errors_of,
@@ -112,8 +113,12 @@ class LiveRecord:
             )
 
     def _steps(self, status: RunStatus) -> dict[str, Any]:
-        reports, errors = status.steps, errors_of(status)
-        reports = {**reports, **sub_pipelines_in(self._pipeline.steps, reports)}
+        reports, errors = (
+            {**unasked_reports(self._pipeline.steps), **status.steps},
+            errors_of(status),
+        )
+        reports.update(approval_reports(status))
+        reports.update(sub_pipelines_in(self._pipeline.steps, status.steps))
         return {
             step.name: {
                 "status": step_status(reports[step.name].state).value,

@@ -14,6 +14,7 @@ from flowyml.core.executor import ExecutionResult
 from flowyml.core.pipeline import PipelineResult
 
 from flowyml_aws.client.result import PipelineResult as OurResult
+from flowyml_aws.integrations.flowyml.approvals import approval_reports
 from flowyml_aws.integrations.flowyml.outputs import RunOutputs
 from flowyml_aws.integrations.flowyml.sub_pipelines import is_in, sub_pipelines_in
 from flowyml_aws.runtime.result import StepState
@@ -136,6 +137,17 @@ def flowyml_result(
             retries=step.retries,
             timestamp=datetime.fromtimestamp(report.ended_at or status.created_at),
         )
+    for name, report in approval_reports(status).items():
+        if report.state not in _DONE and name not in errors:
+            continue
+        converted.step_results[name] = StepOutcome(
+            outputs,
+            step_name=name,
+            success=name not in errors,
+            error=errors.get(name),
+            skipped=report.state is StepState.SKIPPED,
+            timestamp=datetime.fromtimestamp(report.ended_at or status.created_at),
+        )
     assets = {item.name: item.outputs for item in steps}
     for name, report in sub_pipelines_in(steps, reports).items():
         if report.state not in _DONE and report.state is not StepState.FAILED:
@@ -197,6 +209,7 @@ def errors_of(status: RunStatus) -> Mapping[str, str]:
             errors[name] = "\n".join(filter(None, [cause.message, cause.traceback]))
         if not failure.steps:
             errors[failure.step] = "\n".join([str(failure), *failure.tracebacks]).strip()
+    errors.update((view.name, view.refusal) for view in status.approvals if view.refusal)
     return errors
 
 

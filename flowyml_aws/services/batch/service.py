@@ -165,6 +165,7 @@ class BatchService(Service):
             account,
             job_image(account),
             record,
+            plan,
             account.images.effective_settings,
             account.settings.tags,
             driver_timeout_s(longest_path_s(plan, limits_s)),

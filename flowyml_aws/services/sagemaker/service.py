@@ -136,6 +136,7 @@ class SageMakerService(Service):
             account,
             job_image(account),
             record,
+            plan,
             driver_settings(account.images.effective_settings, self._options),
             self._options.tags,
             self._driver_timeout_s(plan),

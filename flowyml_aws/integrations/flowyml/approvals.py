@@ -1,0 +1,115 @@
+"""Conversion of FlowyML's approvals, and their states for its record and its results.
+
+FlowyML's `ApprovalStep` has neither inputs nor outputs: it pauses the pipeline at its place. So it
+waits for all steps that are declared before it, and all steps after it wait for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from flowyml_aws.core.approval_steps import approval
+from flowyml_aws.core.step import Step
+from flowyml_aws.runtime.result import StepFailure, StepReport, StepState
+from flowyml_aws.submission.approvals import ApprovalState, ApprovalView
+from flowyml_aws.submission.status import RunStatus
+
+__all__ = ["approval_of", "approval_reports", "is_approval", "unasked_reports", "with_waits"]
+
+_STATES = {
+    ApprovalState.NOT_REACHED: StepState.WAITING,
+    ApprovalState.WAITING: StepState.RUNNING,
+    ApprovalState.APPROVED: StepState.SUCCEEDED,
+    ApprovalState.REJECTED: StepState.FAILED,
+    ApprovalState.TIMED_OUT: StepState.FAILED,
+    ApprovalState.NOT_NEEDED: StepState.SKIPPED,
+}
+
+
+def is_approval(item: Any) -> bool:
+    """Return whether an item of a FlowyML pipeline is an approval."""
+    return any(base.__name__ == "ApprovalStep" for base in type(item).__mro__)
+
+
+def approval_of(item: Any) -> Step:
+    """Convert a FlowyML approval, which waits for nothing yet.
+
+    Args:
+        item: A `flowyml.ApprovalStep`.
+
+    Raises:
+        InvalidStepError: Its timeout or its approver is invalid.
+    """
+    return approval(
+        str(item.name),
+        approver=item.approver,
+        timeout=item.timeout_seconds,
+        auto_approve_if=item.auto_approve_if,
+    )
+
+
+def with_waits(steps: Sequence[Step]) -> list[Step]:
+    """Return steps in declaration order with the steps and approvals that they wait for.
+
+    A step after an approval that one before it needs does not wait for the approval.
+    """
+    found: list[Step] = []
+    last: str | None = None
+    before: set[str] = set()
+    for position, step in enumerate(steps):
+        if step.approval is not None:
+            needed = _with_ancestors(steps[:position], steps)
+            names = [each.name for each in steps if each.name in needed]
+            found.append(replace(step, after=tuple(names)))
+            last, before = step.name, needed
+        elif last is not None and step.name not in before:
+            found.append(replace(step, after=(*step.after, last)))
+        else:
+            found.append(step)
+    return found
+
+
+def approval_reports(status: RunStatus) -> dict[str, StepReport]:
+    """Return a report of each approval of a run as if it were a step, by name."""
+    return {view.name: _report(view) for view in status.approvals}
+
+
+def unasked_reports(items: Iterable[Any]) -> dict[str, StepReport]:
+    """Return a report of each approval as if no step after it runs, by name.
+
+    Args:
+        items: Items of a FlowyML pipeline.
+    """
+    names = [str(item.name) for item in items if is_approval(item)]
+    reason = "no step after it runs"
+    return {n: StepReport(name=n, state=StepState.SKIPPED, reason=reason) for n in names}
+
+
+def _report(view: ApprovalView) -> StepReport:
+    refusal = view.refusal
+    return StepReport(
+        name=view.name,
+        state=_STATES[view.state],
+        reason=None if view.answer is None else str(view.answer),
+        ended_at=None if view.answer is None else view.answer.answered_at,
+        failure=None if refusal is None else StepFailure(kind="Approval", message=refusal),
+    )
+
+
+def _with_ancestors(some: Sequence[Step], steps: Sequence[Step]) -> set[str]:
+    """Return the names of some steps, and of all steps that they need."""
+    by_name: Mapping[str, Step] = {step.name: step for step in steps}
+    producers = {asset: step.name for step in steps for asset in step.assets}
+    names: set[str] = set()
+    waiting = [step.name for step in some]
+    while waiting:
+        name = waiting.pop()
+        if name in names:
+            continue
+        names.add(name)
+        step = by_name[name]
+        needed = (producers.get(each, each) for each in (*step.inputs, *step.after))
+        waiting += (each for each in needed if each in by_name)
+    return names
