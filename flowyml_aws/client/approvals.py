@@ -47,7 +47,7 @@ def answer_approval(
         answer=answer,
         answered_at=driver.clock(),
         by=by,
-        comment=comment,
+        comment=None if comment is None else str(comment),
     )
     if (first := driver.answers.answer(document)) is not None:
         raise _answered(approval.name, first, driver.record.run_id)
