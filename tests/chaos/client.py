@@ -22,7 +22,7 @@ from typing import Any
 from botocore.httpsession import URLLib3Session
 
 from flowyml_aws import Run
-from flowyml_aws.artifacts.layout import RunLayout
+from flowyml_aws.artifacts.layout import EVENTS, RunLayout
 from flowyml_aws.cli.load import load_pipeline
 from flowyml_aws.core import clock
 from flowyml_aws.core.errors import FlowymlError, RunNotFoundError
@@ -223,9 +223,16 @@ def _report(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def _has_started(run: Run, job: str) -> bool:
-    """Return whether a job has begun an attempt. A run that continues another one writes 0."""
-    found = (store.children(RunLayout(run.id).attempts(job)) for store in _stores())
-    return any(int(number) > 0 for numbers in found for number in numbers)
+    """Return whether a job has begun an attempt, which then has events.
+
+    A run that continues another one writes attempt 0, and `cancel` claims attempts of jobs.
+    """
+    layout = RunLayout(run.id)
+    return any(
+        int(number) > 0 and EVENTS in store.children(layout.attempt(job, int(number), ""))
+        for store in _stores()
+        for number in store.children(layout.attempts(job))
+    )
 
 
 _ACTIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
