@@ -12,7 +12,7 @@ from typing import Any
 
 from flowyml_aws.core.approval_steps import approval
 from flowyml_aws.core.step import Step
-from flowyml_aws.core.sub_pipelines import SubPipeline
+from flowyml_aws.core.sub_pipelines import DeclaredPipeline, SubPipeline
 from flowyml_aws.runtime.result import StepFailure, StepReport, StepState
 from flowyml_aws.submission.approvals import ApprovalState, ApprovalView
 from flowyml_aws.submission.status import RunStatus
@@ -57,7 +57,8 @@ def with_waits(steps: Sequence[Step | SubPipeline]) -> list[Step | SubPipeline]:
     A step after an approval that one before it needs does not wait for the approval.
 
     Args:
-        steps: Steps and sub-pipelines. Those of a sub-pipeline wait for the same approval.
+        steps: Steps and sub-pipelines. All steps of a sub-pipeline wait for an approval before it,
+            and the steps after a sub-pipeline with an approval wait for the whole sub-pipeline.
     """
     found: list[Step | SubPipeline] = []
     last: str | None = None
@@ -68,10 +69,11 @@ def with_waits(steps: Sequence[Step | SubPipeline]) -> list[Step | SubPipeline]:
             names = [each.name for each in steps if each.name in needed]
             found.append(replace(step, after=tuple(names)))
             last, before = step.name, needed
-        elif last is not None and step.name not in before:
-            found.append(replace(step, after=(*step.after, last)))
-        else:
-            found.append(step)
+            continue
+        awaited = () if last is None or step.name in before else (last,)
+        found.append(replace(step, after=(*step.after, *awaited)))
+        if isinstance(step, SubPipeline) and _has_approval(step.pipeline):
+            last, before = step.name, _with_ancestors(steps[: position + 1], steps)
     return found
 
 
@@ -99,6 +101,12 @@ def _report(view: ApprovalView) -> StepReport:
         reason=None if view.answer is None else str(view.answer),
         ended_at=None if view.answer is None else view.answer.answered_at,
         failure=None if refusal is None else StepFailure(kind="Approval", message=refusal),
+    )
+
+
+def _has_approval(pipeline: DeclaredPipeline) -> bool:
+    return any(step.approval is not None for step in pipeline.steps) or any(
+        _has_approval(sub.pipeline) for sub in pipeline.sub_pipelines
     )
 
 

@@ -93,15 +93,25 @@ def graph_waits(pipeline: Any) -> dict[str, set[str]]:
 
 def test_an_approval_waits_for_a_sub_pipeline_and_all_steps_of_a_later_one_wait_for_it() -> None:
     prepare = flowyml.Pipeline("prepare").add_step(flowyml_step("clean"))
-    deploy = flowyml.Pipeline("deploy").add_steps([flowyml_step("push"), flowyml_step("tell")])
+    deploy = flowyml.Pipeline("deploy").add_steps([flowyml_step("push"), flowyml_step("notify")])
     pipeline = flowyml.Pipeline("p").add_sub_pipeline(prepare)
     pipeline.add_step(flowyml_approval()).add_sub_pipeline(deploy)
     assert graph_waits(pipeline) == {
         "sub:prepare/clean": set(),
         "release": {"sub:prepare/clean"},
         "sub:deploy/push": {"release"},
-        "sub:deploy/tell": {"release"},
+        "sub:deploy/notify": {"release"},
     }
+
+
+def test_steps_after_a_sub_pipeline_with_an_approval_wait_for_it() -> None:
+    inner = flowyml.Pipeline("inner").add_steps(
+        [flowyml_step("train"), flowyml_approval(), flowyml_step("push")]
+    )
+    outer = flowyml.Pipeline("outer").add_sub_pipeline(inner, name="inner")
+    pipeline = flowyml.Pipeline("p").add_sub_pipeline(outer, name="outer")
+    found = graph_waits(pipeline.add_step(flowyml_step("deploy")))
+    assert "outer/inner/release" in found["deploy"]
 
 
 def test_a_later_sub_pipeline_that_an_earlier_step_needs_does_not_wait() -> None:
@@ -118,9 +128,9 @@ def test_steps_and_functions_of_branches_wait_for_an_approval() -> None:
     def publish() -> None: ...
 
     pipeline = flowyml_pipeline()
-    flow = flowyml.If(lambda model: model > 1, flowyml_step("tell"), publish)
+    flow = flowyml.If(lambda model: model > 1, flowyml_step("notify"), publish)
     found = graph_waits(pipeline.add_control_flow(flow))
-    assert found["publish"] == found["tell"] == {"release"}
+    assert found["publish"] == found["notify"] == {"release"}
 
 
 @pytest.mark.system
