@@ -103,17 +103,17 @@ def pipeline_of(
         raise InvalidPipelineError(pipeline.name, problems)
     declared = {name: context[name] for name in context if name not in without_context}
     waiting = with_waits([(converted | sub_pipelines)[id(item)] for item in all_items])
-    adapted = Pipeline(pipeline.name, declared)
-    in_branches: dict[int, Step] = {}
-    for position, (item, each) in enumerate(zip(all_items, waiting, strict=True)):
+    for item, each in zip(all_items, waiting, strict=True):
         if isinstance(each, SubPipeline):
-            adapted.sub_pipelines.append(each)
-        elif position < len(pipeline.steps):
-            adapted.add_step(each)
+            sub_pipelines[id(item)] = each
         else:
-            in_branches[id(item)] = each
+            converted[id(item)] = each
+    ids = [id(item) for item in pipeline.steps]
+    adapted = Pipeline(pipeline.name, declared)
+    adapted.add_steps(converted[each] for each in ids if each in converted)
+    adapted.sub_pipelines += (sub_pipelines[each] for each in ids if each in sub_pipelines)
     for flow in pipeline.control_flows:
-        adapted.add_control_flow(convert_flow(flow, lambda item: in_branches[id(item)]))
+        adapted.add_control_flow(convert_flow(flow, lambda item: converted[id(item)]))
     return adapted
 
 
