@@ -138,7 +138,7 @@ class _Inliner:
             name=f"{sub.name}/{step.name}",
             inputs=self._renamed(step.inputs),
             outputs=self._renamed(step.assets),
-            after=tuple(map(self._awaited, step.after)),
+            after=(*map(self._awaited, step.after), *sub.after),
             execution_group=f"{sub.name}/{group}" if group else group,
             env=_with_variables(self._env, step.env, (self._secrets, step.secrets)),
             secrets=_with_variables(self._secrets, step.secrets, (step.env,)),

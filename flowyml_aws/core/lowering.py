@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from flowyml_aws.core.signatures import parameters_of
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.step import Step, step
 
-__all__ = ["lower"]
+__all__ = ["is_plain_function", "lower", "step_of_function"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,26 @@ def lower(
     lowered, problems = _with_flows(steps, flows, external_inputs, context)
     approved, mistakes = _with_conditions_of_approvals(lowered, external_inputs, context)
     return approved, [*problems, *mistakes]
+
+
+def is_plain_function(declared: Any) -> bool:
+    """Return whether an item of a branch is a function without `@step`, which becomes a step."""
+    is_lambda = getattr(declared, "__name__", "<lambda>") == "<lambda>"
+    return callable(declared) and not isinstance(declared, type) and not is_lambda
+
+
+def step_of_function(
+    function: Callable[..., Any], assets: Collection[str], context: Collection[str]
+) -> Step:
+    """Return the step of a plain function in a branch, which reads assets by name.
+
+    Args:
+        function: The function.
+        assets: Assets of the pipeline, and external inputs.
+        context: Names in the context, which fill parameters instead of assets.
+    """
+    names = [p.name for p in parameters_of(function) or () if p.is_named]
+    return step(inputs=[n for n in names if n in assets and n not in context])(function)
 
 
 def _with_flows(
@@ -159,10 +179,8 @@ def _branch_steps(
         for declared in case.steps:
             if isinstance(declared, Step):
                 valid.append(declared)
-            elif _is_function(declared):
-                names = [p.name for p in parameters_of(declared) or () if p.is_named]
-                inputs = [name for name in names if name in assets and name not in context]
-                valid.append(step(inputs=inputs)(declared))
+            elif is_plain_function(declared):
+                valid.append(step_of_function(declared, assets, context))
     return found
 
 
@@ -304,17 +322,12 @@ def _problems(flow: ControlFlow, name: str) -> Iterator[FlowymlError]:
                 fix="add a step, or leave out the branch",
             )
         for declared in case.steps:
-            if not isinstance(declared, Step) and not _is_function(declared):
+            if not isinstance(declared, Step) and not is_plain_function(declared):
                 yield InvalidStepError(
                     what=f"{label}: Expected a step for {case.label}, got {declared!r}",
                     why="a branch is a step, or a list of steps",
                     fix="put @step above the function",
                 )
-
-
-def _is_function(declared: Any) -> bool:
-    is_lambda = getattr(declared, "__name__", "<lambda>") == "<lambda>"
-    return callable(declared) and not isinstance(declared, type) and not is_lambda
 
 
 def _misplaced(

@@ -52,6 +52,7 @@ class SubPipeline:
         outputs: Assets that keep their names in the other pipeline.
         input_mapping: Asset, input or context value of the other pipeline → input.
         output_mapping: Asset → its name in the other pipeline.
+        after: Assets, steps or sub-pipelines of the other pipeline that all its steps wait for.
     """
 
     pipeline: DeclaredPipeline
@@ -61,6 +62,7 @@ class SubPipeline:
     outputs: tuple[str, ...] = ()
     input_mapping: Mapping[str, str] = field(default_factory=dict)
     output_mapping: Mapping[str, str] = field(default_factory=dict)
+    after: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name or "/" in self.name:

@@ -15,6 +15,7 @@ from flowyml_aws.core.branches import Branch
 from flowyml_aws.core.build import BuiltPipeline
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, InvalidSubPipelineError
 from flowyml_aws.core.inlining import inline
+from flowyml_aws.core.sub_pipelines import SubPipeline
 
 
 @step(inputs=["raw"], outputs=["rows"], execution_group="g")
@@ -190,6 +191,16 @@ def test_after_names_steps_of_a_sub_pipeline_or_all_of_them() -> None:
         "prepare/last": ("load", "prepare/clean"),
         "one": ("prepare/clean",),
         "all": ("prepare/clean", "prepare/last"),
+    }
+
+
+def test_all_steps_of_a_sub_pipeline_wait_for_what_it_waits_for() -> None:
+    inner = child(name="inner").add_control_flow(If(lambda total: total, a_branch("deploy")))
+    outer = child(step(name="first")(lambda: None), name="outer")
+    outer.sub_pipelines.append(SubPipeline(inner, 1, "inner", after=("first",)))
+    after = built(parent(outer)).graph.after
+    assert {name: after[name] for name in after if "inner" in name} == {
+        f"outer/inner/{name}": ("outer/first",) for name in ("clean", "add", "if:deploy", "deploy")
     }
 
 

@@ -20,6 +20,7 @@ from flowyml_aws.core.errors import (
     InvalidStepError,
     UserError,
 )
+from flowyml_aws.core.lowering import step_of_function
 from flowyml_aws.core.resources import ResourceRequirements
 from flowyml_aws.core.step import Step, step
 from flowyml_aws.core.step_objects import is_flowyml_step
@@ -27,6 +28,7 @@ from flowyml_aws.core.sub_pipelines import SubPipeline
 from flowyml_aws.integrations.flowyml.approvals import approval_of, is_approval, with_waits
 from flowyml_aws.integrations.flowyml.building import eval_inputs, is_evaluation
 from flowyml_aws.integrations.flowyml.control_flows import (
+    becomes_step,
     branch_steps,
     convert_flow,
     is_supported_flow,
@@ -77,34 +79,39 @@ def pipeline_of(
     all_items = [*pipeline.steps, *branch_steps(pipeline.control_flows)]
     assets = {asset for item in all_items for asset in _assets_of(item)} | set(inputs)
     converted: dict[int, Step] = {}
-    sub_pipelines: list[SubPipeline] = []
+    sub_pipelines: dict[int, SubPipeline] = {}
     for item in all_items:
-        if not is_flowyml_step(item) or id(item) in converted:
+        if not becomes_step(item) or id(item) in converted:
             continue
         if is_sub_pipeline(item):
             convert = partial(pipeline_of, store_all=store_all, defaults=defaults)
             try:
-                sub_pipelines.append(sub_pipeline_of(item, len(converted), convert))
+                sub_pipelines[id(item)] = sub_pipeline_of(item, len(converted), convert)
             except InvalidPipelineError as error:
                 problems += error.problems
             continue
         try:
-            converted[id(item)] = (
-                approval_of(item)
-                if is_approval(item)
-                else defaults.apply(step_of(item, assets, context, store_all))
-            )
+            if is_approval(item):
+                converted[id(item)] = approval_of(item)
+            elif is_flowyml_step(item):
+                converted[id(item)] = defaults.apply(step_of(item, assets, context, store_all))
+            else:
+                converted[id(item)] = defaults.apply(step_of_function(item, assets, context))
         except FlowymlError as error:
             problems.append(error)
     if problems:
         raise InvalidPipelineError(pipeline.name, problems)
     declared = {name: context[name] for name in context if name not in without_context}
-    items = [item for item in all_items if id(item) in converted]
-    waiting = with_waits([converted[id(item)] for item in items])
-    converted = {id(item): each for item, each in zip(items, waiting, strict=True)}
-    steps = [converted[id(item)] for item in pipeline.steps if id(item) in converted]
-    adapted = Pipeline(pipeline.name, declared).add_steps(steps)
-    adapted.sub_pipelines += sub_pipelines
+    waiting = with_waits([(converted | sub_pipelines)[id(item)] for item in all_items])
+    for item, each in zip(all_items, waiting, strict=True):
+        if isinstance(each, SubPipeline):
+            sub_pipelines[id(item)] = each
+        else:
+            converted[id(item)] = each
+    ids = [id(item) for item in pipeline.steps]
+    adapted = Pipeline(pipeline.name, declared)
+    adapted.add_steps(converted[each] for each in ids if each in converted)
+    adapted.sub_pipelines += (sub_pipelines[each] for each in ids if each in sub_pipelines)
     for flow in pipeline.control_flows:
         adapted.add_control_flow(convert_flow(flow, lambda item: converted[id(item)]))
     return adapted
@@ -225,7 +232,8 @@ def _undeclared_inputs(
 
 
 def _assets_of(item: Any) -> Sequence[str]:
-    return getattr(item, "outputs", None) or (str(getattr(item, "name", "")),)
+    name = getattr(item, "name", getattr(item, "__name__", ""))
+    return getattr(item, "outputs", None) or (str(name),)
 
 
 def _resources_of(flowyml_step: Any) -> ResourceRequirements | None:
@@ -244,15 +252,10 @@ def _unsupported_features(pipeline: Any) -> Iterator[UnsupportedFeatureError]:
     in_branches = list(branch_steps(pipeline.control_flows))
     for item in filter(is_sub_pipeline, in_branches):
         yield _not_supported(f"Sub-pipeline {item.name!r} in a branch", _CONDITION)
-    items = [*pipeline.steps, *in_branches]
-    if any(map(is_approval, items)):
-        for item in filter(is_sub_pipeline, pipeline.steps):
-            fix = "add the steps of the sub-pipeline with add_step"
-            yield _not_supported(f"Sub-pipeline {item.name!r} next to an approval", fix)
-    for item in items:
+    for item in (*pipeline.steps, *filter(is_flowyml_step, in_branches)):
         kind = type(item).__name__
         if is_approval(item):
-            yield from _unsupported_approval(item, items)
+            yield from _unsupported_approval(item, [*pipeline.steps, *in_branches])
             continue
         bases = [base.__name__ for base in type(item).__mro__]
         fixes = [_UNSUPPORTED_STEPS[base] for base in bases if base in _UNSUPPORTED_STEPS]

@@ -12,6 +12,7 @@ from typing import Any
 
 from flowyml_aws.core.approval_steps import approval
 from flowyml_aws.core.step import Step
+from flowyml_aws.core.sub_pipelines import DeclaredPipeline, SubPipeline
 from flowyml_aws.runtime.result import StepFailure, StepReport, StepState
 from flowyml_aws.submission.approvals import ApprovalState, ApprovalView
 from flowyml_aws.submission.status import RunStatus
@@ -50,24 +51,29 @@ def approval_of(item: Any) -> Step:
     )
 
 
-def with_waits(steps: Sequence[Step]) -> list[Step]:
+def with_waits(steps: Sequence[Step | SubPipeline]) -> list[Step | SubPipeline]:
     """Return steps in declaration order with the steps and approvals that they wait for.
 
     A step after an approval that one before it needs does not wait for the approval.
+
+    Args:
+        steps: Steps and sub-pipelines. All steps of a sub-pipeline wait for an approval before it,
+            and the steps after a sub-pipeline with an approval wait for the whole sub-pipeline.
     """
-    found: list[Step] = []
+    found: list[Step | SubPipeline] = []
     last: str | None = None
     before: set[str] = set()
     for position, step in enumerate(steps):
-        if step.approval is not None:
+        if isinstance(step, Step) and step.approval is not None:
             needed = _with_ancestors(steps[:position], steps)
             names = [each.name for each in steps if each.name in needed]
             found.append(replace(step, after=tuple(names)))
             last, before = step.name, needed
-        elif last is not None and step.name not in before:
-            found.append(replace(step, after=(*step.after, last)))
-        else:
-            found.append(step)
+            continue
+        awaited = () if last is None or step.name in before else (last,)
+        found.append(replace(step, after=(*step.after, *awaited)))
+        if isinstance(step, SubPipeline) and _has_approval(step.pipeline):
+            last, before = step.name, _with_ancestors(steps[: position + 1], steps)
     return found
 
 
@@ -98,10 +104,18 @@ def _report(view: ApprovalView) -> StepReport:
     )
 
 
-def _with_ancestors(some: Sequence[Step], steps: Sequence[Step]) -> set[str]:
-    """Return the names of some steps, and of all steps that they need."""
-    by_name: Mapping[str, Step] = {step.name: step for step in steps}
-    producers = {asset: step.name for step in steps for asset in step.assets}
+def _has_approval(pipeline: DeclaredPipeline) -> bool:
+    return any(step.approval is not None for step in pipeline.steps) or any(
+        _has_approval(sub.pipeline) for sub in pipeline.sub_pipelines
+    )
+
+
+def _with_ancestors(
+    some: Sequence[Step | SubPipeline], steps: Sequence[Step | SubPipeline]
+) -> set[str]:
+    """Return the names of some steps and sub-pipelines, and of all that they need."""
+    by_name: Mapping[str, Step | SubPipeline] = {step.name: step for step in steps}
+    producers = {asset: step.name for step in steps for asset in _assets_of(step)}
     names: set[str] = set()
     waiting = [step.name for step in some]
     while waiting:
@@ -110,6 +124,16 @@ def _with_ancestors(some: Sequence[Step], steps: Sequence[Step]) -> set[str]:
             continue
         names.add(name)
         step = by_name[name]
-        needed = (producers.get(each, each) for each in (*step.inputs, *step.after))
+        needed = (producers.get(each, each) for each in (*_inputs_of(step), *step.after))
         waiting += (each for each in needed if each in by_name)
     return names
+
+
+def _inputs_of(step: Step | SubPipeline) -> Iterable[str]:
+    return step.inputs if isinstance(step, Step) else (*step.inputs, *step.input_mapping)
+
+
+def _assets_of(step: Step | SubPipeline) -> Iterable[str]:
+    if isinstance(step, Step):
+        return step.assets
+    return (*step.outputs, *step.output_mapping.values())

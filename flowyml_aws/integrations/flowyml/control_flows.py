@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from flowyml_aws.core.control_flow import ControlFlow, If, Switch
+from flowyml_aws.core.lowering import is_plain_function
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_objects import is_flowyml_step
 
-__all__ = ["branch_steps", "conditional_steps", "convert_flow", "is_supported_flow"]
+__all__ = ["becomes_step", "branch_steps", "conditional_steps", "convert_flow", "is_supported_flow"]
 
 _MODULE = "flowyml.core.conditional"
 
@@ -20,10 +21,15 @@ def is_supported_flow(flow: Any) -> bool:
     return kind.__module__ == _MODULE and kind.__name__ in ("If", "Switch")
 
 
+def becomes_step(item: Any) -> bool:
+    """Return whether an item of a branch is a FlowyML step or a plain function."""
+    return is_flowyml_step(item) or is_plain_function(item)
+
+
 def branch_steps(flows: Sequence[Any]) -> Iterator[Any]:
-    """Yield the FlowyML steps in the branches of control flows, without plain functions."""
+    """Yield the FlowyML steps and the plain functions in the branches of control flows."""
     for flow in filter(is_supported_flow, flows):
-        yield from filter(is_flowyml_step, _branches(flow))
+        yield from filter(becomes_step, _branches(flow))
 
 
 def convert_flow(flow: Any, convert: Callable[[Any], Step]) -> ControlFlow:
@@ -34,11 +40,11 @@ def convert_flow(flow: Any, convert: Callable[[Any], Step]) -> ControlFlow:
 
     Args:
         flow: A `flowyml.If` or a `flowyml.Switch`.
-        convert: Converts a FlowyML step. A plain function becomes a step by itself.
+        convert: Converts a FlowyML step or a plain function.
     """
 
     def branch(step: Any) -> Any:
-        return convert(step) if is_flowyml_step(step) else step
+        return convert(step) if becomes_step(step) else step
 
     if type(flow).__name__ == "If":
         return If(flow.condition, *map(branch, _branches(flow)))

@@ -333,6 +333,21 @@ def test_a_retry_policy_of_a_run_is_that_of_the_steps_that_declare_no_retries() 
     assert [(step.retry, step.retry_delay_s) for step in converted.steps] == [(2, 5.0), (9, 1.0)]
 
 
+def test_steps_of_branches_and_sub_pipelines_have_the_defaults_of_a_run() -> None:
+    def plain() -> None: ...
+
+    def a_step(name: str) -> Any:
+        return flowyml.step(name=name, outputs=[name], register=False)(lambda: 1)
+
+    inner = flowyml.Pipeline("inner").add_step(a_step("first"))
+    pipeline = flowyml.Pipeline("p").add_sub_pipeline(inner)
+    pipeline.add_control_flow(flowyml.If(lambda first: first, a_step("second"), plain))
+    defaults = defaults_of(OurResources(cpu="4"), OrchestratorRetryPolicy(max_attempts=3))
+    steps = {step.name: step for step in pipeline_of(pipeline, defaults=defaults).all_steps}
+    for name in ("sub:inner/first", "second", "plain"):
+        assert (steps[name].resources, steps[name].retry) == (OurResources(cpu="4"), 2)
+
+
 @pytest.mark.parametrize(
     ("resources", "policy", "words"),
     [

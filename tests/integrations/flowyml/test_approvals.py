@@ -13,6 +13,7 @@ import flowyml
 
 from flowyml_aws import Step, approval, step
 from flowyml_aws.core.errors import InvalidPipelineError
+from flowyml_aws.core.inlining import inline
 from flowyml_aws.integrations.flowyml import FlowymlAws
 from flowyml_aws.integrations.flowyml.adapter import pipeline_of
 from flowyml_aws.integrations.flowyml.approvals import with_waits
@@ -43,11 +44,15 @@ def test_a_later_step_that_an_earlier_one_needs_does_not_wait() -> None:
     assert found == {"train": (), "ok": ("train", "data"), "data": (), "deploy": ("ok",)}
 
 
-def flowyml_pipeline(*steps: Any, **options: Any) -> Any:
+def flowyml_approval(**options: Any) -> Any:
     def release(data: Any) -> None:
         """Give the approval its name: FlowyML takes a function."""
 
-    pause = flowyml.ApprovalStep(release, approver="ml-team", **options)
+    return flowyml.ApprovalStep(release, **options)
+
+
+def flowyml_pipeline(**options: Any) -> Any:
+    pause = flowyml_approval(approver="ml-team", **options)
     train = flowyml.step(outputs=["model"], register=False, name="train")(lambda: 21)
     deploy = flowyml.step(inputs=["model"], register=False, name="deploy")(lambda model: 2 * model)
     return flowyml.Pipeline("p").add_steps([train, pause, deploy])
@@ -74,6 +79,58 @@ def test_an_approval_at_the_end_is_a_mistake() -> None:
     with pytest.raises(InvalidPipelineError) as caught:
         pipeline_of(pipeline)
     assert "Approval 'release' is not between other steps" in str(caught.value)
+
+
+def flowyml_step(name: str, *inputs: str) -> Any:
+    return flowyml.step(inputs=list(inputs), register=False, name=name)(lambda *values: values)
+
+
+def graph_waits(pipeline: Any) -> dict[str, set[str]]:
+    """Return what each step waits for besides its inputs, as a run builds the pipeline."""
+    steps = inline(pipeline_of(pipeline)).steps
+    return {each.name: set(each.after) for each in steps}
+
+
+def test_an_approval_waits_for_a_sub_pipeline_and_all_steps_of_a_later_one_wait_for_it() -> None:
+    prepare = flowyml.Pipeline("prepare").add_step(flowyml_step("clean"))
+    deploy = flowyml.Pipeline("deploy").add_steps([flowyml_step("push"), flowyml_step("notify")])
+    pipeline = flowyml.Pipeline("p").add_sub_pipeline(prepare)
+    pipeline.add_step(flowyml_approval()).add_sub_pipeline(deploy)
+    assert graph_waits(pipeline) == {
+        "sub:prepare/clean": set(),
+        "release": {"sub:prepare/clean"},
+        "sub:deploy/push": {"release"},
+        "sub:deploy/notify": {"release"},
+    }
+
+
+def test_steps_after_a_sub_pipeline_with_an_approval_wait_for_it() -> None:
+    inner = flowyml.Pipeline("inner").add_steps(
+        [flowyml_step("train"), flowyml_approval(), flowyml_step("push")]
+    )
+    outer = flowyml.Pipeline("outer").add_sub_pipeline(inner, name="inner")
+    pipeline = flowyml.Pipeline("p").add_sub_pipeline(outer, name="outer")
+    found = graph_waits(pipeline.add_step(flowyml_step("deploy")))
+    assert "outer/inner/release" in found["deploy"]
+
+
+def test_a_later_sub_pipeline_that_an_earlier_step_needs_does_not_wait() -> None:
+    prepare = flowyml.Pipeline("prepare").add_step(flowyml_step("clean"))
+    pipeline = flowyml.Pipeline("p").add_step(flowyml_step("train", "clean"))
+    pipeline.add_step(flowyml_approval())
+    pipeline.add_sub_pipeline(prepare, outputs=["clean"]).add_step(flowyml_step("deploy"))
+    found = graph_waits(pipeline)
+    assert (found["sub:prepare/clean"], found["deploy"]) == (set(), {"release"})
+    assert found["release"] == {"train", "sub:prepare/clean"}
+
+
+def test_steps_and_functions_of_branches_wait_for_an_approval() -> None:
+    def publish() -> None: ...
+
+    pipeline = flowyml_pipeline()
+    flow = flowyml.If(lambda model: model > 1, flowyml_step("notify"), publish)
+    found = graph_waits(pipeline.add_control_flow(flow))
+    assert found["publish"] == found["notify"] == {"release"}
 
 
 @pytest.mark.system

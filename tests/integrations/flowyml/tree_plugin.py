@@ -28,14 +28,16 @@ from flowyml_aws.testing.machines.warm_programs import WarmPrograms
 IMPORTED = ("httpx", "loguru", "pandas", "pytest", "sqlalchemy.orm", "yaml")
 """Packages that FlowyML imports: most of the CPU time of each job and trial load."""
 _RUNS = re.compile(r"\.(run|rerun|run_pipeline)\(")
+_TESTS = re.compile(r"\bdef test_")
 _RAN = "ran_a_pipeline"
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    is_test = collection_path.is_file() and collection_path.name.startswith("test_")
-    if is_test and not _RUNS.search(collection_path.read_text("utf-8")):
-        return True
-    return None
+    """Ignore files without tests that run a pipeline, among them scripts that run one on import."""
+    if not (collection_path.is_file() and collection_path.name.startswith("test_")):
+        return None
+    content = collection_path.read_text("utf-8")
+    return None if _RUNS.search(content) and _TESTS.search(content) else True
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
