@@ -16,6 +16,7 @@ from flowyml_aws.core.branches import Branch
 from flowyml_aws.core.build import BuiltPipeline
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, InvalidSubPipelineError
 from flowyml_aws.core.inlining import inline
+from flowyml_aws.core.parameters import missing_arguments
 
 
 @step(inputs=["raw"], outputs=["rows"], execution_group="g")
@@ -519,6 +520,18 @@ def test_the_condition_of_a_step_in_a_branch_takes_a_connected_input() -> None:
     )
     condition = made.graph.bound["prepare/checked"].condition
     assert condition is not None and condition.arguments.assets == ("flagged",)
+
+
+def test_a_condition_of_an_input_that_is_not_connected_shows_how_to_connect_it() -> None:
+    flow = If(lambda raw: raw, step(name="some", outputs=["some"])(list))
+    made = built(parent(Pipeline("sub").add_control_flow(flow)))
+    (problem,) = missing_arguments(made.graph, ())
+    assert problem.what == "The condition of 'sub/if:some' has no value for 'raw'"
+    assert problem.why == "sub-pipeline 'sub' is not connected to 'raw' of the pipeline"
+    assert problem.fix == "connect it: add_sub_pipeline(…, inputs=['raw'])"
+    connected = Pipeline("whole").add_step(load)
+    connected.add_sub_pipeline(Pipeline("sub").add_control_flow(flow), inputs=["raw"])
+    assert missing_arguments(built(connected).graph, ()) == []
 
 
 def a_branch(name: str) -> Step:
