@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -36,12 +36,37 @@ def decide_known(
             cases[step.name] = known[step.name] = _decide(step, call, known, context)
         except Exception as error:  # whatever the user's function raises
             problems.append(_failed(step, error))
+    problems += _empty_in_branches(pipeline, cases)
     if not cases:
         return pipeline, problems
     graph = pipeline.graph.only({s.name for s in pipeline.graph.steps if s.name not in cases})
     names = {step.name for step in graph.steps}
     groups = tuple(part for group in pipeline.groups if (part := group.only(names)) is not None)
     return replace(pipeline, graph=graph, groups=groups, cases=cases), problems
+
+
+def _empty_in_branches(pipeline: BuiltPipeline, cases: Mapping[str, str]) -> Iterator[FlowymlError]:
+    """Yield an error for each map over an empty list in a branch that may not be taken.
+
+    Without items, no step could be skipped: steps outside the branch would get an empty list.
+    """
+    for step in pipeline.empty_maps:
+        branch = step.branch
+        if branch is None or cases.get(branch.decision) == branch.case:
+            continue
+        readers = [
+            each.name
+            for each in pipeline.graph.steps
+            if each.branch != branch and not set(step.assets).isdisjoint(each.inputs)
+        ]
+        if readers:
+            yield InvalidStepError(
+                what=f"Step {step.name!r} maps over an empty list in a branch",
+                why=f"{readers[0]!r} reads its outputs, and could not see whether the branch was "
+                "taken",
+                fix=f"add the branch only if the list has items, or let {readers[0]!r} read them "
+                "in the branch",
+            )
 
 
 def decision_notes(cases: Mapping[str, str]) -> list[str]:

@@ -39,7 +39,7 @@ class Connections:
         # A condition takes an input by the name of its parameter, without declaring it.
         self._of_conditions = {
             name
-            for name in _condition_parameters(sub.pipeline.steps)
+            for name in _condition_parameters(step for step in steps if step.scope is None)
             if name not in self._produced and name not in self._inputs
         }
         self.assets: Mapping[str, str] = {**self._output_names(), **self._input_names()}

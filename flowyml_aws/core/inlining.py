@@ -92,7 +92,10 @@ def _moved(added: AddedFlow, inner_steps: Iterable[tuple[int, int]]) -> AddedFlo
 
 def _possible_inputs(sub: SubPipeline) -> set[str]:
     """Return the names that can be inputs of a sub-pipeline."""
-    of_steps = (name for step in sub.pipeline.steps for name in step.inputs)
+    flows = (added.flow for added in sub.pipeline.added_flows)
+    in_branches = (each for flow in flows for case in flow.cases for each in case.steps)
+    steps = (*sub.pipeline.steps, *(each for each in in_branches if isinstance(each, Step)))
+    of_steps = (name for step in steps for name in step.inputs)
     return {*sub.inputs, *sub.input_mapping.values(), *of_steps}
 
 
@@ -135,7 +138,8 @@ class _Inliner:
             mapping = replace(mapping, over=self._renamed(mapping.over))
         return replace(
             step,
-            name=f"{sub.name}/{step.name}",
+            # A decision and its asset have one name, also if the asset is exposed.
+            name=self._assets[step.name] if step.cases else f"{sub.name}/{step.name}",
             inputs=self._renamed(step.inputs),
             outputs=self._renamed(step.assets),
             after=(*map(self._awaited, step.after), *sub.after),

@@ -326,8 +326,19 @@ def _problems(flow: ControlFlow, name: str) -> Iterator[FlowymlError]:
                 yield InvalidStepError(
                     what=f"{label}: Expected a step for {case.label}, got {declared!r}",
                     why="a branch is a step, or a list of steps",
-                    fix="put @step above the function",
+                    fix=_fix_of_branch(declared),
                 )
+
+
+def _fix_of_branch(declared: Any) -> str:
+    if isinstance(declared, If | Switch):
+        return (
+            "add it with add_control_flow, too; if its condition reads an asset of this branch, it "
+            "is skipped with the branch"
+        )
+    if hasattr(declared, "add_sub_pipeline"):
+        return "add it with add_sub_pipeline, and connect it to an asset of this branch"
+    return "put @step above the function"
 
 
 def _misplaced(

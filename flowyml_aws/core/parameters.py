@@ -89,6 +89,13 @@ def _missing_of_decision(
         for asset in each.assets
     }
     names = sorted({*graph.producers, *graph.external_inputs, *context} - own)
+    if step.scope is not None and parameter in names:
+        path = step.scope.path
+        return MissingArgumentError(
+            what=f"The condition of {step.name!r} has no value for {parameter!r}",
+            why=f"sub-pipeline {path!r} is not connected to {parameter!r} of the pipeline",
+            fix=f"connect it: add_sub_pipeline(…, inputs=[{parameter!r}])",
+        )
     fix = f"add it to the context, e.g. Context({parameter}=…)"
     if step.view is None:
         fix += (

@@ -64,3 +64,25 @@ def test_a_condition_without_all_its_values_is_not_called(condition: Any) -> Non
     made, problems = built(If(condition, a_step("deploy")))
     assert made.cases == {}
     assert problems == []
+
+
+@pytest.mark.parametrize(("rows", "is_refused"), [([], True), ([1], False)])
+def test_an_empty_map_in_a_branch_that_may_not_be_taken_is_refused(
+    rows: list[int], is_refused: bool
+) -> None:
+    """Its reader could not see whether the branch was taken."""
+    squares = step(name="squares", outputs=["squares"])(lambda rows: rows).map(over="rows")
+    flow = If(lambda evaluate: evaluate, squares)
+    pipeline = Pipeline("p", {"rows": rows}).add_step(a_step("evaluate")).add_control_flow(flow)
+    pipeline.add_step(a_step("total", "squares"))
+    _, problems = pipeline._request({}).build()
+    assert ["over an empty list in a branch" in str(each) for each in problems] == [
+        True
+    ] * is_refused
+
+
+def test_an_empty_map_in_the_branch_that_is_taken_gives_an_empty_list() -> None:
+    squares = step(name="squares", outputs=["squares"])(lambda rows: rows).map(over="rows")
+    pipeline = Pipeline("p", {"rows": [], "go": True}).add_control_flow(If(lambda go: go, squares))
+    pipeline.add_step(a_step("total", "squares"))
+    assert pipeline._request({}).build()[1] == []

@@ -193,6 +193,8 @@ def good(accuracy: float) -> bool:
             "Invalid condition 0.9",
         ),
         (If(good, "a"), "Expected a step for then, got 'a' put @step above the function"),
+        (If(good, If(good, a_step("a"))), "add it with add_control_flow, too; if its condition"),
+        (If(good, Pipeline("sub")), "add it with add_sub_pipeline, and connect it"),
         (If(good, a_step("a"), []), "else is an empty list"),
         (Switch(good).case(1, a_step("a")).case(1, a_step("b")), "several cases for 1"),
         (Switch(good).case([1], a_step("a")), "Invalid case [1]"),

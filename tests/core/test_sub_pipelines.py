@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from flowyml_aws.core.branches import Branch
 from flowyml_aws.core.build import BuiltPipeline
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, InvalidSubPipelineError
 from flowyml_aws.core.inlining import inline
+from flowyml_aws.core.parameters import missing_arguments
 from flowyml_aws.core.sub_pipelines import SubPipeline
 
 
@@ -498,6 +500,49 @@ def test_branches_of_a_sub_pipeline_have_its_names_and_its_condition_its_own() -
     assert call.call(condition, view, view) is True
     # The decision itself is not an output of the sub-pipeline.
     assert {"good", "bad"} <= made.graph.producers.keys() and "if:good" not in made.graph.producers
+
+
+@pytest.mark.parametrize("outputs", [{"if:good": "choice"}, {"if:good": "if:good"}])
+def test_an_exposed_decision_decides_under_the_name_of_its_asset(outputs: Any) -> None:
+    quality = child(clean, add, name="quality", context={"strict": True})
+    quality.add_control_flow(If(lambda strict: strict, a_branch("good"), a_branch("bad")))
+    pipeline = parent().add_sub_pipeline(quality, output_mapping=outputs)
+    (name,) = outputs.values()
+    assert inline(pipeline).steps[3].name == name
+    made = built(pipeline)
+    assert made.cases == {name: "then"}
+    assert {step.branch.decision for step in made.graph.steps if step.branch} == {name}
+
+
+def test_a_condition_takes_an_input_that_only_its_branches_read() -> None:
+    many = step(name="many", inputs=["raw"], outputs=["many"])(lambda raw: raw)
+    sub = Pipeline("sub").add_control_flow(If(lambda raw: len(raw) > 2, many))
+    made = built(parent(sub))
+    assert made.graph.bound["sub/if:many"].function.arguments.assets == ("raw",)
+
+
+def test_the_condition_of_a_step_in_a_branch_takes_a_connected_input() -> None:
+    checked = replace(a_branch("checked"), condition=lambda flag: flag)
+    sub = child(clean, add).add_control_flow(If(lambda total: total > 1, checked))
+    made = built(
+        parent()
+        .add_step(step(name="flagged")(bool))
+        .add_sub_pipeline(sub, input_mapping={"flagged": "flag"})
+    )
+    condition = made.graph.bound["prepare/checked"].condition
+    assert condition is not None and condition.arguments.assets == ("flagged",)
+
+
+def test_a_condition_of_an_input_that_is_not_connected_shows_how_to_connect_it() -> None:
+    flow = If(lambda raw: raw, step(name="some", outputs=["some"])(list))
+    made = built(parent(Pipeline("sub").add_control_flow(flow)))
+    (problem,) = missing_arguments(made.graph, ())
+    assert problem.what == "The condition of 'sub/if:some' has no value for 'raw'"
+    assert problem.why == "sub-pipeline 'sub' is not connected to 'raw' of the pipeline"
+    assert problem.fix == "connect it: add_sub_pipeline(…, inputs=['raw'])"
+    connected = Pipeline("whole").add_step(load)
+    connected.add_sub_pipeline(Pipeline("sub").add_control_flow(flow), inputs=["raw"])
+    assert missing_arguments(built(connected).graph, ()) == []
 
 
 def a_branch(name: str) -> Step:
