@@ -22,12 +22,9 @@ class CostWatch:
 
     Attributes:
         reached: Cost limit that the run has reached, or None.
-        has_ended_jobs: Whether this client has ended the jobs of a run that reached its limit.
-            Another client may have died before it could.
     """
 
     reached: CostLimit | None = None
-    has_ended_jobs: bool = False
     _last: dict[str, EndedAttempt] = field(default_factory=dict)
 
     def see(self, statuses: Mapping[str, JobStatus]) -> None:

@@ -90,6 +90,8 @@ class RunDriver:
     _refusals: Mapping[str, str | None] = field(default_factory=dict)
     _losses_seen: dict[str, int] = field(default_factory=dict)
     _withdrawn: set[str] = field(default_factory=set)
+    _cancellation_seen: bool = False
+    _has_cancelled_jobs: bool = False
 
     @property
     def layout(self) -> RunLayout:
@@ -146,6 +148,7 @@ class RunDriver:
                 could not be ended.
         """
         statuses = self._observe()
+        self._finish_cancellation()
         self._withdraw_finished(statuses)
         statuses = self._repeat(self._move(statuses))
         is_over_limit = self._end_at_cost_limit(statuses)
@@ -195,13 +198,26 @@ class RunDriver:
                 return self._end_leftovers(status)
         intent = Cancellation(ended_at=self.clock(), by=by)
         self.store.create(self.layout.cancellation, intent.to_json())
+        return self._cancel_jobs()
+
+    def _cancel_jobs(self) -> Sequence[str]:
         # In reverse plan order, so that no job starts because its parent has ended.
-        return self.backend.cancel(self._active_jobs()[::-1])
+        ending = self.backend.cancel(self._active_jobs()[::-1])
+        self._has_cancelled_jobs = True
+        return ending
+
+    def _finish_cancellation(self) -> None:
+        """End the jobs of a run that was cancelled, or has reached its cost limit.
+
+        The client that began it may have died before it could.
+        """
+        is_due = self._cancellation_seen and not self._has_cancelled_jobs
+        if is_due and self._active_jobs():
+            self._cancel_jobs()
 
     def _end_at_cost_limit(self, statuses: Mapping[str, JobStatus]) -> bool:
         """End the jobs of a run that reaches its cost limit. Return whether they were ended now."""
-        active = self._active_jobs()[::-1]
-        if self.plan.max_cost_usd is None or not active or self._costs.has_ended_jobs:
+        if self.plan.max_cost_usd is None or not self._active_jobs() or self._has_cancelled_jobs:
             return False
         limit = self._make_status(statuses).cost_limit
         if limit is None:
@@ -211,8 +227,7 @@ class RunDriver:
                 return False
             intent = self._costs.reach(limit, self.clock())
             self.store.create(self.layout.cancellation, intent.to_json())
-        self._costs.has_ended_jobs = True
-        self.backend.cancel(active)
+        self._cancel_jobs()
         return True
 
     def _is_active(self) -> bool:
@@ -278,7 +293,7 @@ class RunDriver:
         )
         self._read_skips(statuses)
         active = self._active_jobs()
-        cancelled = bool(active) and self._is_cancelled()
+        cancelled = self._cancellation_seen = bool(active) and self._is_cancelled()
         self._read_approvals(cancelled)
         failed = self._repeater.settle(self.plan, statuses, self._ended, cancelled)
         for job in active:

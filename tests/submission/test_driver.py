@@ -323,6 +323,18 @@ def test_jobs_submitted_during_a_concurrent_cancel_are_cancelled(stage: Stage) -
     assert stage.backend.cancelled == ["a", "b", "c"]
 
 
+def test_a_client_that_watches_ends_the_jobs_that_a_killed_cancel_has_left(stage: Stage) -> None:
+    stage.backend.reported = dict.fromkeys("ab", RUNNING)
+    driver = stage.driver()
+    driver.advance()
+    stage.store.create(stage.layout.cancellation, b"{}")
+    driver.status()
+    assert stage.backend.cancelled == []
+    for _ in range(2):
+        driver.advance()
+    assert stage.backend.cancelled == ["b", "a"]
+
+
 def test_a_cancelled_run_starts_nothing(stage: Stage) -> None:
     stage.driver().cancel()
     status = stage.driver().advance()
