@@ -291,6 +291,7 @@ class RunDriver:
         self._read_results(
             [job for job in self._active_jobs() if self._may_have_ended(statuses, job)]
         )
+        self._losses_seen.update((job, len(status.lost)) for job, status in statuses.items())
         self._read_skips(statuses)
         active = self._active_jobs()
         cancelled = self._cancellation_seen = bool(active) and self._is_cancelled()
@@ -348,9 +349,7 @@ class RunDriver:
         if status.state.ended or (status.state is JobState.LOST and status.attempt > 0):
             return True
         # A host may be lost after the job has committed its result.
-        seen = self._losses_seen.get(job.name, 0)
-        self._losses_seen[job.name] = len(status.lost)
-        return len(status.lost) > seen
+        return len(status.lost) > self._losses_seen.get(job.name, 0)
 
     def _active_jobs(self) -> list[PlannedJob]:
         return [job for job in self.plan.jobs if job.name not in self._ended]
@@ -464,8 +463,8 @@ class RunDriver:
         for job, status in statuses.items():
             waits = status.state is JobState.QUEUED and job not in self._withdrawn
             if waits and job in self._ended and self._ended[job].result is not None:
-                self._withdrawn.add(job)
                 self.backend.withdraw(job)
+                self._withdrawn.add(job)
 
     def _repeat(self, statuses: Mapping[str, JobStatus]) -> Mapping[str, JobStatus]:
         """Execute jobs again whose values are damaged, and return the statuses that still count."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from flowyml_aws.artifacts.layout import RunLayout
+from flowyml_aws.core.errors import AwsUnavailableError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import Alternative, Estimate, InstanceOffer
@@ -137,6 +138,29 @@ def test_a_job_that_loses_its_host_after_its_result_has_ended_and_is_withdrawn(
     assert stage.backend.withdrawn == []
     for _ in range(2):
         assert driver.advance().jobs[0].state is JobState.SUCCEEDED
+    assert stage.backend.withdrawn == ["a"]
+
+
+def test_the_result_of_a_lost_host_is_read_again_after_an_outage(stage: Stage) -> None:
+    class Unavailable(DirectoryArtifactStore):
+        is_out = False
+
+        def get(self, key: str) -> bytes:
+            if self.is_out and key.endswith("result.json"):
+                raise AwsUnavailableError("no answer", "outage", "wait")
+            return super().get(key)
+
+    stage.store = store = Unavailable(Path(stage.store.uri.removeprefix("file://")))
+    driver = stage.driver()
+    driver.advance()  # has read the results
+    result = a_result(driver.record.run_id).model_copy(update={"job": "a"})
+    store.put(RunLayout(driver.record.run_id).result("a"), result.to_json())
+    stage.report(JobStatus(JobState.QUEUED, 1, losses=1, lost=(EndedAttempt(repeated_as=2),)))
+    store.is_out = True
+    with pytest.raises(AwsUnavailableError):
+        driver.advance()
+    store.is_out = False
+    assert driver.advance().jobs[0].state is JobState.SUCCEEDED
     assert stage.backend.withdrawn == ["a"]
 
 
