@@ -147,6 +147,7 @@ class _Inliner:
             env=_with_variables(self._env, step.env, (self._secrets, step.secrets)),
             secrets=_with_variables(self._secrets, step.secrets, (step.env,)),
             cache=step.cache if sub.pipeline.enable_cache else False,
+            cache_explicit=step.cache_explicit and sub.pipeline.enable_cache,
             cache_on=step.cache_on if sub.pipeline.enable_cache else (),
             mapping=mapping,
             branch=None

@@ -132,7 +132,7 @@ def _with_conditions_of_approvals(
     problems: list[FlowymlError] = []
     for each in steps:
         rule = each.approval
-        # That of a sub-pipeline is lowered already, with its names.
+        # The decisions of a sub-pipeline are steps already, with its names.
         if rule is None or rule.auto_approve_if is None or rule.decision is not None:
             found.append(each)
             continue

@@ -324,9 +324,6 @@ def test_a_list_of_the_context_of_a_sub_pipeline_can_be_mapped() -> None:
     assert built(outer).items == {"whole/prepare/seed[0]": 4, "whole/prepare/seed[1]": 5}
 
 
-# What a pipeline has besides steps
-
-
 def test_variables_secrets_and_names_of_a_sub_pipeline_belong_to_its_steps() -> None:
     noisy = step(name="noisy", env={"LEVEL": "9"}, secrets={"KEY": "/key"})(lambda: 1)
     sub = child(
@@ -543,6 +540,16 @@ def test_a_condition_of_an_input_that_is_not_connected_shows_how_to_connect_it()
     connected = Pipeline("whole").add_step(load)
     connected.add_sub_pipeline(Pipeline("sub").add_control_flow(flow), inputs=["raw"])
     assert missing_arguments(built(connected).graph, ()) == []
+
+
+def test_a_sub_pipeline_without_a_cache_has_no_step_with_one_also_in_its_branches() -> None:
+    quality = child(clean, add, name="quality", enable_cache=False)
+    quality.add_control_flow(If(lambda total: total > 4, a_branch("good")))
+    whole = parent(quality)
+    caches = {each.name: each.cache for each in whole.all_steps}
+    assert caches.pop("load") == "code_hash"
+    assert set(caches.values()) == {False}
+    assert built(whole).graph.steps
 
 
 def a_branch(name: str) -> Step:

@@ -89,13 +89,10 @@ def _with_awaited_inputs(
     read = {name for step in content.steps for name in (*step.inputs, *step.after)}
     unread = tuple(name for name in inputs if name not in read)
     produced = {asset for step in content.steps for asset in step.assets}
-    caches = getattr(item.sub_pipeline, "enable_cache", True)
+    pipeline.enable_cache = getattr(item.sub_pipeline, "enable_cache", True)
     for number, step in enumerate(pipeline.steps):
         if unread and produced.isdisjoint(step.inputs):
-            step = replace(step, after=(*step.after, *unread))
-        if not caches:
-            step = replace(step, cache=False, cache_explicit=False)
-        pipeline.steps[number] = step
+            pipeline.steps[number] = replace(step, after=(*step.after, *unread))
     return pipeline
 
 
