@@ -51,7 +51,7 @@ def test_a_run_continues_if_another_client_approves_after_its_client_was_killed(
         eventually(lambda: Run.attach(run_id).status().waits_for_approval, "the approval")
         client.kill()
     run = Run.attach(run_id)
-    assert jobs_at_service(rig, run) == {"train", "plot"}
+    eventually(lambda: jobs_at_service(rig, run) == {"train", "plot"}, "the jobs in a listing")
     _, output, _ = rig.command("approvals", run_id)
     assert "release: waiting for an answer, 7 d 0 h left: " in output
     assert "model = 21" in output
@@ -60,7 +60,7 @@ def test_a_run_continues_if_another_client_approves_after_its_client_was_killed(
     assert "approval release: approved by " in output
     assert output.splitlines()[0].endswith(": looks good")
     if service_traits(rig.backend).outlives_client:
-        assert "deploy" in jobs_at_service(rig, run)
+        eventually(lambda: "deploy" in jobs_at_service(rig, run), "the job in a listing")
     else:
         assert "deploy can continue, but only while a client drives the run" in output
     result = run.wait()
@@ -101,7 +101,7 @@ def test_a_run_fails_if_nobody_answers_in_time(
     status = run.wait().status
     assert status.state is RunState.FAILED
     assert [view.state for view in status.approvals] == [ApprovalState.TIMED_OUT]
-    assert jobs_at_service(rig, run) == {"train", "plot"}
+    eventually(lambda: jobs_at_service(rig, run) == {"train", "plot"}, "the jobs in a listing")
     with pytest.raises(ApprovalError, match="timed out"):
         Run.attach(run.id).approve("release")
 

@@ -85,8 +85,8 @@ def test_only_the_chosen_branch_is_executed(finished: Finished) -> None:
 
 
 def test_no_job_exists_for_the_other_branch(finished: Finished) -> None:
-    found = jobs_at_service(finished.rig, finished.run)
-    assert found == {"g", "deploy", "check", "report"}
+    jobs = {"g", "deploy", "check", "report"}
+    eventually(lambda: jobs_at_service(finished.rig, finished.run) == jobs, "the listed jobs")
 
 
 def test_skipped_jobs_are_shown_as_skipped_without_a_cost(finished: Finished) -> None:
@@ -137,7 +137,8 @@ def test_a_held_job_is_cancelled_and_resumed(rig: BackendRig) -> None:
     resumed = run.resume()
     result = resumed.wait()
     assert result["report"] == "deployed 0.7 and checked"
-    assert jobs_at_service(rig, resumed) == {"g", "deploy", "check", "report"}
+    jobs = {"g", "deploy", "check", "report"}
+    eventually(lambda: jobs_at_service(rig, resumed) == jobs, "the listed jobs")
 
 
 @locally  # the rule is the same for all backends
@@ -161,9 +162,10 @@ def test_a_detached_run_has_a_driver_that_submits_held_jobs(rig: BackendRig) -> 
     allow(rig)
     eventually(lambda: run.status().state is RunState.SUCCEEDED, "the end of the run")
     assert rig.ran() == ["evaluate", "deploy", "check"]
-    drivers = {name for name in jobs_at_service(rig, run) if name.startswith("driver-")}
-    assert len(drivers) == 1
-    assert jobs_at_service(rig, run) - drivers == {"g", "deploy", "check", "report"}
+    jobs = {"g", "deploy", "check", "report"}
+    eventually(lambda: jobs_at_service(rig, run) > jobs, "the listed jobs")
+    (driver,) = jobs_at_service(rig, run) - jobs
+    assert driver.startswith("driver-")
 
 
 @on_batch
