@@ -37,6 +37,41 @@ if "warm" in sys.argv:
     sys.exit(3)
 1 / 0
 """
+# Leaves a thread, handlers, objects and an open file to the end of the interpreter.
+ENDING = """
+import atexit, signal, sys, threading, time
+class Value:
+    def __init__(self, name):
+        self.name = name
+    def __del__(self):
+        print("freed", self.name, end=" ", file=sys.stderr)
+value, file = Value("of a module"), open("left.txt", "w")
+file.write("written")
+cycle = Value("of a cycle")
+cycle.itself = cycle
+del cycle
+atexit.register(lambda: print("first handler", end=" ", file=sys.stderr))
+atexit.register(lambda: print("last handler", end=" ", file=sys.stderr))
+def end():
+    time.sleep(0.1)
+    print("thread", end=" ", file=sys.stderr)
+def wait():
+    while True:
+        time.sleep(0.001)
+threading.Thread(target=end).start()
+print("output", end="")
+"""
+ENDS = {
+    "return": "",
+    "exit code": "sys.exit(263)",
+    "exit without a code": "sys.exit()",
+    "message": "sys.exit('failed')",
+    "exception": "1 / 0",
+    "interrupted": "signal.raise_signal(signal.SIGINT)",
+    "thread": "threading.Thread(target=wait, daemon=True).start()",
+    "closed stream": "sys.stdout.close()",
+    "full stream": "sys.stdout = open('/dev/full', 'w'); print()",
+}
 PROGRAMS = {
     "file": (["tools/probe.py", "x"], None),
     "module": (["-m", "tools.probe", "x", "err"], None),
@@ -67,6 +102,17 @@ def end_of(rig: BackendRig, name: str, *more: str) -> tuple[int | None, str, lis
     # `runpy` runs modules, which is not a part of the program.
     shown = [line for line in err.splitlines() if "<frozen runpy>" not in line]
     return client.returncode, out, shown
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_fork_ends_as_a_new_python(rig: BackendRig, end: str) -> None:
+    found = []
+    for way in (nullcontext, new_pythons):
+        with way(), rig.client("-c", ENDING + ENDS[end]) as client:
+            out, err = client.communicate(DEADLINE_S)
+        shown = err.splitlines()[-1]  # tracebacks of interrupted forks have more frames
+        found.append((client.returncode, out, shown, (rig.folder / "left.txt").read_text()))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
