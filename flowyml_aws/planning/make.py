@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from flowyml_aws.artifacts.tables import SharedValues
 from flowyml_aws.catalog.types import Catalog
@@ -18,6 +19,7 @@ from flowyml_aws.planning.advice.auto import ResolvedGroup, resolve_auto
 from flowyml_aws.planning.alternatives import Alternatives
 from flowyml_aws.planning.approvals import approval_notes, approvals_of, planned_approvals
 from flowyml_aws.planning.cost import with_costs
+from flowyml_aws.planning.data_disk import with_data
 from flowyml_aws.planning.durations import Durations, idle_gpu_note, items_of
 from flowyml_aws.planning.held import deciding_steps, held_by
 from flowyml_aws.planning.history import RunTimes
@@ -48,6 +50,7 @@ def make_plan(
     environment: Mapping[str, str] | None = None,
     secrets: Mapping[str, str] | None = None,
     spot: SpotRule | None = None,
+    data_bytes: Mapping[str, int] = MappingProxyType({}),
 ) -> ExecutionPlan:
     """Plan a run: one job per group, in running order.
 
@@ -63,6 +66,7 @@ def make_plan(
         environment: Environment variables of all jobs, which those of their steps override.
         secrets: References to secrets for all jobs, which those of their steps override.
         spot: Use of spot capacity for jobs that have no rule of their own.
+        data_bytes: Bytes that a job writes to its disk for an external input, by asset.
 
     Raises:
         InvalidPipelineError: No instance type fits some groups; contains an error for each.
@@ -98,7 +102,10 @@ def make_plan(
     for each, backend in zip(resolved, backends, strict=True):
         group = each.group
         name = names[group.group_name]
-        declared = _with_spot(needs_of(group.aggregated_resources), spot)
+        declared, data_note = with_data(
+            _with_spot(needs_of(group.aggregated_resources), spot),
+            sum(data_bytes.get(asset, 0) for asset in _reads(group, graph, job_of, name)),
+        )
         needs, growth_note = _grown(group, declared, history)
         own_secrets = {**(secrets or {}), **group.secrets}
         variables = {**(environment or {}), **group.environment}
@@ -129,7 +136,7 @@ def make_plan(
             held=held_by(group, deciding),
             approvals=approvals_of(group, graph),
             branches={s.name: s.branch for s in group.steps if s.branch is not None},
-            notes=(*growth_note, *_notes(group, graph, selected, durations)),
+            notes=(*data_note, *growth_note, *_notes(group, graph, selected, durations)),
             moves={} if selection is None else alternatives.moves_of(backend, needs),
             **selected.placement(backend),
         )

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from flowyml_aws.artifacts.joint_reads import JointReads, group_by_object
-from flowyml_aws.artifacts.list_index import ListIndex, ListItem, with_items
+from flowyml_aws.artifacts.list_index import ListIndex, ListItem
+from flowyml_aws.artifacts.members import with_members
 from flowyml_aws.artifacts.reading import is_intact
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
@@ -23,9 +24,10 @@ from flowyml_aws.core.errors import (
 )
 from flowyml_aws.core.maps import index_of, item_name, required_items
 from flowyml_aws.runtime.attempt import Attempt
+from flowyml_aws.runtime.data_folders import unchanged_folder
 from flowyml_aws.runtime.parts import check_list, positions_to_read
 from flowyml_aws.runtime.result import JobResult, cases_of
-from flowyml_aws.runtime.spec import AssetSource, GatheredAsset
+from flowyml_aws.runtime.spec import AssetSource, FolderInPlace, GatheredAsset
 
 __all__ = ["JobInputs"]
 
@@ -171,8 +173,10 @@ class JobInputs:
         Raises:
             ArtifactNotFoundError: An object does not exist.
             DamagedArtifactError: An object is damaged.
+            ChangedFileError: A folder that is read in place has changed.
         """
-        members = {asset: self._members(asset) for asset in assets}
+        in_place = {asset: folder for asset in assets if (folder := self._in_place(asset))}
+        members = {asset: self._members(asset) for asset in assets if asset not in in_place}
         refs = {name: self.ref(name) for names in members.values() for name in names}
         try:
             values = load_values(self.attempt.store, refs, self.scratch, contents=self._contents)
@@ -180,7 +184,9 @@ class JobInputs:
             self._note_damage(refs)
             fix = self._advice_on_damage(refs)
             raise type(error)(what=error.what, why=error.why, fix=fix) from error
-        loaded: dict[str, Any] = {}
+        loaded: dict[str, Any] = {
+            asset: unchanged_folder(asset, folder) for asset, folder in in_place.items()
+        }
         for asset, names in members.items():
             gathered = self._gathered.get(asset)
             if gathered is None:
@@ -263,6 +269,10 @@ class JobInputs:
             return (asset,)
         return [item for item in gathered.items if self.cause_of_absence(item) is None]
 
+    def _in_place(self, asset: str) -> FolderInPlace | None:
+        source = self.attempt.spec.assets.get(asset)
+        return None if source is None else source.in_place
+
     def _note_damage(self, refs: Mapping[str, ArtifactRef]) -> None:
         """Record which values are missing or damaged, and which repetitions produced them."""
         attempt = self.attempt
@@ -319,18 +329,18 @@ class JobInputs:
 
 
 def _is_whole(reads: JointReads, store: ArtifactStore, ref: ArtifactRef) -> bool:
-    """Return whether a value is intact, with the items of a list that are stored one by one.
+    """Return whether a value is intact, with the items of a list and the files of a folder.
 
     Args:
         reads: Reader of the value's object.
-        store: Store of its items.
+        store: Store of its items or files.
         ref: Ref of the value.
     """
     if not is_intact(reads, ref):
         return False
     try:
-        items = islice(with_items(store, ref), 1, None)
-        return all(is_intact(store, item) for item in items)
+        members = islice(with_members(store, ref), 1, None)
+        return all(is_intact(store, member) for member in members)
     except (ArtifactNotFoundError, DamagedArtifactError):
         return False
 

@@ -6,7 +6,7 @@ import hashlib
 import platform
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import chain
 
@@ -32,6 +32,7 @@ from flowyml_aws.runtime.spec import (
     STORE_WAIT_S,
     AssetSource,
     CodeSource,
+    FolderInPlace,
     GatheredAsset,
     JobSpec,
     PackageLayer,
@@ -72,6 +73,7 @@ class RunPackage:
         payloads: Pickled steps of each job.
         external_inputs: Refs of the assets that no job of the run produces: external inputs, and
             reused assets of earlier runs.
+        in_place: Folders among the external inputs that jobs read without a copy, by asset.
         layer: Packages that jobs install, or None.
         store_wait_s: Seconds for which jobs wait for a store that does not answer.
         stop_idle_gpu_s: Seconds without use of its GPUs after which a job is stopped, for steps
@@ -84,6 +86,7 @@ class RunPackage:
     layer: PackageLayer | None = None
     store_wait_s: float = STORE_WAIT_S
     stop_idle_gpu_s: float | None = None
+    in_place: Mapping[str, FolderInPlace] = field(default_factory=dict)
 
     @cached_property
     def stored(self) -> StoredPayloads:
@@ -126,6 +129,7 @@ def job_specs(
                     job=producer,
                     ref=package.external_inputs.get(asset),
                     absent=absent.get(asset) if producer is None else None,
+                    in_place=package.in_place.get(asset) if producer is None else None,
                 )
                 for asset, producer in job.reads.items()
             },

@@ -1,13 +1,14 @@
-"""Codec for the indexes of lists whose items are stored one by one."""
+"""Codecs for the indexes of lists and folders whose parts are stored one by one."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from flowyml_aws.artifacts.content import Content
+from flowyml_aws.artifacts.folder_index import FolderIndex
 from flowyml_aws.artifacts.list_index import ListIndex
 
-__all__ = ["ListIndexCodec"]
+__all__ = ["FolderIndexCodec", "ListIndexCodec"]
 
 
 class ListIndexCodec:
@@ -27,3 +28,22 @@ class ListIndexCodec:
     def decode(self, data: memoryview) -> ListIndex:
         """Return the index."""
         return ListIndex.model_validate_json(bytes(data))
+
+
+class FolderIndexCodec:
+    """Codec for `FolderIndex`, which only the client stores. Values with it are loaded as paths."""
+
+    name = "folder"
+    version = 1
+
+    def accepts(self, value: Any) -> bool:
+        """Return whether the value is an index."""
+        return type(value) is FolderIndex
+
+    def encode(self, value: Any) -> Content:
+        """Return compact JSON."""
+        return Content(value.to_json(indent=None))
+
+    def decode(self, data: memoryview) -> FolderIndex:
+        """Return the index."""
+        return FolderIndex.model_validate_json(bytes(data))
