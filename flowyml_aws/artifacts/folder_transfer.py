@@ -37,7 +37,8 @@ def save_folder(store: ArtifactStore, folder: ScannedFolder) -> None:
         except (UnstorableValueError, FileNotFoundError) as error:
             raise changed_while_read(file.piece.path) from error
 
-    different = {file.content.sha256: file for file in folder.files}
+    digests = (file.sha256 for file in folder.index().files)
+    different = dict(zip(digests, folder.files, strict=True))
     map_concurrently(save, different.values(), limit=STORE_REQUESTS)
 
 
