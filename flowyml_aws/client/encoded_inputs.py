@@ -2,67 +2,107 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from flowyml_aws.artifacts.folder_index import FolderIndex
 from flowyml_aws.artifacts.folder_scan import ScannedFolder, scan_folder
+from flowyml_aws.artifacts.prefix_listing import PrefixListing
 from flowyml_aws.artifacts.values import EncodedValue, encode_value
 from flowyml_aws.core.amounts import counted
-from flowyml_aws.core.data_inputs import LocalData, contains_data, is_data
+from flowyml_aws.core.data_inputs import LocalData, S3Prefix, contains_data, is_data
 from flowyml_aws.core.errors import FlowymlError, InvalidDataError
 from flowyml_aws.report.wording import bytes_text
 
-__all__ = ["EncodedInputs", "data_problems", "encode_inputs", "folders_of", "key_types"]
+__all__ = [
+    "EncodedInput",
+    "EncodedInputs",
+    "data_problems",
+    "encode_inputs",
+    "folders_of",
+    "key_types",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedInput:
+    """An external input of a run.
+
+    Attributes:
+        value: Encoded value; that of a folder is the index of its files, and that of a prefix the
+            listing of its objects. None if a prefix could not be listed.
+        folder: Folder of this machine, or None.
+        data_bytes: Bytes that a job writes to its disk before it reads the folder.
+        note: Note for the plan, or None.
+    """
+
+    value: EncodedValue | None
+    folder: ScannedFolder | None = None
+    data_bytes: int = 0
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedInputs:
-    """The external inputs of a run.
+    """The external inputs of a run, by asset."""
 
-    Attributes:
-        values: Encoded values, by asset. Those of folders are indexes of their files.
-        folders: Folders of this machine, by asset.
-        data_bytes: Bytes that a job writes to its disk before it reads a folder, by asset.
-        notes: Notes for the plan, with the sizes of the folders.
-    """
+    by_asset: Mapping[str, EncodedInput]
 
-    values: Mapping[str, EncodedValue]
-    folders: Mapping[str, ScannedFolder] = field(default_factory=dict)
-    data_bytes: Mapping[str, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    @property
+    def values(self) -> dict[str, EncodedValue]:
+        """Encoded values that are known."""
+        inputs = self.by_asset.items()
+        return {asset: each.value for asset, each in inputs if each.value is not None}
+
+    @property
+    def folders(self) -> dict[str, ScannedFolder]:
+        """Folders of this machine."""
+        inputs = self.by_asset.items()
+        return {asset: each.folder for asset, each in inputs if each.folder is not None}
+
+    @property
+    def data_bytes(self) -> dict[str, int]:
+        """Bytes that a job writes to its disk before it reads each folder."""
+        return {asset: each.data_bytes for asset, each in self.by_asset.items() if each.data_bytes}
+
+    @property
+    def notes(self) -> list[str]:
+        """Notes for the plan, with the sizes of the folders."""
+        return [each.note for each in self.by_asset.values() if each.note is not None]
 
 
-def encode_inputs(inputs: Mapping[str, Any], in_place: bool) -> EncodedInputs:
-    """Encode the external inputs of a run. All files of their folders are read.
+def encode_inputs(
+    inputs: Mapping[str, Any],
+    list_prefix: Callable[[S3Prefix], PrefixListing | None],
+    free_bytes: int | None = None,
+) -> EncodedInputs:
+    """Encode the external inputs of a run. All files of folders of this machine are read.
 
     Args:
         inputs: Values by asset.
-        in_place: Whether jobs read folders of this machine without a copy.
+        list_prefix: Lists a prefix of S3; returns None if that is not possible.
+        free_bytes: Free disk of this machine, if the jobs run here and read its folders without a
+            copy; otherwise None.
 
     Raises:
-        InvalidDataError: A folder does not exist, has no files, or has some that can't be read.
+        InvalidDataError: A folder or a prefix does not exist, is empty, has files that can't be
+            read, or is too large for the disk of this machine.
         ChangedFileError: A file changed while it was read.
+        AwsRefusedError: A prefix can't be listed.
         UnstorableValueError: A value can't be stored.
     """
-    values: dict[str, EncodedValue] = {}
-    folders: dict[str, ScannedFolder] = {}
-    data_bytes: dict[str, int] = {}
-    notes: list[str] = []
-    for asset, value in inputs.items():
-        if not isinstance(value, LocalData):
-            values[asset] = encode_value(asset, value)
-            continue
-        folders[asset] = folder = scan_folder(value.path)
-        index = folder.index()
-        values[asset] = encode_value(asset, index)
-        if not in_place:
-            data_bytes[asset] = index.size_bytes
-        notes.append(_note(asset, value, index, in_place))
-    return EncodedInputs(values, folders, data_bytes, tuple(notes))
+
+    def encoded(asset: str, value: Any) -> EncodedInput:
+        if isinstance(value, LocalData):
+            return _encoded_folder(asset, value, free_bytes is not None)
+        if isinstance(value, S3Prefix):
+            return _encoded_prefix(asset, value, list_prefix(value), free_bytes)
+        return EncodedInput(encode_value(asset, value))
+
+    return EncodedInputs({asset: encoded(asset, value) for asset, value in inputs.items()})
 
 
 def data_problems(
@@ -119,12 +159,46 @@ def folders_of(inputs: Mapping[str, Any]) -> Collection[Path]:
     return [each.path.resolve() for each in listed if isinstance(each, LocalData)]
 
 
-def _note(asset: str, data: LocalData, index: FolderIndex, in_place: bool) -> str:
-    size = f"{counted(len(index.files), 'file')}, {bytes_text(index.size_bytes)}"
+def _encoded_folder(asset: str, data: LocalData, in_place: bool) -> EncodedInput:
+    folder = scan_folder(data.path)
+    index = folder.index()
     use = (
         "jobs read the folder itself"
         if in_place
         else "files that are not in the store are uploaded, and each job that reads them downloads "
         "them"
     )
-    return f"input {asset!r} is the folder {data.path} ({size}): {use}"
+    size = _size(len(index.files), "file", index.size_bytes)
+    return EncodedInput(
+        value=encode_value(asset, index),
+        folder=folder,
+        data_bytes=0 if in_place else index.size_bytes,
+        note=f"input {asset!r} is the folder {data.path} ({size}): {use}",
+    )
+
+
+def _encoded_prefix(
+    asset: str, prefix: S3Prefix, listing: PrefixListing | None, free_bytes: int | None
+) -> EncodedInput:
+    if listing is None:
+        note = f"input {asset!r}: {prefix.uri} was not listed, so its size is not in the plan"
+        return EncodedInput(None, note=note)
+    size = _size(len(listing.objects), "object", listing.size_bytes)
+    if free_bytes is not None and listing.size_bytes > free_bytes:
+        raise InvalidDataError(
+            what=f"Input {asset!r} is larger than the free disk of this machine: {prefix.uri}",
+            why=f"it has {size}, and {tempfile.gettempdir()} has {bytes_text(free_bytes)} free",
+            fix="free disk space, set TMPDIR to a folder on another disk, or use a longer prefix",
+        )
+    use = "each job that reads them downloads them"
+    if free_bytes is None:
+        use += "; the role of the jobs must be allowed to (`data_buckets` of infra/)"
+    return EncodedInput(
+        value=encode_value(asset, listing),
+        data_bytes=listing.size_bytes,
+        note=f"input {asset!r} is {prefix.uri} ({size}): {use}",
+    )
+
+
+def _size(count: int, noun: str, size_bytes: int) -> str:
+    return f"{counted(count, noun)}, {bytes_text(size_bytes)}"

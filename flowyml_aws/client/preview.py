@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -142,8 +144,9 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
     """
     host = services.host
     targets = services.targets()
-    in_place = all(not service_traits(name).needs_bundle for name in request.placement.backends)
-    inputs = encode_inputs(request.inputs, in_place)
+    is_here = not any(service_traits(name).needs_bundle for name in request.placement.backends)
+    free_bytes = shutil.disk_usage(tempfile.gettempdir()).free if is_here else None
+    inputs = encode_inputs(request.inputs, host.list_prefix, free_bytes)
     fingerprinter = Fingerprinter(request.choices.carry, request.choices.evaluate)
     key_facts = KeyFacts(
         request.environments,

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from flowyml_aws.artifacts.folder_scan import scan_folder
+from flowyml_aws.artifacts.prefix_listing import PrefixListing
 from flowyml_aws.core.errors import ChangedFileError, InvalidDataError
 from flowyml_aws.runtime.spec import FolderInPlace
 
-__all__ = ["unchanged_folder"]
+__all__ = ["DownloadPrefix", "no_prefixes", "unchanged_folder"]
+
+DownloadPrefix = Callable[[PrefixListing, str, Path, float], Path]
+"""Writes the objects of a listing to a new folder, and returns its path. The other arguments are
+the name of the asset, the folder that gets the new one, and the seconds for which it waits for S3
+if that does not answer."""
+
+
+def no_prefixes(listing: PrefixListing, asset: str, folder: Path, wait_s: float) -> Path:
+    """Refuse to read a prefix, in processes without access to S3."""
+    raise NotImplementedError(f"can't read {listing.uri}")
 
 
 def unchanged_folder(asset: str, folder: FolderInPlace) -> Path:

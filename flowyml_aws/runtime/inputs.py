@@ -12,6 +12,7 @@ from typing import Any
 from flowyml_aws.artifacts.joint_reads import JointReads, group_by_object
 from flowyml_aws.artifacts.list_index import ListIndex, ListItem
 from flowyml_aws.artifacts.members import with_members
+from flowyml_aws.artifacts.prefix_listing import PrefixListing
 from flowyml_aws.artifacts.reading import is_intact
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
@@ -173,7 +174,8 @@ class JobInputs:
         Raises:
             ArtifactNotFoundError: An object does not exist.
             DamagedArtifactError: An object is damaged.
-            ChangedFileError: A folder that is read in place has changed.
+            ChangedFileError: A folder that is read in place, or an object below a prefix, has
+                changed.
         """
         in_place = {asset: folder for asset in assets if (folder := self._in_place(asset))}
         members = {asset: self._members(asset) for asset in assets if asset not in in_place}
@@ -190,7 +192,9 @@ class JobInputs:
         for asset, names in members.items():
             gathered = self._gathered.get(asset)
             if gathered is None:
-                loaded[asset] = values.pop(asset)
+                value = values.pop(asset)
+                is_listing = type(value) is PrefixListing
+                loaded[asset] = self._downloaded(asset, value) if is_listing else value
             elif gathered.in_parts:
                 loaded[asset] = [value for name in names for value in values.pop(name)]
             else:
@@ -268,6 +272,12 @@ class JobInputs:
         if gathered is None:
             return (asset,)
         return [item for item in gathered.items if self.cause_of_absence(item) is None]
+
+    def _downloaded(self, asset: str, listing: PrefixListing) -> Path:
+        """Return the folder with the objects of a prefix of S3."""
+        attempt = self.attempt
+        wait_s = attempt.spec.store_wait_s
+        return attempt.download_prefix(listing, asset, self.scratch, wait_s)
 
     def _in_place(self, asset: str) -> FolderInPlace | None:
         source = self.attempt.spec.assets.get(asset)

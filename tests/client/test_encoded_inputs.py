@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from flowyml_aws import If, LocalData, Pipeline, step
+from flowyml_aws import If, LocalData, Pipeline, S3Prefix, step
 from flowyml_aws.artifacts.folder_index import FOLDER_INDEX
+from flowyml_aws.artifacts.prefix_listing import PREFIX_LISTING, PrefixListing, PrefixObject
 from flowyml_aws.client.encoded_inputs import data_problems, encode_inputs, key_types
 from flowyml_aws.client.request import RunRequest
+from flowyml_aws.core.errors import InvalidDataError
 
 
 @pytest.fixture
@@ -20,8 +22,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+def never_listed(prefix: S3Prefix) -> PrefixListing | None:
+    raise AssertionError(prefix)
+
+
 def test_a_folder_is_encoded_as_the_index_of_its_files(folder: Path) -> None:
-    encoded = encode_inputs({"data": LocalData(folder), "n": 1}, in_place=False)
+    encoded = encode_inputs({"data": LocalData(folder), "n": 1}, never_listed)
     assert encoded.values["data"].codec == FOLDER_INDEX
     assert encoded.values["n"].codec == "json/1"
     assert [file.name for file in encoded.folders["data"].files] == ["a.csv"]
@@ -31,9 +37,49 @@ def test_a_folder_is_encoded_as_the_index_of_its_files(folder: Path) -> None:
 
 
 def test_a_folder_in_place_needs_no_disk(folder: Path) -> None:
-    encoded = encode_inputs({"data": LocalData(folder)}, in_place=True)
+    encoded = encode_inputs({"data": LocalData(folder)}, never_listed, free_bytes=10)
     assert encoded.data_bytes == {}
     assert "jobs read the folder itself" in encoded.notes[0]
+
+
+PREFIX = S3Prefix("s3://bucket/data")
+LISTING = PrefixListing(
+    uri=PREFIX.uri, objects=(PrefixObject(path="a.csv", size_bytes=3000, etag='"1"'),)
+)
+
+
+def test_a_prefix_is_encoded_as_the_listing_of_its_objects() -> None:
+    encoded = encode_inputs({"data": PREFIX}, lambda _: LISTING)
+    assert encoded.values["data"].codec == PREFIX_LISTING
+    assert encoded.data_bytes == {"data": 3000}
+    assert encoded.notes == [
+        "input 'data' is s3://bucket/data/ (1 object, 3.0 kB): each job that reads them downloads "
+        "them; the role of the jobs must be allowed to (`data_buckets` of infra/)"
+    ]
+
+
+def test_a_prefix_that_changed_has_another_identity() -> None:
+    changed = LISTING.model_copy(
+        update={"objects": (LISTING.objects[0].model_copy(update={"etag": '"2"'}),)}
+    )
+    one, other = (
+        encode_inputs({"data": PREFIX}, lambda _, listing=each: listing).values["data"].identity
+        for each in (LISTING, changed)
+    )
+    assert one != other
+
+
+def test_a_prefix_that_is_not_listed_is_a_note() -> None:
+    encoded = encode_inputs({"data": PREFIX}, lambda _: None)
+    assert encoded.values == {}
+    assert encoded.notes == [
+        "input 'data': s3://bucket/data/ was not listed, so its size is not in the plan"
+    ]
+
+
+def test_a_prefix_that_is_larger_than_the_disk_of_this_machine_is_refused() -> None:
+    with pytest.raises(InvalidDataError, match=r"3\.0 kB.* has 2\.0 kB free"):
+        encode_inputs({"data": PREFIX}, lambda _: LISTING, free_bytes=2000)
 
 
 @pytest.mark.parametrize("value", [LocalData("data"), [LocalData("data")]])

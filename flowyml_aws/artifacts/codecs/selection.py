@@ -13,7 +13,11 @@ from flowyml_aws.artifacts.codecs.arrays import NumpyCodec, NumpyScalarCodec
 from flowyml_aws.artifacts.codecs.arrow import ArrowCodec
 from flowyml_aws.artifacts.codecs.codec import AnyCodec
 from flowyml_aws.artifacts.codecs.files import DirectoryCodec, ExecutableCodec, PathCodec
-from flowyml_aws.artifacts.codecs.indexes import FolderIndexCodec, ListIndexCodec
+from flowyml_aws.artifacts.codecs.indexes import (
+    FolderIndexCodec,
+    ListIndexCodec,
+    PrefixListingCodec,
+)
 from flowyml_aws.artifacts.codecs.models import SklearnCodec, XgboostCodec
 from flowyml_aws.artifacts.codecs.pandas_frames import PandasCodec
 from flowyml_aws.artifacts.codecs.pickles import PickleCodec, PickleWithFilesCodec
@@ -23,6 +27,7 @@ from flowyml_aws.artifacts.codecs.tensors import TorchCodec
 from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.artifacts.folder_index import FolderIndex
 from flowyml_aws.artifacts.list_index import ListIndex
+from flowyml_aws.artifacts.prefix_listing import PrefixListing
 from flowyml_aws.core.data_inputs import is_data
 from flowyml_aws.core.errors import MissingExtraError, SettingsError
 
@@ -37,6 +42,7 @@ _BUILT_IN: tuple[AnyCodec, ...] = (
     TextCodec(),
     ListIndexCodec(),
     FolderIndexCodec(),
+    PrefixListingCodec(),
     JsonCodec(),
     NumpyCodec(),
     NumpyScalarCodec(),
@@ -54,7 +60,9 @@ _BUILT_IN: tuple[AnyCodec, ...] = (
 )
 _BY_ID = {f"{codec.name}/{codec.version}": codec for codec in _BUILT_IN}
 # Always encoded by built-in codecs: a search for third-party codecs would cost more than storing.
-_SIMPLE = frozenset({type(None), bool, int, float, str, bytes, ListIndex, FolderIndex})
+_SIMPLE = frozenset(
+    {type(None), bool, int, float, str, bytes, ListIndex, FolderIndex, PrefixListing}
+)
 
 
 def codec_id(codec: AnyCodec) -> str:
