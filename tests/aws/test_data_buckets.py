@@ -38,9 +38,7 @@ def aws() -> Iterator[Emulator]:
         policy = account_policy("optional/data", {**NAMES, **arns})
         for role in ("job", "sagemaker", "user"):
             iam_backends[DEFAULT_ACCOUNT_ID]["aws"].put_role_policy(
-                f"flowyml-emulator-{role}",
-                "data",
-                account_policy("optional/data", {**NAMES, **arns}),
+                f"flowyml-emulator-{role}", "data", policy
             )
         yield aws
 
