@@ -13,8 +13,9 @@ from flowyml_aws.artifacts.folder_scan import ScannedFolder, scan_folder
 from flowyml_aws.artifacts.prefix_listing import PrefixListing
 from flowyml_aws.artifacts.values import EncodedValue, encode_value
 from flowyml_aws.core.amounts import counted
-from flowyml_aws.core.data_inputs import LocalData, S3Prefix, contains_data, is_data
+from flowyml_aws.core.data_inputs import LocalData, PrefixMode, S3Prefix, contains_data, is_data
 from flowyml_aws.core.errors import FlowymlError, InvalidDataError
+from flowyml_aws.planning.data import PlannedData
 from flowyml_aws.report.wording import bytes_text
 
 __all__ = [
@@ -26,6 +27,13 @@ __all__ = [
     "key_types",
 ]
 
+_USES: Mapping[PrefixMode, str] = {
+    "download": "each job that reads them downloads them",
+    "mount": "each job reads them in S3 while its steps read the files",
+    "auto": "each job reads them in S3 while its steps read the files if its service can mount "
+    "them, or downloads them",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class EncodedInput:
@@ -35,13 +43,13 @@ class EncodedInput:
         value: Encoded value; that of a folder is the index of its files, and that of a prefix the
             listing of its objects. None if a prefix could not be listed.
         folder: Folder of this machine, or None.
-        data_bytes: Bytes that a job writes to its disk before it reads the folder.
+        data: Size of the folder, and whether a service may mount it; None for another value.
         note: Note for the plan, or None.
     """
 
     value: EncodedValue | None
     folder: ScannedFolder | None = None
-    data_bytes: int = 0
+    data: PlannedData | None = None
     note: str | None = None
 
 
@@ -64,9 +72,10 @@ class EncodedInputs:
         return {asset: each.folder for asset, each in inputs if each.folder is not None}
 
     @property
-    def data_bytes(self) -> dict[str, int]:
-        """Bytes that a job writes to its disk before it reads each folder."""
-        return {asset: each.data_bytes for asset, each in self.by_asset.items() if each.data_bytes}
+    def data(self) -> dict[str, PlannedData]:
+        """Folders, which jobs download or services mount."""
+        inputs = self.by_asset.items()
+        return {asset: each.data for asset, each in inputs if each.data is not None}
 
     @property
     def notes(self) -> list[str]:
@@ -172,7 +181,7 @@ def _encoded_folder(asset: str, data: LocalData, in_place: bool) -> EncodedInput
     return EncodedInput(
         value=encode_value(asset, index),
         folder=folder,
-        data_bytes=0 if in_place else index.size_bytes,
+        data=PlannedData(0 if in_place else index.size_bytes),
         note=f"input {asset!r} is the folder {data.path} ({size}): {use}",
     )
 
@@ -180,23 +189,24 @@ def _encoded_folder(asset: str, data: LocalData, in_place: bool) -> EncodedInput
 def _encoded_prefix(
     asset: str, prefix: S3Prefix, listing: PrefixListing | None, free_bytes: int | None
 ) -> EncodedInput:
+    mount_uri = None if prefix.mode == "download" else prefix.uri
+    must_mount = prefix.mode == "mount"
     if listing is None:
         note = f"input {asset!r}: {prefix.uri} was not listed, so its size is not in the plan"
-        return EncodedInput(None, note=note)
+        return EncodedInput(None, data=PlannedData(0, mount_uri, must_mount), note=note)
     size = _size(len(listing.objects), "object", listing.size_bytes)
-    if free_bytes is not None and listing.size_bytes > free_bytes:
+    is_too_large = free_bytes is not None and listing.size_bytes > free_bytes
+    if free_bytes is not None and is_too_large and not must_mount:
         raise InvalidDataError(
             what=f"Input {asset!r} is larger than the free disk of this machine: {prefix.uri}",
             why=f"it has {size}, and {tempfile.gettempdir()} has {bytes_text(free_bytes)} free",
             fix="free disk space, set TMPDIR to a folder on another disk, or use a longer prefix",
         )
-    use = "each job that reads them downloads them"
-    if free_bytes is None:
-        use += "; the role of the jobs must be allowed to (`data_buckets` of infra/)"
+    role = "" if free_bytes is not None else "; their role must be allowed to (`data_buckets`)"
     return EncodedInput(
         value=encode_value(asset, listing),
-        data_bytes=listing.size_bytes,
-        note=f"input {asset!r} is {prefix.uri} ({size}): {use}",
+        data=PlannedData(listing.size_bytes, mount_uri, must_mount),
+        note=f"input {asset!r} is {prefix.uri} ({size}): {_USES[prefix.mode]}{role}",
     )
 
 

@@ -208,7 +208,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
         request.environment,
         request.secrets,
         request.spot,
-        inputs.data_bytes,
+        inputs.data,
     )
     notes = [
         *plan.notes,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.job.store import download_prefix, resolve_secret
+from flowyml_aws.job.store import open_prefixes, resolve_secret
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.nodes.identity import (
     NodeIdentity,
@@ -75,7 +75,7 @@ class JobNodes:
             folder,
             grace_s,
             resolve_secret,
-            download_prefix,
+            open_prefixes,
         )
 
     def lead(self, attempt: Attempt, folder: Path, argument: str, grace_s: float) -> MainNode:

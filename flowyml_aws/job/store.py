@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from flowyml_aws.artifacts.prefix_listing import PrefixListing
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.runtime.data_folders import Prefixes
 from flowyml_aws.runtime.log import say
 
-__all__ = ["download_prefix", "open_store", "resolve_secret"]
+__all__ = ["open_prefixes", "open_store", "resolve_secret"]
 
 
 def open_store(uri: str, wait_s: float) -> ArtifactStore:
@@ -38,19 +36,12 @@ def resolve_secret(reference: str) -> str:
     return read_job_secret(reference)
 
 
-def download_prefix(listing: PrefixListing, asset: str, folder: Path, wait_s: float) -> Path:
-    """Write the objects below a prefix of S3 to a new folder, and return its path.
+def open_prefixes(wait_s: float) -> Prefixes:
+    """Open the access to prefixes of S3.
 
     Args:
-        listing: The objects.
-        asset: Name of the asset.
-        folder: Folder that gets the new one.
         wait_s: Seconds for which it waits for S3 if that does not answer.
-
-    Raises:
-        ChangedFileError: An object was changed or deleted.
-        AwsRefusedError: An object can't be read.
     """
     from flowyml_aws.aws.s3.prefixes import open_job_prefixes
 
-    return open_job_prefixes(wait_s, say).download(listing, asset, folder)
+    return open_job_prefixes(wait_s, say)

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from flowyml_aws.artifacts.tables import SharedValues
 from flowyml_aws.catalog.types import Catalog
-from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError
+from flowyml_aws.core.errors import FlowymlError, InvalidDataError, InvalidPipelineError
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.spot import CAPACITY_LABEL, SpotRule, spot_affinity
 from flowyml_aws.core.step import Step
@@ -19,7 +19,7 @@ from flowyml_aws.planning.advice.auto import ResolvedGroup, resolve_auto
 from flowyml_aws.planning.alternatives import Alternatives
 from flowyml_aws.planning.approvals import approval_notes, approvals_of, planned_approvals
 from flowyml_aws.planning.cost import with_costs
-from flowyml_aws.planning.data_disk import with_data
+from flowyml_aws.planning.data import PlannedData, data_reads, with_data
 from flowyml_aws.planning.durations import Durations, idle_gpu_note, items_of
 from flowyml_aws.planning.held import deciding_steps, held_by
 from flowyml_aws.planning.history import RunTimes
@@ -50,7 +50,7 @@ def make_plan(
     environment: Mapping[str, str] | None = None,
     secrets: Mapping[str, str] | None = None,
     spot: SpotRule | None = None,
-    data_bytes: Mapping[str, int] = MappingProxyType({}),
+    data: Mapping[str, PlannedData] = MappingProxyType({}),
 ) -> ExecutionPlan:
     """Plan a run: one job per group, in running order.
 
@@ -66,7 +66,7 @@ def make_plan(
         environment: Environment variables of all jobs, which those of their steps override.
         secrets: References to secrets for all jobs, which those of their steps override.
         spot: Use of spot capacity for jobs that have no rule of their own.
-        data_bytes: Bytes that a job writes to its disk for an external input, by asset.
+        data: Folders among the external inputs, by asset.
 
     Raises:
         InvalidPipelineError: No instance type fits some groups; contains an error for each.
@@ -102,9 +102,14 @@ def make_plan(
     for each, backend in zip(resolved, backends, strict=True):
         group = each.group
         name = names[group.group_name]
+        reads = _reads(group, graph, job_of, name)
+        try:
+            folders = data_reads(reads, data, backend)
+        except InvalidDataError as error:
+            problems.append(_with_group(error, group))
+            continue
         declared, data_note = with_data(
-            _with_spot(needs_of(group.aggregated_resources), spot),
-            sum(data_bytes.get(asset, 0) for asset in _reads(group, graph, job_of, name)),
+            _with_spot(needs_of(group.aggregated_resources), spot), folders.downloaded_bytes
         )
         needs, growth_note = _grown(group, declared, history)
         own_secrets = {**(secrets or {}), **group.secrets}
@@ -125,7 +130,8 @@ def make_plan(
             needs=needs,
             declared=declared if needs != declared else None,
             backend=backend,
-            reads=_reads(group, graph, job_of, name),
+            reads=reads,
+            mounts=folders.mounts,
             produces={step.name: step.assets for step in group.steps},
             stored=tuple(_stored(group, graph, readers, name, keep, selection)),
             environment={n: value for n, value in variables.items() if n not in own_secrets},

@@ -15,7 +15,7 @@ from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.claim import JobClaim, claim_job
 from flowyml_aws.runtime.commit import create_result
-from flowyml_aws.runtime.data_folders import DownloadPrefix, no_prefixes
+from flowyml_aws.runtime.data_folders import OpenPrefixes, no_prefixes
 from flowyml_aws.runtime.events import Progress
 from flowyml_aws.runtime.item_outputs import ItemOutputs
 from flowyml_aws.runtime.log import say
@@ -53,7 +53,7 @@ class Attempt:
             produced each.
         platform: Platform that runs the container.
         sampler: Records phases, and measures the use of the machine.
-        download_prefix: Downloads the objects of a prefix of S3.
+        open_prefixes: Opens prefixes of S3.
     """
 
     spec: JobSpec
@@ -71,7 +71,7 @@ class Attempt:
     damaged: dict[str, int] = field(default_factory=dict)
     platform: Platform = field(default_factory=Platform)
     sampler: Sampler = field(default_factory=lambda: Sampler(1))
-    download_prefix: DownloadPrefix = no_prefixes
+    open_prefixes: OpenPrefixes = no_prefixes
 
     @classmethod
     def begin(
@@ -80,7 +80,7 @@ class Attempt:
         store: ArtifactStore,
         number: int,
         platform: Platform | None = None,
-        download_prefix: DownloadPrefix = no_prefixes,
+        open_prefixes: OpenPrefixes = no_prefixes,
     ) -> Attempt:
         """Create an attempt that starts now."""
         assets: dict[str, ArtifactRef] = {}
@@ -99,7 +99,7 @@ class Attempt:
             ItemOutputs(store, assets),
             platform=platform,
             sampler=Sampler(number),
-            download_prefix=download_prefix,
+            open_prefixes=open_prefixes,
         )
 
     def with_spec(self, spec: JobSpec) -> Attempt:

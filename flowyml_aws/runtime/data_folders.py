@@ -4,23 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from flowyml_aws.artifacts.folder_scan import scan_folder
 from flowyml_aws.artifacts.prefix_listing import PrefixListing
 from flowyml_aws.core.errors import ChangedFileError, InvalidDataError
 from flowyml_aws.runtime.spec import FolderInPlace
 
-__all__ = ["DownloadPrefix", "no_prefixes", "unchanged_folder"]
-
-DownloadPrefix = Callable[[PrefixListing, str, Path, float], Path]
-"""Writes the objects of a listing to a new folder, and returns its path. The other arguments are
-the name of the asset, the folder that gets the new one, and the seconds for which it waits for S3
-if that does not answer."""
+__all__ = ["OpenPrefixes", "Prefixes", "no_prefixes", "unchanged_folder"]
 
 
-def no_prefixes(listing: PrefixListing, asset: str, folder: Path, wait_s: float) -> Path:
-    """Refuse to read a prefix, in processes without access to S3."""
-    raise NotImplementedError(f"can't read {listing.uri}")
+class Prefixes(Protocol):
+    """Access of a job to prefixes of S3."""
+
+    def download(self, listing: PrefixListing, asset: str, folder: Path) -> Path:
+        """Write the objects of a listing to a new folder, and return its path.
+
+        Raises:
+            ChangedFileError: An object of the listing was changed or deleted.
+        """
+
+    def check(self, listing: PrefixListing) -> None:
+        """Check that a prefix has exactly the objects of a listing.
+
+        Raises:
+            ChangedFileError: An object was changed, added or deleted.
+        """
+
+
+OpenPrefixes = Callable[[float], Prefixes]
+"""Opens the access to S3, which waits for as many seconds if S3 does not answer."""
+
+
+def no_prefixes(wait_s: float) -> Prefixes:
+    """Refuse to open S3, in processes that read no prefixes."""
+    raise NotImplementedError("this process can't read prefixes of S3")
 
 
 def unchanged_folder(asset: str, folder: FolderInPlace) -> Path:

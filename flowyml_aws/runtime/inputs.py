@@ -194,7 +194,7 @@ class JobInputs:
             if gathered is None:
                 value = values.pop(asset)
                 is_listing = type(value) is PrefixListing
-                loaded[asset] = self._downloaded(asset, value) if is_listing else value
+                loaded[asset] = self._folder_of(asset, value) if is_listing else value
             elif gathered.in_parts:
                 loaded[asset] = [value for name in names for value in values.pop(name)]
             else:
@@ -273,11 +273,15 @@ class JobInputs:
             return (asset,)
         return [item for item in gathered.items if self.cause_of_absence(item) is None]
 
-    def _downloaded(self, asset: str, listing: PrefixListing) -> Path:
+    def _folder_of(self, asset: str, listing: PrefixListing) -> Path:
         """Return the folder with the objects of a prefix of S3."""
         attempt = self.attempt
-        wait_s = attempt.spec.store_wait_s
-        return attempt.download_prefix(listing, asset, self.scratch, wait_s)
+        prefixes = attempt.open_prefixes(attempt.spec.store_wait_s)
+        mount = attempt.spec.assets[asset].mount
+        if mount is None or attempt.platform.mounts is None:
+            return prefixes.download(listing, asset, self.scratch)
+        prefixes.check(listing)
+        return attempt.platform.mounts / mount
 
     def _in_place(self, asset: str) -> FolderInPlace | None:
         source = self.attempt.spec.assets.get(asset)

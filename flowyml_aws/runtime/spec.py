@@ -232,6 +232,8 @@ class AssetSource(Document):
         dropped: Reason why the asset does not exist, if an item of an earlier run failed.
         is_partial: Whether it was made in an earlier run from a list without dropped items.
         in_place: Folder that the job reads instead of the files of the ref.
+        mount: Name of the folder in which the platform mounts the prefix of S3 that the ref lists;
+            None if the job downloads it.
     """
 
     job: str | None = None
@@ -241,6 +243,7 @@ class AssetSource(Document):
     dropped: str | None = None
     is_partial: bool = False
     in_place: FolderInPlace | None = None
+    mount: str | None = None
 
 
 class JobSpec(Document):

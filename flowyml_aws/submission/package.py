@@ -26,6 +26,7 @@ from flowyml_aws.core.time_spans import seconds_of
 from flowyml_aws.packaging.code import RunCode
 from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.planning.arrays import job_arrays
+from flowyml_aws.planning.data import channel_names
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.planning.stored_plan import StoredPlan
 from flowyml_aws.runtime.spec import (
@@ -109,6 +110,7 @@ def job_specs(
     lists = {asset for step in graph.steps for asset in _whole_lists(step)}
     absent = plan.absent
     for job in plan.jobs:
+        mounts = channel_names(job.mounts)
         payload = package.payloads[job.name]
         yield JobSpec(
             store=store,
@@ -130,6 +132,7 @@ def job_specs(
                     ref=package.external_inputs.get(asset),
                     absent=absent.get(asset) if producer is None else None,
                     in_place=package.in_place.get(asset) if producer is None else None,
+                    mount=mounts.get(asset),
                 )
                 for asset, producer in job.reads.items()
             },

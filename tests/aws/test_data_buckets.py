@@ -44,12 +44,16 @@ def aws() -> Iterator[Emulator]:
 
 
 @pytest.mark.parametrize("backend", ["local", "batch", "sagemaker"])
-def test_jobs_get_the_objects_as_files(rig: BackendRig, backend: str) -> None:
+def test_jobs_get_the_objects_as_files_which_a_service_mounts_if_it_can(
+    rig: BackendRig, backend: str
+) -> None:
     pipeline = rig.pipeline("data_inputs")
-    inputs = {"data": S3Prefix(f"s3://{BUCKET}/train")}
+    inputs = {"data": S3Prefix(f"s3://{BUCKET}/train", mode="auto")}
     result = pipeline.run(backend=backend, inputs=inputs, progress=False)
     assert result.success, result.summary()
     assert result["files"] == FILES
+    is_mounted = result["folder"].endswith("/input/data/data-0")
+    assert is_mounted is (backend == "sagemaker")
 
 
 def test_a_bucket_that_the_client_may_not_list_is_a_mistake_found_before_submission(

@@ -12,7 +12,9 @@ from flowyml_aws.artifacts.folder_index import FOLDER_INDEX
 from flowyml_aws.artifacts.prefix_listing import PREFIX_LISTING, PrefixListing, PrefixObject
 from flowyml_aws.client.encoded_inputs import data_problems, encode_inputs, key_types
 from flowyml_aws.client.request import RunRequest
+from flowyml_aws.core.data_inputs import PrefixMode
 from flowyml_aws.core.errors import InvalidDataError
+from flowyml_aws.planning.data import PlannedData
 
 
 @pytest.fixture
@@ -31,14 +33,14 @@ def test_a_folder_is_encoded_as_the_index_of_its_files(folder: Path) -> None:
     assert encoded.values["data"].codec == FOLDER_INDEX
     assert encoded.values["n"].codec == "json/1"
     assert [file.name for file in encoded.folders["data"].files] == ["a.csv"]
-    assert encoded.data_bytes == {"data": 3}
+    assert encoded.data == {"data": PlannedData(3)}
     (note,) = encoded.notes
     assert note.startswith(f"input 'data' is the folder {folder} (1 file, 3 bytes): files that")
 
 
 def test_a_folder_in_place_needs_no_disk(folder: Path) -> None:
     encoded = encode_inputs({"data": LocalData(folder)}, never_listed, free_bytes=10)
-    assert encoded.data_bytes == {}
+    assert encoded.data == {"data": PlannedData(0)}
     assert "jobs read the folder itself" in encoded.notes[0]
 
 
@@ -51,10 +53,10 @@ LISTING = PrefixListing(
 def test_a_prefix_is_encoded_as_the_listing_of_its_objects() -> None:
     encoded = encode_inputs({"data": PREFIX}, lambda _: LISTING)
     assert encoded.values["data"].codec == PREFIX_LISTING
-    assert encoded.data_bytes == {"data": 3000}
+    assert encoded.data == {"data": PlannedData(3000)}
     assert encoded.notes == [
         "input 'data' is s3://bucket/data/ (1 object, 3.0 kB): each job that reads them downloads "
-        "them; the role of the jobs must be allowed to (`data_buckets` of infra/)"
+        "them; their role must be allowed to (`data_buckets`)"
     ]
 
 
@@ -62,11 +64,19 @@ def test_a_prefix_that_changed_has_another_identity() -> None:
     changed = LISTING.model_copy(
         update={"objects": (LISTING.objects[0].model_copy(update={"etag": '"2"'}),)}
     )
-    one, other = (
-        encode_inputs({"data": PREFIX}, lambda _, listing=each: listing).values["data"].identity
-        for each in (LISTING, changed)
-    )
+    one = encode_inputs({"data": PREFIX}, lambda _: LISTING).values["data"].identity
+    other = encode_inputs({"data": PREFIX}, lambda _: changed).values["data"].identity
     assert one != other
+
+
+@pytest.mark.parametrize(("mode", "must_mount"), [("mount", True), ("auto", False)])
+def test_the_mode_of_a_prefix_decides_how_jobs_read_it_and_not_its_identity(
+    mode: PrefixMode, must_mount: bool
+) -> None:
+    encoded = encode_inputs({"data": S3Prefix(PREFIX.uri, mode)}, lambda _: LISTING)
+    assert encoded.data == {"data": PlannedData(3000, PREFIX.uri, must_mount)}
+    downloaded = encode_inputs({"data": PREFIX}, lambda _: LISTING)
+    assert encoded.values["data"].identity == downloaded.values["data"].identity
 
 
 def test_a_prefix_that_is_not_listed_is_a_note() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,13 @@ import pytest
 from flowyml_aws import step
 from flowyml_aws.artifacts.folder_scan import scan_folder
 from flowyml_aws.artifacts.folder_transfer import save_folder
+from flowyml_aws.artifacts.prefix_listing import PrefixListing, PrefixObject
 from flowyml_aws.core.errors import ChangedFileError
 from flowyml_aws.core.step import Step
 from flowyml_aws.local.directory import DirectoryArtifactStore
+from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.data_folders import unchanged_folder
+from flowyml_aws.runtime.platform import Platform
 from flowyml_aws.runtime.spec import FolderInPlace
 from tests.runtime.harness import WrittenRun
 
@@ -83,3 +88,44 @@ def test_a_folder_that_changed_after_the_plan_is_not_read(folder: Path, change: 
         (folder / "a.csv").unlink()
     with pytest.raises(ChangedFileError, match="has changed since the run was planned"):
         unchanged_folder("data", planned)
+
+
+LISTING = PrefixListing(
+    uri="s3://bucket/data/", objects=(PrefixObject(path="a.csv", size_bytes=3, etag='"1"'),)
+)
+
+
+@dataclass
+class Bucket:
+    """A bucket whose objects are the files of a folder."""
+
+    folder: Path
+    checked: list[PrefixListing] = field(default_factory=list)
+
+    def open(self, wait_s: float) -> Bucket:
+        return self
+
+    def download(self, listing: PrefixListing, asset: str, folder: Path) -> Path:
+        return Path(shutil.copytree(self.folder, folder / asset))
+
+    def check(self, listing: PrefixListing) -> None:
+        self.checked.append(listing)
+
+
+@pytest.mark.parametrize("is_mounted", [False, True])
+def test_a_prefix_is_downloaded_or_checked_where_the_platform_mounts_it(
+    tmp_path: Path, folder: Path, is_mounted: bool
+) -> None:
+    SEEN.clear()
+    bucket = Bucket(folder)
+    run = WrittenRun(tmp_path, reads("first"), inputs={"data": LISTING})
+    spec, platform = run.spec(), Platform(1)
+    if is_mounted:
+        source = spec.assets["data"].model_copy(update={"mount": folder.name})
+        spec = spec.model_copy(update={"assets": {"data": source}})
+        platform = Platform(1, mounts=folder.parent)
+    runner = run.runner()
+    attempt = Attempt.begin(spec, run.store, 1, platform, bucket.open)
+    assert replace(runner, attempt=attempt).run()
+    assert [folder if is_mounted else tmp_path / "assets" / "data"] == SEEN
+    assert bucket.checked == ([LISTING] if is_mounted else [])

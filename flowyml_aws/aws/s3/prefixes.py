@@ -91,6 +91,20 @@ class S3Prefixes:
             )
         return new
 
+    def check(self, listing: PrefixListing) -> None:
+        """Check that a prefix has exactly the objects of a listing.
+
+        Raises:
+            ChangedFileError: An object was changed, added or deleted.
+            AwsRefusedError: S3 denied the call.
+        """
+        try:
+            objects = self.listing(S3Prefix(listing.uri)).objects
+        except InvalidDataError as error:
+            raise _changed(listing.uri) from error
+        if different := {*objects}.symmetric_difference(listing.objects):
+            raise _changed(f"{listing.uri}{min(each.path for each in different)}")
+
     def _download(self, prefix: S3Prefix, listed: PrefixObject, path: Path) -> None:
         with path.open("xb", buffering=0) as file:
             if listed.size_bytes:
@@ -153,8 +167,8 @@ def _translated(doing: str) -> Iterator[None]:
 def _changed(uri: str) -> ChangedFileError:
     return ChangedFileError(
         what=f"{uri} has changed since the run was planned",
-        why="it was written again or deleted, and its result would be stored as that of the "
-        "earlier object",
+        why="it was written or deleted, and its result would be stored as that of the "
+        "earlier objects",
         fix="run the pipeline again, after everything that writes below the prefix has finished",
     )
 

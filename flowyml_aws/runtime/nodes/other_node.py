@@ -17,7 +17,7 @@ from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core import clock
 from flowyml_aws.core.emulated import NODE_ADDRESS_VARIABLE
 from flowyml_aws.core.errors import AwsUnavailableError, FlowymlError
-from flowyml_aws.runtime.data_folders import DownloadPrefix
+from flowyml_aws.runtime.data_folders import OpenPrefixes
 from flowyml_aws.runtime.exit_codes import INTERRUPTED, SUCCEEDED
 from flowyml_aws.runtime.failures import NodeFailure, describe_job_failure
 from flowyml_aws.runtime.interruption import Interrupted
@@ -52,7 +52,7 @@ def follow(
     folder: Path,
     grace_s: float,
     resolve_secret: Callable[[str], str],
-    download_prefix: DownloadPrefix,
+    open_prefixes: OpenPrefixes,
 ) -> int:
     """Call functions for the main node until the job ends. Return the exit code.
 
@@ -66,7 +66,7 @@ def follow(
         folder: Empty folder for the code and for inputs that are files.
         grace_s: Seconds that a function has to stop.
         resolve_secret: Returns the value of a reference to a secret.
-        download_prefix: Downloads the objects of a prefix of S3.
+        open_prefixes: Opens prefixes of S3.
 
     Raises:
         Interrupted: The platform asked this node to stop.
@@ -83,7 +83,7 @@ def follow(
         say(f"node {node.index} of {node.count}: no main node to follow")
         return INTERRUPTED
     say(f"node {node.index} of {node.count}, job {spec.job}: connected to the main node")
-    follower = _Follower(spec, store, platform, node, folder, channel, grace_s, download_prefix)
+    follower = _Follower(spec, store, platform, node, folder, channel, grace_s, open_prefixes)
     try:
         channel.send(Hello(node=node.index, gpus=this_machines_gpus()))
         follower.listen()
@@ -105,11 +105,11 @@ class _Follower:
         folder: Path,
         channel: Channel,
         grace_s: float,
-        download_prefix: DownloadPrefix,
+        open_prefixes: OpenPrefixes,
     ) -> None:
         self._spec, self._store, self._platform, self._node = spec, store, platform, node
         self._channel, self._grace_s = channel, grace_s
-        self._download_prefix = download_prefix
+        self._open_prefixes = open_prefixes
         self._folder, self._scratch = folder, folder / "assets"
         self._roots = (folder / "code", Path(spec.code.root))
         self._calls: queue.SimpleQueue[NodeCall | None] = queue.SimpleQueue()
@@ -175,7 +175,7 @@ class _Follower:
                         self._platform,
                         self._scratch,
                         self._roots,
-                        self._download_prefix,
+                        self._open_prefixes,
                     )
                 self._channel.send(Ready(number=call.number))
                 while self._goes.get() != call.number:

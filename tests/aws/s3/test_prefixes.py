@@ -75,6 +75,17 @@ def test_an_object_that_changed_after_the_listing_fails_the_job_and_leaves_nothi
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("key", ["data/a.csv", "data/new.csv"])
+def test_a_mounted_prefix_must_have_exactly_the_objects_of_the_listing(
+    prefixes: S3Prefixes, prefix: S3Prefix, s3: S3Client, key: str
+) -> None:
+    listing = prefixes.listing(prefix)
+    prefixes.check(listing)
+    s3.put_object(Bucket=prefix.bucket, Key=key, Body=b"new")
+    with pytest.raises(ChangedFileError, match=f"{key} has changed since the run was planned"):
+        prefixes.check(listing)
+
+
 @pytest.mark.parametrize(
     ("key", "reason"),
     [
