@@ -1,7 +1,7 @@
 """Folders as external inputs: of this machine, or below a prefix of S3.
 
-Their values in a step are paths of folders. They are no values themselves: they are passed only as
-`inputs=` of a run.
+A step gets the path of a folder instead of the declaration, which is passed only as an input of a
+run.
 """
 
 from __future__ import annotations

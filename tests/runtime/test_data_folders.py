@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def reads(name: str, text: str = "") -> Step:
-    """Return a step that reads the folder, and writes a text to its file if there is one."""
+    """Return a step that reads the folder, and replaces its file if there is a `text`."""
 
     @step(name=name, inputs=["data"], outputs=[f"{name}.out"], execution_group="g")
     def read(data: Path) -> str:
