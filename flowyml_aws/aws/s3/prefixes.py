@@ -20,7 +20,7 @@ from flowyml_aws.aws.s3.patience import CLIENT, Repetition, patience_of_job
 from flowyml_aws.aws.s3.ranges import TooShortError, read_range
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.data_inputs import S3Prefix
-from flowyml_aws.core.errors import ChangedFileError, InvalidDataError
+from flowyml_aws.core.errors import ChangedFileError, FlowymlError, InvalidDataError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -133,12 +133,16 @@ class S3Prefixes:
             self._client.list_objects_v2, Bucket=prefix.bucket, Prefix=prefix.prefix
         )
         doing = f"list {prefix.uri}"
-        with _translated(doing):
+        try:
             page = self._repeat(list_page, doing)
             yield page
             while (token := page.get("NextContinuationToken")) is not None:
                 page = self._repeat(partial(list_page, ContinuationToken=token), doing)
                 yield page
+        except ClientError as error:
+            raise _unlisted(prefix, error) from error
+        except BotoCoreError as error:
+            raise refused(error, doing) from error
 
 
 def open_job_prefixes(wait_s: float, say: Callable[[str], None]) -> S3Prefixes:
@@ -162,6 +166,21 @@ def _translated(doing: str) -> Iterator[None]:
         raise refused(error, doing) from error
     except BotoCoreError as error:
         raise refused(error, doing) from error
+
+
+def _unlisted(prefix: S3Prefix, error: ClientError) -> FlowymlError:
+    code = error_code(error)
+    if code == "NoSuchBucket":
+        return InvalidDataError(
+            what=f"S3 bucket not found: {prefix.uri}",
+            why=f"there is no bucket with the name {prefix.bucket!r}",
+            fix="correct the URI",
+        )
+    problem = refused(error, f"list {prefix.uri}")
+    if code != "AccessDenied":
+        return problem
+    option = f'the option data_buckets = ["{prefix.bucket}"] of infra/ allows it'
+    return type(problem)(problem.what, problem.why, f"{problem.fix}; {option}")
 
 
 def _changed(uri: str) -> ChangedFileError:
