@@ -40,6 +40,16 @@ class FolderFile(Document):
     sha256: Sha256
     is_executable: bool = False
 
+    def ref(self, store_uri: str) -> ArtifactRef:
+        """Return the ref of the file in a store."""
+        return ArtifactRef(
+            uri=f"{store_uri}/{artifact_key(self.sha256)}",
+            sha256=self.sha256,
+            size_bytes=self.size_bytes,
+            codec=_FILE,
+            filename=PurePosixPath(self.path).name,
+        )
+
 
 class FolderIndex(Document):
     """The files of a folder, sorted by path. Empty folders are not in it."""
@@ -55,12 +65,5 @@ class FolderIndex(Document):
         return sum(file.size_bytes for file in self.files)
 
     def refs(self, store_uri: str) -> Iterator[ArtifactRef]:
-        """Yield the refs of the files in a store."""
-        for file in self.files:
-            yield ArtifactRef(
-                uri=f"{store_uri}/{artifact_key(file.sha256)}",
-                sha256=file.sha256,
-                size_bytes=file.size_bytes,
-                codec=_FILE,
-                filename=PurePosixPath(file.path).name,
-            )
+        """Yield the refs of the files in a store. Empty files are not stored."""
+        return (file.ref(store_uri) for file in self.files if file.size_bytes)

@@ -14,7 +14,6 @@ from flowyml_aws.artifacts.folder_index import FolderFile, FolderIndex
 from flowyml_aws.artifacts.folder_scan import ScannedFile, ScannedFolder, changed_while_read
 from flowyml_aws.artifacts.layout import artifact_key
 from flowyml_aws.artifacts.reading import read_to_file
-from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import DamagedArtifactError, FlowymlError, SettingsError
@@ -37,8 +36,8 @@ def save_folder(store: ArtifactStore, folder: ScannedFolder) -> None:
         except (UnstorableValueError, FileNotFoundError) as error:
             raise changed_while_read(file.piece.path) from error
 
-    digests = (file.sha256 for file in folder.index().files)
-    different = dict(zip(digests, folder.files, strict=True))
+    files = zip(folder.index().files, folder.files, strict=True)
+    different = {indexed.sha256: file for indexed, file in files if indexed.size_bytes}
     map_concurrently(save, different.values(), limit=STORE_REQUESTS)
 
 
@@ -57,17 +56,19 @@ def load_folder(store: ArtifactStore, index: FolderIndex, asset: str, folder: Pa
         SettingsError: A file can't be written.
     """
 
-    def load(target: Path, file: FolderFile, ref: ArtifactRef) -> None:
-        read_to_file(store, ref, target)
+    def load(target: Path, file: FolderFile) -> None:
+        if file.size_bytes:
+            read_to_file(store, file.ref(store.uri), target)
+        else:
+            target.touch(exist_ok=False)
         if file.is_executable:
             target.chmod(target.stat().st_mode | 0o111)
 
-    refs = list(index.refs(store.uri))
     with filled_folder(asset, folder) as new:
         paths = paths_below(new, [file.path for file in index.files])
         map_concurrently(
             lambda each: load(*each),
-            zip(paths, index.files, refs, strict=True),
+            zip(paths, index.files, strict=True),
             limit=STORE_REQUESTS,
         )
     return new

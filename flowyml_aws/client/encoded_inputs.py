@@ -16,7 +16,6 @@ from flowyml_aws.core.amounts import counted
 from flowyml_aws.core.data_inputs import LocalData, PrefixMode, S3Prefix, contains_data, is_data
 from flowyml_aws.core.errors import FlowymlError, InvalidDataError
 from flowyml_aws.planning.data import PlannedData
-from flowyml_aws.report.wording import bytes_text
 
 __all__ = [
     "EncodedInput",
@@ -199,7 +198,7 @@ def _encoded_prefix(
     if free_bytes is not None and is_too_large and not must_mount:
         raise InvalidDataError(
             what=f"Input {asset!r} is larger than the free disk of this machine: {prefix.uri}",
-            why=f"it has {size}, and {tempfile.gettempdir()} has {bytes_text(free_bytes)} free",
+            why=f"it has {size}, and {tempfile.gettempdir()} has {_bytes(free_bytes)} free",
             fix="free disk space, set TMPDIR to a folder on another disk, or use a longer prefix",
         )
     role = "" if free_bytes is not None else "; their role must be allowed to (`data_buckets`)"
@@ -211,4 +210,10 @@ def _encoded_prefix(
 
 
 def _size(count: int, noun: str, size_bytes: int) -> str:
-    return f"{counted(count, noun)}, {bytes_text(size_bytes)}"
+    return f"{counted(count, noun)}, {_bytes(size_bytes)}"
+
+
+def _bytes(size: int) -> str:
+    from flowyml_aws.report.wording import bytes_text  # imports a terminal package
+
+    return bytes_text(size)
