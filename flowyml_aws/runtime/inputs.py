@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from flowyml_aws.artifacts.folder_index import FOLDER_INDEX
 from flowyml_aws.artifacts.joint_reads import JointReads, group_by_object
 from flowyml_aws.artifacts.list_index import ListIndex, ListItem
 from flowyml_aws.artifacts.members import with_members
@@ -313,7 +314,10 @@ class JobInputs:
     def _advice_on_damage(self, assets: Collection[str]) -> str:
         """Return how to produce a damaged or missing value again, which is one of some assets."""
         sources = self.attempt.spec.assets
-        if all(sources.get(asset, _OUTSIDE).ref is not None for asset in assets):
+        known = [sources.get(asset, _OUTSIDE).ref for asset in assets]
+        if all(ref is not None and ref.codec == FOLDER_INDEX for ref in known):
+            return "run the pipeline again, which uploads the missing files of the folder"
+        if None not in known:
             return (
                 "it is from an earlier run: run the pipeline with --refresh and the name of the "
                 "step that produces it"

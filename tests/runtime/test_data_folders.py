@@ -12,8 +12,9 @@ import pytest
 from flowyml_aws import step
 from flowyml_aws.artifacts.folder_scan import scan_folder
 from flowyml_aws.artifacts.folder_transfer import save_folder
+from flowyml_aws.artifacts.layout import artifact_key
 from flowyml_aws.artifacts.prefix_listing import PrefixListing, PrefixObject
-from flowyml_aws.core.errors import ChangedFileError
+from flowyml_aws.core.errors import ArtifactNotFoundError, ChangedFileError
 from flowyml_aws.core.step import Step
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.runtime.attempt import Attempt
@@ -67,6 +68,18 @@ def test_the_next_step_gets_the_files_as_stored_after_a_step_has_changed_one(
     assert runner.run()
     assert (folder / "a.csv").read_text() == "1,2"
     assert SEEN[1].joinpath("a.csv").read_text() == "1,2"
+
+
+def test_a_missing_file_of_a_folder_fails_the_job_with_the_way_to_upload_it(
+    tmp_path: Path, folder: Path
+) -> None:
+    run = run_of(tmp_path, folder, reads("first"))
+    run.store.delete([artifact_key(scan_folder(folder).index().files[0].sha256)])
+    with pytest.raises(ArtifactNotFoundError) as caught:
+        run.runner().run()
+    assert (
+        caught.value.fix == "run the pipeline again, which uploads the missing files of the folder"
+    )
 
 
 def in_place(folder: Path) -> FolderInPlace:
