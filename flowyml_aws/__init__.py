@@ -10,6 +10,7 @@ from flowyml_aws.core.approval_steps import approval
 from flowyml_aws.core.auto_resources import Auto
 from flowyml_aws.core.context import Context, context
 from flowyml_aws.core.control_flow import If, Switch
+from flowyml_aws.core.data_inputs import LocalData, S3Prefix
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.resources import (
     GPUConfig,
@@ -37,11 +38,13 @@ __all__ = [
     "FlowymlError",
     "GPUConfig",
     "If",
+    "LocalData",
     "NodeAffinity",
     "Pipeline",
     "PipelineResult",
     "ResourceRequirements",
     "Run",
+    "S3Prefix",
     "Skipped",
     "Step",
     "StepGroupAnalyzer",

@@ -6,16 +6,14 @@ items that exist.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from pydantic import NonNegativeInt
 
-from flowyml_aws.artifacts.documents import Document, read_document
-from flowyml_aws.artifacts.reading import read_to_memory
+from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.refs import ArtifactRef
-from flowyml_aws.artifacts.store import ArtifactStore
 
-__all__ = ["LIST_INDEX", "ListIndex", "ListItem", "with_items"]
+__all__ = ["LIST_INDEX", "ListIndex", "ListItem"]
 
 LIST_INDEX = "items/1"
 """Codec of indexes."""
@@ -52,15 +50,3 @@ class ListIndex(Document):
     def refs(self) -> Iterable[ArtifactRef]:
         """Refs of the items that exist."""
         return (item.ref for item in self.items if item.ref is not None)
-
-
-def with_items(store: ArtifactStore, ref: ArtifactRef) -> Iterator[ArtifactRef]:
-    """Yield a ref, and those of its items if it is a list whose items are stored one by one.
-
-    Raises:
-        ArtifactNotFoundError: The index does not exist.
-        DamagedArtifactError: The index is damaged.
-    """
-    yield ref
-    if ref.codec == LIST_INDEX:
-        yield from read_document(ListIndex, bytes(read_to_memory(store, ref)), ref.uri).refs

@@ -20,6 +20,8 @@ from typing import Any, TypeVar
 
 from flowyml_aws.artifacts.content import CHUNK_BYTES, PART_BYTES
 from flowyml_aws.artifacts.fetching import FetchedValue, fetch_value
+from flowyml_aws.artifacts.folder_index import FolderIndex
+from flowyml_aws.artifacts.folder_transfer import load_folder
 from flowyml_aws.artifacts.joint_reads import JointReads, group_by_object
 from flowyml_aws.artifacts.list_index import ListIndex, ListItem
 from flowyml_aws.artifacts.packs import PACK_BYTES
@@ -87,7 +89,8 @@ def load_values(
 ) -> dict[str, Any]:
     """Load the values of several assets, by asset. See `load_value` for other arguments and errors.
 
-    The items of a list that are stored one by one are loaded like several values.
+    The items of a list that are stored one by one are loaded like several values, and the files of
+    a folder into a new folder.
 
     Args:
         contents: Bytes of small values by their digest, which need not be read.
@@ -101,6 +104,9 @@ def load_values(
         ]
 
     values = _load_stored(fetch, refs)
+    for asset, value in values.items():
+        if type(value) is FolderIndex:
+            values[asset] = load_folder(store, value, asset, folder)
     lists = {asset: value for asset, value in values.items() if type(value) is ListIndex}
     if not lists:
         return values

@@ -15,6 +15,8 @@ from flowyml_aws.artifacts.compression import CompressedContent, compress_if_wor
 from flowyml_aws.artifacts.content import Content, Parts
 from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.artifacts.fetching import fetch_value
+from flowyml_aws.artifacts.folder_index import FolderIndex
+from flowyml_aws.artifacts.folder_transfer import load_folder
 from flowyml_aws.artifacts.layout import COPIES, artifact_key, artifact_pack_key
 from flowyml_aws.artifacts.list_index import ListIndex
 from flowyml_aws.artifacts.packs import SMALL_BYTES, make_pack
@@ -199,6 +201,8 @@ def load_value(
         MissingExtraError: The codec, or a package that the value needs, is not installed.
     """
     value = fetch_value(store, ref, asset, folder, allow_pickle=allow_pickle).decode()
+    if type(value) is FolderIndex:
+        return load_folder(store, value, asset, folder)
     if type(value) is not ListIndex:
         return value
     return [

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from flowyml_aws.artifacts.folder_transfer import save_folder
 from flowyml_aws.artifacts.transfer import save_encoded
 from flowyml_aws.caching.entries import keep_entry
 from flowyml_aws.caching.run_keys import make_keys
@@ -19,6 +20,7 @@ from flowyml_aws.planning.alternatives import allowed_moves
 from flowyml_aws.planning.cost_shares import with_shares
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.runtime.layer import pin_layer
+from flowyml_aws.runtime.spec import FolderInPlace
 from flowyml_aws.services.connect import FoundRun
 from flowyml_aws.services.run_services import RunServices
 from flowyml_aws.settings.model import Settings
@@ -118,7 +120,13 @@ def _package_of(checked: CheckedRequest) -> RunPackage:
     planned, store = checked.planned, checked.services.host.store
     idle = checked.request.options.stop_idle_gpu
     external = planned.graph.external_inputs
-    inputs = [value for asset, value in planned.inputs.items() if asset in external]
+    inputs = [value for asset, value in planned.inputs.values.items() if asset in external]
+    in_place = {}
+    for asset, folder in planned.inputs.folders.items():
+        if checked.code.in_place:
+            in_place[asset] = FolderInPlace(path=str(folder.path), state=folder.state)
+        elif asset in external:
+            save_folder(store, folder)
     saved = save_encoded(store, inputs)
     names = (job.name for job in planned.plan.jobs)
     return RunPackage(
@@ -128,4 +136,5 @@ def _package_of(checked: CheckedRequest) -> RunPackage:
         layer=None if checked.layer is None else pin_layer(store, checked.layer),
         store_wait_s=checked.settings.store_wait_s,
         stop_idle_gpu_s=checked.settings.stop_idle_gpu if idle is None else seconds_of(idle),
+        in_place=in_place,
     )

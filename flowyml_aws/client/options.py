@@ -47,8 +47,9 @@ class RunOptions:
         backend: Service that runs the jobs: `local`, `batch` or `sagemaker`; or the service of
             each group (or step without a group): `{"training": "sagemaker", "*": "batch"}`.
             None for the setting `backend`, or `local` if it is not set.
-        inputs: Values of external inputs (assets that no step produces), by asset name. For a
-            plan, names are enough.
+        inputs: Values of external inputs (assets that no step produces), by asset name.
+            `LocalData` and `S3Prefix` are folders, which steps get as paths. For a plan, names are
+            enough.
         context: Parameter values that override those of the pipeline's context. A value of the
             context of a sub-pipeline has the name `prepare/rate`.
         cache: Whether outputs of earlier runs may be reused. If False, every step is executed;

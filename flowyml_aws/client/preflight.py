@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any, TypeVar
 
+from flowyml_aws.client.encoded_inputs import folders_of
 from flowyml_aws.client.lengths import build
 from flowyml_aws.client.preview import PlannedRun, bundle_limits, limits_of, plan_at
 from flowyml_aws.client.request import PlanRequest, RunRequest
@@ -215,7 +216,8 @@ class _Report:
         files = self.attempt(lambda: project_files(project.root, settings.include))
         if files is None:
             return None, ()
-        files = with_neighbors(files, imported, project)
+        data = folders_of(request.options.input_values)
+        files = with_neighbors(files.without(data, imported.values()), imported, project)
         self.problems += client_only_modules(request.steps, project, files.paths.values())
         notes = self.attempt(lambda: bundle_notes(files, bundle_limits(settings)))
         bundle = None if notes is None else self.attempt(lambda: make_bundle(files.paths))

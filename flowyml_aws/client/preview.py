@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import shutil
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from flowyml_aws.artifacts.values import EncodedValue, encode_value
 from flowyml_aws.caching.cache_on import AdditionReader
 from flowyml_aws.caching.entries import CacheEntry
 from flowyml_aws.caching.fingerprint import Fingerprinter
 from flowyml_aws.caching.lookup import Identities, KeyFacts, find_reuse, identities_of
 from flowyml_aws.caching.reuse import Reuse
+from flowyml_aws.client.encoded_inputs import (
+    EncodedInputs,
+    encode_inputs,
+    folders_of,
+    key_types,
+)
 from flowyml_aws.client.key_notes import key_notes
 from flowyml_aws.client.known_decisions import decision_notes
 from flowyml_aws.client.lengths import build
@@ -85,7 +92,7 @@ class PlannedRun:
     Attributes:
         graph: Steps that are executed.
         groups: Their groups, in running order.
-        inputs: Encoded external inputs.
+        inputs: Encoded external inputs, and folders.
         reuse: Outputs of earlier runs that the run reuses.
         forced: Steps that were not looked up in the cache.
         fingerprinter: Fingerprinter of the steps.
@@ -95,7 +102,7 @@ class PlannedRun:
     plan: ExecutionPlan
     graph: StepGraph
     groups: Sequence[StepGroup]
-    inputs: Mapping[str, EncodedValue]
+    inputs: EncodedInputs
     reuse: Reuse
     forced: frozenset[str]
     fingerprinter: Fingerprinter
@@ -119,7 +126,9 @@ def plan_only(request: RunRequest) -> ExecutionPlan:
     settings = prepared.settings
     try:
         files = project_files(prepared.project, settings.include)
-        files = with_neighbors(files, imported_modules(request.steps), request.project)
+        imported = imported_modules(request.steps)
+        files = files.without(folders_of(request.options.input_values), imported.values())
+        files = with_neighbors(files, imported, request.project)
         notes = bundle_notes(files, bundle_limits(settings))
     except SettingsError as error:  # a run would be refused; the plan is still useful
         notes = (f"{error.what} ({error.why}): {error.fix}",)
@@ -135,18 +144,20 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
     """
     host = services.host
     targets = services.targets()
-    inputs = {asset: encode_value(asset, value) for asset, value in request.inputs.items()}
+    is_here = not any(service_traits(name).needs_bundle for name in request.placement.backends)
+    free_bytes = shutil.disk_usage(tempfile.gettempdir()).free if is_here else None
+    inputs = encode_inputs(request.inputs, host.list_prefix, free_bytes)
     fingerprinter = Fingerprinter(request.choices.carry, request.choices.evaluate)
     key_facts = KeyFacts(
         request.environments,
         AdditionReader(os.environ, request.cache_on),
         _version_readers(request),
-        request.inputs,
+        key_types(request.inputs),
     )
     identities = identities_of(
         request.name, request.graph, request.context, fingerprinter, key_facts
     )
-    input_identities = {asset: value.identity for asset, value in inputs.items()}
+    input_identities = {asset: value.identity for asset, value in inputs.values.items()}
     earlier = host.earlier_runs
     machines: dict[str, str] = {}
     for group in request.groups:
@@ -197,9 +208,11 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
         request.environment,
         request.secrets,
         request.spot,
+        inputs.data,
     )
     notes = [
         *plan.notes,
+        *inputs.notes,
         *held_notes(plan),
         *request.notes,
         *decision_notes(request.cases),

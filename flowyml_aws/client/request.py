@@ -9,11 +9,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from flowyml_aws.client.encoded_inputs import data_problems
 from flowyml_aws.client.known_decisions import decide_known
 from flowyml_aws.client.options import RunOptions
 from flowyml_aws.core.additions import addition_problems
 from flowyml_aws.core.binding import BoundStep, bind_steps
 from flowyml_aws.core.build import BuiltPipeline, build_pipeline, expand_maps, lists_in
+from flowyml_aws.core.data_inputs import contains_data
 from flowyml_aws.core.distributions import VersionRule
 from flowyml_aws.core.environment import environment_problems, merge_environments
 from flowyml_aws.core.errors import FlowymlError, SettingsError
@@ -187,7 +189,9 @@ class RunRequest:
         expanded, problems = expand_maps(pipeline, {**values, **self.options.input_values}, earlier)
         if expanded is None:
             return None, problems
-        return decide_known(expanded, self.values, self.options.input_values)
+        # Jobs get folders as paths, so a condition that reads one runs in a job.
+        known = {n: v for n, v in self.options.input_values.items() if not contains_data(v)}
+        return decide_known(expanded, self.values, known)
 
     def plan(
         self, pipeline: BuiltPipeline, placement: Placement, settings: Settings
@@ -299,6 +303,8 @@ class RunRequest:
         idle = self.options.stop_idle_gpu
         if idle is not None and seconds_of(idle) is None:
             problems.append(_no_time_span(idle))
+        inputs = {} if pipeline is None else self._input_values(pipeline)
+        problems += data_problems(inputs, self.values, self.project.root)
         problems += environment_problems(self.env, f"pipeline {self.name!r}")
         problems += environment_problems(self.options.env, "the run")
         problems += secret_problems(self.secrets, self.env, f"pipeline {self.name!r}")

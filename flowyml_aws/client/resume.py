@@ -12,7 +12,7 @@ from typing import Any
 
 from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import EVENTS, RunLayout
-from flowyml_aws.artifacts.list_index import with_items
+from flowyml_aws.artifacts.members import with_members
 from flowyml_aws.artifacts.reading import is_intact
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
@@ -172,7 +172,7 @@ def _damaged(
         bad = [
             asset
             for asset, ref in refs.items()
-            if not all(is_intact(store, each) for each in with_items(store, ref))
+            if not all(is_intact(store, each) for each in with_members(store, ref))
         ]
         for asset in bad:
             if asset in spec.assets and spec.assets[asset].job is None:

@@ -8,7 +8,7 @@ The tree of errors, with the exit codes of the command line::
     │   ├── InvalidStepError, InvalidSubPipelineError, DuplicateStepError, DuplicateAssetError,
     │   │   UndefinedAssetError, DependencyCycleError, MissingArgumentError, AmbiguousArgumentError,
     │   │   UntakenInputError, InvalidContextError, InvalidEnvironmentError,
-    │   │   UnpicklableStepError, PipelineFileError
+    │   │   UnpicklableStepError, PipelineFileError, InvalidDataError
     │   ├── InvalidResourcesError, InvalidQuantityError, UnknownGpuError, AffinityConflictError,
     │   │   NoInstanceFitsError, PlanOverBudgetError
     │   ├── SettingsError, RequirementsError, MissingExtraError, MissingEngineError
@@ -54,6 +54,7 @@ __all__ = [
     "DuplicateStepError",
     "FlowymlError",
     "InvalidContextError",
+    "InvalidDataError",
     "InvalidEnvironmentError",
     "InvalidPipelineError",
     "InvalidQuantityError",
@@ -222,6 +223,10 @@ class AffinityConflictError(UserError, ValueError):
     """Two steps of one group require different values of a node label."""
 
 
+class InvalidDataError(UserError, ValueError):
+    """A folder that is an external input does not exist, or can't be read by jobs."""
+
+
 class PlanOverBudgetError(UserError):
     """A plan exceeds a cost limit, or its cost is unknown."""
 
@@ -275,7 +280,7 @@ class UnloggableValueError(JobError, ValueError):
 
 
 class ChangedFileError(JobError, ValueError):
-    """A file that is a value was changed before its last reader."""
+    """A file that is a value was changed before its last reader, or while it was uploaded."""
 
 
 class CostLimitReachedError(JobError):

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 from flowyml_aws.artifacts.layout import EVENTS, USAGE, RunLayout
 from flowyml_aws.core.errors import AwsUnavailableError, FlowymlError
 from flowyml_aws.core.nesting import enter_pipeline
-from flowyml_aws.job.store import open_store, resolve_secret
+from flowyml_aws.job.store import open_prefixes, open_store, resolve_secret
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.commit import create_summary
@@ -126,7 +126,7 @@ def _run(argument: str, interruption: Interruption, platform: Platform) -> int:
         if not job_nodes.identity.is_main:
             with _scratch_folder() as folder:
                 return job_nodes.follow(store, platform, folder, grace_s)
-    attempt = Attempt.begin(spec, store, platform.attempt, platform)
+    attempt = Attempt.begin(spec, store, platform.attempt, platform, open_prefixes)
     if (earlier := attempt.result_of(spec.job)) is not None:
         say(f"attempt {earlier.attempt} has already committed a result: nothing to do")
         create_summary(store, earlier, attempt.repetition)

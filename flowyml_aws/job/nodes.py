@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.job.store import resolve_secret
+from flowyml_aws.job.store import open_prefixes, resolve_secret
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.nodes.identity import (
     NodeIdentity,
@@ -67,7 +67,16 @@ class JobNodes:
 
     def follow(self, store: ArtifactStore, platform: Platform, folder: Path, grace_s: float) -> int:
         """Call functions for the main node until the job ends, and return the exit code."""
-        return follow(self.spec, store, platform, self.identity, folder, grace_s, resolve_secret)
+        return follow(
+            self.spec,
+            store,
+            platform,
+            self.identity,
+            folder,
+            grace_s,
+            resolve_secret,
+            open_prefixes,
+        )
 
     def lead(self, attempt: Attempt, folder: Path, argument: str, grace_s: float) -> MainNode:
         """Let the other nodes join, and return them.

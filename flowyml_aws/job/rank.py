@@ -14,7 +14,7 @@ from pathlib import Path
 import cloudpickle
 
 from flowyml_aws.artifacts.documents import read_document
-from flowyml_aws.job.store import open_store, resolve_secret
+from flowyml_aws.job.store import open_prefixes, open_store, resolve_secret
 from flowyml_aws.runtime.child import load_program
 from flowyml_aws.runtime.log import show
 from flowyml_aws.runtime.nodes.function import bind_function, describe_failure
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
         payload = load_program()
         store = open_store(spec.store, spec.store_wait_s)
         platform = Platform.from_environment(os.environ)
-        returned = bind_function(call, payload, store, platform, scratch, roots)()
+        returned = bind_function(call, payload, store, platform, scratch, roots, open_prefixes)()
         if rank == 0:
             (folder / RETURNED).write_bytes(cloudpickle.dumps(returned))
     except BaseException as error:  # the user's code may raise anything, even SystemExit

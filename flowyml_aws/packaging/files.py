@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,6 +33,24 @@ class ProjectFiles:
     paths: Mapping[str, Path]
     excluded: tuple[Excluded, ...]
     added: tuple[Path, ...] = ()
+
+    def without(self, folders: Collection[Path], kept: Collection[Path] = ()) -> ProjectFiles:
+        """Return the files that are in none of some folders, which jobs get as data.
+
+        Args:
+            folders: Absolute paths without links.
+            kept: Files that stay, such as modules that the program imports.
+        """
+        if not folders:
+            return self
+        modules = {path.resolve() for path in kept}
+
+        def is_data(path: Path) -> bool:
+            real = path.resolve()
+            return real not in modules and any(real.is_relative_to(each) for each in folders)
+
+        paths = {name: path for name, path in self.paths.items() if not is_data(path)}
+        return replace(self, paths=paths)
 
 
 def project_files(root: Path, include: Sequence[str] = ()) -> ProjectFiles:

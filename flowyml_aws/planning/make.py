@@ -6,10 +6,11 @@ import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from flowyml_aws.artifacts.tables import SharedValues
 from flowyml_aws.catalog.types import Catalog
-from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError
+from flowyml_aws.core.errors import FlowymlError, InvalidDataError, InvalidPipelineError
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.spot import CAPACITY_LABEL, SpotRule, spot_affinity
 from flowyml_aws.core.step import Step
@@ -18,6 +19,7 @@ from flowyml_aws.planning.advice.auto import ResolvedGroup, resolve_auto
 from flowyml_aws.planning.alternatives import Alternatives
 from flowyml_aws.planning.approvals import approval_notes, approvals_of, planned_approvals
 from flowyml_aws.planning.cost import with_costs
+from flowyml_aws.planning.data import PlannedData, data_reads, with_data
 from flowyml_aws.planning.durations import Durations, idle_gpu_note, items_of
 from flowyml_aws.planning.held import common_cases, held_by, required_cases
 from flowyml_aws.planning.history import RunTimes
@@ -48,6 +50,7 @@ def make_plan(
     environment: Mapping[str, str] | None = None,
     secrets: Mapping[str, str] | None = None,
     spot: SpotRule | None = None,
+    data: Mapping[str, PlannedData] = MappingProxyType({}),
 ) -> ExecutionPlan:
     """Plan a run: one job per group, in running order.
 
@@ -63,6 +66,7 @@ def make_plan(
         environment: Environment variables of all jobs, which those of their steps override.
         secrets: References to secrets for all jobs, which those of their steps override.
         spot: Use of spot capacity for jobs that have no rule of their own.
+        data: Folders among the external inputs, by asset.
 
     Raises:
         InvalidPipelineError: No instance type fits some groups; contains an error for each.
@@ -98,7 +102,15 @@ def make_plan(
     for each, backend in zip(resolved, backends, strict=True):
         group = each.group
         name = names[group.group_name]
-        declared = _with_spot(needs_of(group.aggregated_resources), spot)
+        reads = _reads(group, graph, job_of, name)
+        try:
+            folders = data_reads(reads, data, backend)
+        except InvalidDataError as error:
+            problems.append(_with_group(error, group))
+            continue
+        declared, data_note = with_data(
+            _with_spot(needs_of(group.aggregated_resources), spot), folders.downloaded_bytes
+        )
         needs, growth_note = _grown(group, declared, history)
         own_secrets = {**(secrets or {}), **group.secrets}
         variables = {**(environment or {}), **group.environment}
@@ -118,7 +130,8 @@ def make_plan(
             needs=needs,
             declared=declared if needs != declared else None,
             backend=backend,
-            reads=_reads(group, graph, job_of, name),
+            reads=reads,
+            mounts=folders.mounts,
             produces={step.name: step.assets for step in group.steps},
             stored=tuple(_stored(group, graph, readers, name, keep, selection)),
             environment={n: value for n, value in variables.items() if n not in own_secrets},
@@ -130,7 +143,7 @@ def make_plan(
             cases=common_cases(group, required),
             approvals=approvals_of(group, graph),
             branches={s.name: s.branch for s in group.steps if s.branch is not None},
-            notes=(*growth_note, *_notes(group, graph, selected, durations)),
+            notes=(*data_note, *growth_note, *_notes(group, graph, selected, durations)),
             moves={} if selection is None else alternatives.moves_of(backend, needs),
             **selected.placement(backend),
         )

@@ -134,6 +134,8 @@ class PlannedJob(Document):
         cases: Cases without which no step of the job runs.
         approvals: Approvals that must be given before this job is submitted.
         branches: Branch of each step that is in one.
+        mounts: Prefixes of S3 that the service mounts as folders, by the external input that each
+            one is.
         notes: Notes for the user on this job.
     """
 
@@ -171,6 +173,7 @@ class PlannedJob(Document):
     cases: tuple[Branch, ...] = ()
     approvals: tuple[str, ...] = ()
     branches: dict[str, Branch] = Field(default_factory=dict)
+    mounts: dict[str, str] = Field(default_factory=dict)
     notes: Annotated[tuple[str, ...], InTable("notes")]
 
     def label_of(self, asset: str) -> str:

@@ -73,6 +73,7 @@ class ServiceTraits:
         array_size: Largest number of jobs that one submission starts; 1 if the service has no
             arrays of jobs.
         starts_after_parents: Whether it starts submitted jobs after their parents by itself.
+        mounts_prefixes: Whether a job can read a prefix of S3 as a folder without downloading it.
         on_departure: State of the jobs after their client has left, as a clause.
     """
 
@@ -92,6 +93,7 @@ class ServiceTraits:
     runs_nodes_on_spot: bool = False
     array_size: int = 1
     starts_after_parents: bool = False
+    mounts_prefixes: bool = False
     on_departure: str = "submitted jobs continue"
 
 

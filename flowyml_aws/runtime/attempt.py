@@ -15,6 +15,7 @@ from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.claim import JobClaim, claim_job
 from flowyml_aws.runtime.commit import create_result
+from flowyml_aws.runtime.data_folders import OpenPrefixes, no_prefixes
 from flowyml_aws.runtime.events import Progress
 from flowyml_aws.runtime.item_outputs import ItemOutputs
 from flowyml_aws.runtime.log import say
@@ -52,6 +53,7 @@ class Attempt:
             produced each.
         platform: Platform that runs the container.
         sampler: Records phases, and measures the use of the machine.
+        open_prefixes: Opens prefixes of S3.
     """
 
     spec: JobSpec
@@ -69,10 +71,16 @@ class Attempt:
     damaged: dict[str, int] = field(default_factory=dict)
     platform: Platform = field(default_factory=Platform)
     sampler: Sampler = field(default_factory=lambda: Sampler(1))
+    open_prefixes: OpenPrefixes = no_prefixes
 
     @classmethod
     def begin(
-        cls, spec: JobSpec, store: ArtifactStore, number: int, platform: Platform | None = None
+        cls,
+        spec: JobSpec,
+        store: ArtifactStore,
+        number: int,
+        platform: Platform | None = None,
+        open_prefixes: OpenPrefixes = no_prefixes,
     ) -> Attempt:
         """Create an attempt that starts now."""
         assets: dict[str, ArtifactRef] = {}
@@ -91,6 +99,7 @@ class Attempt:
             ItemOutputs(store, assets),
             platform=platform,
             sampler=Sampler(number),
+            open_prefixes=open_prefixes,
         )
 
     def with_spec(self, spec: JobSpec) -> Attempt:

@@ -9,8 +9,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from flowyml_aws.artifacts.folder_index import FOLDER_INDEX
 from flowyml_aws.artifacts.joint_reads import JointReads, group_by_object
-from flowyml_aws.artifacts.list_index import ListIndex, ListItem, with_items
+from flowyml_aws.artifacts.list_index import ListIndex, ListItem
+from flowyml_aws.artifacts.members import with_members
+from flowyml_aws.artifacts.prefix_listing import PrefixListing
 from flowyml_aws.artifacts.reading import is_intact
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
@@ -23,9 +26,10 @@ from flowyml_aws.core.errors import (
 )
 from flowyml_aws.core.maps import index_of, item_name, required_items
 from flowyml_aws.runtime.attempt import Attempt
+from flowyml_aws.runtime.data_folders import unchanged_folder
 from flowyml_aws.runtime.parts import check_list, positions_to_read
 from flowyml_aws.runtime.result import JobResult, cases_of
-from flowyml_aws.runtime.spec import AssetSource, GatheredAsset
+from flowyml_aws.runtime.spec import AssetSource, FolderInPlace, GatheredAsset
 
 __all__ = ["JobInputs"]
 
@@ -171,8 +175,11 @@ class JobInputs:
         Raises:
             ArtifactNotFoundError: An object does not exist.
             DamagedArtifactError: An object is damaged.
+            ChangedFileError: A folder that is read in place, or an object below a prefix, has
+                changed.
         """
-        members = {asset: self._members(asset) for asset in assets}
+        in_place = {asset: folder for asset in assets if (folder := self._in_place(asset))}
+        members = {asset: self._members(asset) for asset in assets if asset not in in_place}
         refs = {name: self.ref(name) for names in members.values() for name in names}
         try:
             values = load_values(self.attempt.store, refs, self.scratch, contents=self._contents)
@@ -180,11 +187,15 @@ class JobInputs:
             self._note_damage(refs)
             fix = self._advice_on_damage(refs)
             raise type(error)(what=error.what, why=error.why, fix=fix) from error
-        loaded: dict[str, Any] = {}
+        loaded: dict[str, Any] = {
+            asset: unchanged_folder(asset, folder) for asset, folder in in_place.items()
+        }
         for asset, names in members.items():
             gathered = self._gathered.get(asset)
             if gathered is None:
-                loaded[asset] = values.pop(asset)
+                value = values.pop(asset)
+                is_listing = type(value) is PrefixListing
+                loaded[asset] = self._folder_of(asset, value) if is_listing else value
             elif gathered.in_parts:
                 loaded[asset] = [value for name in names for value in values.pop(name)]
             else:
@@ -263,6 +274,20 @@ class JobInputs:
             return (asset,)
         return [item for item in gathered.items if self.cause_of_absence(item) is None]
 
+    def _folder_of(self, asset: str, listing: PrefixListing) -> Path:
+        """Return the folder with the objects of a prefix of S3."""
+        attempt = self.attempt
+        prefixes = attempt.open_prefixes(attempt.spec.store_wait_s)
+        mount = attempt.spec.assets[asset].mount
+        if mount is None or attempt.platform.mounts is None:
+            return prefixes.download(listing, asset, self.scratch)
+        prefixes.check(listing)
+        return attempt.platform.mounts / mount
+
+    def _in_place(self, asset: str) -> FolderInPlace | None:
+        source = self.attempt.spec.assets.get(asset)
+        return None if source is None else source.in_place
+
     def _note_damage(self, refs: Mapping[str, ArtifactRef]) -> None:
         """Record which values are missing or damaged, and which repetitions produced them."""
         attempt = self.attempt
@@ -289,7 +314,10 @@ class JobInputs:
     def _advice_on_damage(self, assets: Collection[str]) -> str:
         """Return how to produce a damaged or missing value again, which is one of some assets."""
         sources = self.attempt.spec.assets
-        if all(sources.get(asset, _OUTSIDE).ref is not None for asset in assets):
+        known = [sources.get(asset, _OUTSIDE).ref for asset in assets]
+        if all(ref is not None and ref.codec == FOLDER_INDEX for ref in known):
+            return "run the pipeline again, which uploads the missing files of the folder"
+        if None not in known:
             return (
                 "it is from an earlier run: run the pipeline with --refresh and the name of the "
                 "step that produces it"
@@ -319,18 +347,18 @@ class JobInputs:
 
 
 def _is_whole(reads: JointReads, store: ArtifactStore, ref: ArtifactRef) -> bool:
-    """Return whether a value is intact, with the items of a list that are stored one by one.
+    """Return whether a value is intact, with the items of a list and the files of a folder.
 
     Args:
         reads: Reader of the value's object.
-        store: Store of its items.
+        store: Store of its items or files.
         ref: Ref of the value.
     """
     if not is_intact(reads, ref):
         return False
     try:
-        items = islice(with_items(store, ref), 1, None)
-        return all(is_intact(store, item) for item in items)
+        members = islice(with_members(store, ref), 1, None)
+        return all(is_intact(store, member) for member in members)
     except (ArtifactNotFoundError, DamagedArtifactError):
         return False
 

@@ -19,6 +19,7 @@ SAGEMAKER_FOLDER = "/opt/ml"
 _OUTPUT_FOLDERS = ("model", "output", "checkpoints")
 _TEMPORARY_FOLDER = "/tmp"
 _FAILURE_FILE = "output/failure"
+_CHANNELS_FOLDER = "input/data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class Platform:
         moves_on: Causes of a failure after which the job continues on another machine.
         repetitions: Number of the repetition of this job, and of the jobs whose assets it reads, if
             it is not 0.
+        mounts: Folder that contains the prefixes of S3 that the platform mounts; None if it mounts
+            none.
     """
 
     attempt: int = 1
@@ -49,6 +52,7 @@ class Platform:
     claimed_attempt: int | None = None
     moves_on: frozenset[Cause] = frozenset()
     repetitions: Mapping[str, int] = field(default_factory=dict)
+    mounts: Path | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Platform:
@@ -84,6 +88,7 @@ class Platform:
             copy_id=training_job,
             moves_on=moves_on,
             repetitions=repetitions,
+            mounts=folder / _CHANNELS_FOLDER,
         )
 
     def report_folders(self) -> None:

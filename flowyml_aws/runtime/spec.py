@@ -211,6 +211,18 @@ class GatheredAsset(Document):
     min_success: float | None = None
 
 
+class FolderInPlace(Document):
+    """A folder that a job on the machine of its client reads itself, without a copy.
+
+    Attributes:
+        path: Absolute path.
+        state: `ScannedFolder.state` when the run was planned.
+    """
+
+    path: str
+    state: str
+
+
 class AssetSource(Document):
     """Source of an asset from outside the job: another job's result, or a known ref.
 
@@ -219,6 +231,9 @@ class AssetSource(Document):
         case: Case that the asset names, if it is that of a decision of an earlier run.
         dropped: Reason why the asset does not exist, if an item of an earlier run failed.
         is_partial: Whether it was made in an earlier run from a list without dropped items.
+        in_place: Folder that the job reads instead of the files of the ref.
+        mount: Name of the folder in which the platform mounts the prefix of S3 that the ref lists;
+            None if the job downloads it.
     """
 
     job: str | None = None
@@ -227,6 +242,8 @@ class AssetSource(Document):
     case: str | None = None
     dropped: str | None = None
     is_partial: bool = False
+    in_place: FolderInPlace | None = None
+    mount: str | None = None
 
 
 class JobSpec(Document):

@@ -10,10 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flowyml_aws.artifacts.prefix_listing import PrefixListing
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.aws.connection.clients import AwsClients
 from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.catalog.types import Catalog
+from flowyml_aws.core.data_inputs import S3Prefix
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.core.folders import cache_folder
 from flowyml_aws.settings.model import Settings
@@ -88,6 +90,11 @@ class Account:
                 " is denied): retired types are left out",
             )
         return notes
+
+    def list_prefix(self, prefix: S3Prefix) -> PrefixListing:
+        from flowyml_aws.aws.s3.prefixes import S3Prefixes
+
+        return S3Prefixes(self.client("s3")).listing(prefix)
 
     @property
     def earlier_runs(self) -> ArtifactStore | None:

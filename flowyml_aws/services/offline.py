@@ -10,6 +10,7 @@ from functools import cached_property
 
 from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.catalog.types import Catalog
+from flowyml_aws.core.data_inputs import S3Prefix
 from flowyml_aws.core.folders import cache_folder
 from flowyml_aws.planning.targets import Target
 from flowyml_aws.services.service import service_type
@@ -53,6 +54,9 @@ class OfflineServices:
         basis = "the configured targets" if configured else "all that AWS offers"
         note = f"no account is set up (setting `store`): planned with {basis}"
         return (note, *self.catalog.notes(today))
+
+    def list_prefix(self, prefix: S3Prefix) -> None:
+        """Return None: there are no credentials to list it with."""
 
     @property
     def image(self) -> None:

@@ -9,8 +9,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
 
+from flowyml_aws.artifacts.prefix_listing import PrefixListing
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.catalog.types import Catalog
+from flowyml_aws.core.data_inputs import S3Prefix
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.services import SERVICES
@@ -39,6 +41,14 @@ class PlanningHost(Protocol):
 
     def notes(self, today: date) -> Sequence[str]:
         """Notes for a plan."""
+
+    def list_prefix(self, prefix: S3Prefix) -> PrefixListing | None:
+        """Return the objects below a prefix of S3, or None if nothing is set up to list them.
+
+        Raises:
+            InvalidDataError: There are no objects, or a key can't be the path of a file.
+            AwsRefusedError: S3 denied the call.
+        """
 
 
 class Host(PlanningHost, Protocol):

@@ -27,7 +27,7 @@ from flowyml_aws.artifacts.layout import (
     RunLayout,
     used_key,
 )
-from flowyml_aws.artifacts.list_index import LIST_INDEX, with_items
+from flowyml_aws.artifacts.members import has_members, with_members
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import FRESH_S, ArtifactStore, ObjectEntry
 from flowyml_aws.caching.entries import CacheEntry
@@ -175,19 +175,19 @@ def _old_markers(
 
 
 def _referenced_keys(store: ArtifactStore, keys: Sequence[str]) -> set[str]:
-    """Return the keys of the contents that documents refer to, and those of lists' items."""
+    """Return the keys of the contents that documents refer to, and those of their members."""
     found = map_concurrently(lambda key: _references(store, key), keys, limit=STORE_REQUESTS)
-    lists = {ref.identity: ref for each in found for ref in each.lists}
-    items = map_concurrently(
-        lambda ref: _items_of(store, ref), list(lists.values()), limit=STORE_REQUESTS
+    indexes = {ref.identity: ref for each in found for ref in each.indexes}
+    members = map_concurrently(
+        lambda ref: _members_of(store, ref), list(indexes.values()), limit=STORE_REQUESTS
     )
-    return set().union(*(each.keys for each in found), *items)
+    return set().union(*(each.keys for each in found), *members)
 
 
-def _items_of(store: ArtifactStore, ref: ArtifactRef) -> set[str]:
-    """Return the keys of the items of a list that are stored one by one."""
+def _members_of(store: ArtifactStore, ref: ArtifactRef) -> set[str]:
+    """Return the keys of the items of a list, or of the files of a folder, and of its index."""
     try:
-        return {each.key for each in with_items(store, ref)}
+        return {each.key for each in with_members(store, ref)}
     except ArtifactNotFoundError:
         return set()  # deleted in the meantime, or before
     except DamagedArtifactError as error:
@@ -200,11 +200,11 @@ class _References:
 
     Attributes:
         keys: Their keys.
-        lists: Refs of those that are indexes of lists, and refer to the items themselves.
+        indexes: Refs of those that are indexes, and refer to other contents themselves.
     """
 
     keys: frozenset[str] = frozenset()
-    lists: tuple[ArtifactRef, ...] = ()
+    indexes: tuple[ArtifactRef, ...] = ()
 
 
 def _references(store: ArtifactStore, key: str) -> _References:
@@ -222,8 +222,7 @@ def _references(store: ArtifactStore, key: str) -> _References:
     for spec in _specs(document):
         keys.update((spec.payload.key, spec.code.bundle.key))
         keys.update(value.key for value in spec.large_values)
-    lists = tuple(ref for ref in refs if ref.codec == LIST_INDEX)
-    return _References(frozenset(keys), lists)
+    return _References(frozenset(keys), tuple(filter(has_members, refs)))
 
 
 def _unknown_references(error: FlowymlError) -> DamagedArtifactError:

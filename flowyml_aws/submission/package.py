@@ -6,7 +6,7 @@ import hashlib
 import platform
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import chain
 
@@ -26,12 +26,14 @@ from flowyml_aws.core.time_spans import seconds_of
 from flowyml_aws.packaging.code import RunCode
 from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.planning.arrays import job_arrays
+from flowyml_aws.planning.data import channel_names
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.planning.stored_plan import StoredPlan
 from flowyml_aws.runtime.spec import (
     STORE_WAIT_S,
     AssetSource,
     CodeSource,
+    FolderInPlace,
     GatheredAsset,
     JobSpec,
     PackageLayer,
@@ -72,6 +74,7 @@ class RunPackage:
         payloads: Pickled steps of each job.
         external_inputs: Refs of the assets that no job of the run produces: external inputs, and
             reused assets of earlier runs.
+        in_place: Folders among the external inputs that jobs read without a copy, by asset.
         layer: Packages that jobs install, or None.
         store_wait_s: Seconds for which jobs wait for a store that does not answer.
         stop_idle_gpu_s: Seconds without use of its GPUs after which a job is stopped, for steps
@@ -84,6 +87,7 @@ class RunPackage:
     layer: PackageLayer | None = None
     store_wait_s: float = STORE_WAIT_S
     stop_idle_gpu_s: float | None = None
+    in_place: Mapping[str, FolderInPlace] = field(default_factory=dict)
 
     @cached_property
     def stored(self) -> StoredPayloads:
@@ -106,6 +110,7 @@ def job_specs(
     lists = {asset for step in graph.steps for asset in _whole_lists(step)}
     absent = plan.absent
     for job in plan.jobs:
+        mounts = channel_names(job.mounts)
         payload = package.payloads[job.name]
         yield JobSpec(
             store=store,
@@ -126,6 +131,8 @@ def job_specs(
                     job=producer,
                     ref=package.external_inputs.get(asset),
                     absent=absent.get(asset) if producer is None else None,
+                    in_place=package.in_place.get(asset) if producer is None else None,
+                    mount=mounts.get(asset),
                 )
                 for asset, producer in job.reads.items()
             },

@@ -138,6 +138,8 @@ def read_values(
 ) -> dict[str, ArtifactRef]:
     """Return the refs of the values that a job could read when it runs again, by asset.
 
+    A folder that it reads in place is not one of them: its files are not in the store.
+
     Args:
         spec: Spec of the job.
         results: Results of the jobs that succeeded.
@@ -147,7 +149,7 @@ def read_values(
     for asset, source in spec.assets.items():
         result = results.get(source.job) if source.job is not None else None
         ref = source.ref if result is None else result.assets.get(asset)
-        if ref is not None:
+        if ref is not None and source.in_place is None:
             refs[asset] = ref
     for events in attempts:
         refs.update(events.assets)

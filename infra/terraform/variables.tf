@@ -189,6 +189,18 @@ variable "secret_arns" {
   }
 }
 
+variable "data_buckets" {
+  description = "Names of buckets that users may list and jobs may read, for inputs such as `S3Prefix(\"s3://BUCKET/data/\")`. A bucket of another account must allow it as well, and so must a customer managed key."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for bucket in var.data_buckets : can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", bucket))])
+    error_message = "data_buckets must be names of buckets such as team-data, without s3:// and without a prefix."
+  }
+}
+
 variable "sagemaker_kms_key_arns" {
   description = "KMS keys that training jobs may use: those of the settings `sagemaker_volume_kms_key` and `sagemaker_output_kms_key`."
   type        = list(string)

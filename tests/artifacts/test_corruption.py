@@ -230,7 +230,8 @@ def test_a_ref_with_a_size_of_zero_is_refused(stored: Stored) -> None:
 
 
 def test_a_ref_with_the_codec_of_other_values_is_refused(stored: Stored) -> None:
-    wrong_codec = "numpy/1" if stored.ref.codec in ("json/1", "text/1", "items/1") else "json/1"
+    is_json = stored.ref.codec in ("json/1", "text/1", "items/1", "folder/1", "s3-prefix/1")
+    wrong_codec = "numpy/1" if is_json else "json/1"
     error = stored.load_fails(UnloadableValueError, codec=wrong_codec)
     assert stored.uri in error.what
     assert f"{stored.ref.size_bytes} bytes with SHA-256 {stored.ref.sha256}" in error.why

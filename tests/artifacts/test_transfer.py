@@ -14,7 +14,8 @@ import pytest
 
 from flowyml_aws.artifacts.content import Parts
 from flowyml_aws.artifacts.errors import UnstorableValueError
-from flowyml_aws.artifacts.list_index import ListItem, with_items
+from flowyml_aws.artifacts.list_index import ListItem
+from flowyml_aws.artifacts.members import with_members
 from flowyml_aws.artifacts.packs import SMALL_BYTES
 from flowyml_aws.artifacts.parallel import CONNECTIONS, PART_SLOTS
 from flowyml_aws.artifacts.store import ArtifactStore
@@ -176,8 +177,8 @@ def test_the_items_of_a_list_are_stored_one_by_one_and_loaded_as_a_list(
         assert loaded[:3] == items[:3]
         assert loaded[3].read_text() == "a"
     assert load_values(store, refs, tmp_path / "all")["n"] == 4
-    assert next(with_items(store, refs["shards"])) == refs["shards"]
-    assert len(list(with_items(store, refs["shards"]))) == 5
+    assert next(with_members(store, refs["shards"])) == refs["shards"]
+    assert len(list(with_members(store, refs["shards"]))) == 5
 
 
 def test_a_list_without_some_items_is_loaded_as_the_list_of_the_others(

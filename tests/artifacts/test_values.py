@@ -22,8 +22,10 @@ from sklearn.linear_model import LinearRegression
 from flowyml_aws.artifacts.codecs.selection import _BUILT_IN
 from flowyml_aws.artifacts.content import PART_BYTES
 from flowyml_aws.artifacts.errors import PickleRefusedError, UnstorableValueError
+from flowyml_aws.artifacts.folder_index import FolderFile, FolderIndex
 from flowyml_aws.artifacts.layout import artifact_key
 from flowyml_aws.artifacts.list_index import ListIndex, ListItem
+from flowyml_aws.artifacts.prefix_listing import PrefixListing
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.artifacts.values import load_value, save_value
@@ -158,6 +160,8 @@ def values(tmp_path: Path) -> dict[str, Callable[[], Any]]:
     return {
         "json": lambda: {"a": 1},
         "items": lambda: ListIndex(length=1, items=(ListItem(position=0, absent="skipped"),)),
+        "folder": lambda: FolderIndex(files=(FolderFile(path="a", size_bytes=0, sha256="0" * 64),)),
+        "s3-prefix": lambda: PrefixListing(uri="s3://bucket/", objects=()),
         "text": lambda: "some text",
         "bytes": lambda: b"b" * 1000,
         "numpy": lambda: numpy.arange(1000),
@@ -232,6 +236,8 @@ ALIKE = {
     ("numpy-scalar", "numpy"),
     ("json", "text"),
     ("items", "json"),
+    ("folder", "json"),
+    ("s3-prefix", "json"),
     ("pickle-with-files", "directory"),
 }
 

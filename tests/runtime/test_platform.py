@@ -143,6 +143,7 @@ def test_an_attempt_that_is_started_again_resumes_after_its_last_completed_step(
                 repeats=True,
                 failure_file=Path("/opt/ml/output/failure"),
                 copy_id="run-job-1",
+                mounts=Path("/opt/ml/input/data"),
             ),
         ),
     ],

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowyml_aws.artifacts.folder_index import FolderFile, FolderIndex
 from flowyml_aws.artifacts.layout import (
     USES,
     RunLayout,
@@ -404,3 +405,20 @@ def test_items_of_lists_are_kept_as_long_as_something_refers_to_the_list(aged: A
     aged.collect()
     assert keys <= aged.keys()
     assert not garbage & aged.keys()
+
+
+def test_files_of_folders_are_kept_as_long_as_something_refers_to_the_folder(
+    aged: AgedStore,
+) -> None:
+    file = aged.value(7)
+    index = FolderIndex(
+        files=(FolderFile(path="a", size_bytes=file.size_bytes, sha256=file.sha256),)
+    )
+    ref = save_value(aged.store, "data", index)
+    date_back(aged.store, artifact_key(ref.sha256), OLD_S)
+    aged.entry("k", ref, age_s=DAY_S)
+    aged.collect()
+    assert {file.key, ref.key} <= aged.keys()
+    aged.store.delete([cache_entry_key("k")])
+    aged.collect()
+    assert not {file.key, ref.key} & aged.keys()

@@ -189,7 +189,7 @@ class Machine:
         )
         decision = plan_at(RunServices(LocalHost(self.store), {}), request)
         plan, reuse = decision.plan, decision.reuse
-        inputs = {a: v.save(self.store) for a, v in decision.inputs.items()}
+        inputs = {a: v.save(self.store) for a, v in decision.inputs.values.items()}
         package = RunPackage(
             code=RunCode(
                 project=Project(self.folder, self.folder, ()),

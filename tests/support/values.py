@@ -14,7 +14,9 @@ import pytest
 import xgboost
 from sklearn.linear_model import LinearRegression
 
+from flowyml_aws.artifacts.folder_index import FolderFile, FolderIndex
 from flowyml_aws.artifacts.list_index import ListIndex
+from flowyml_aws.artifacts.prefix_listing import PrefixListing
 
 __all__ = ["VALUES", "Trap"]
 
@@ -72,6 +74,10 @@ def _tensors(number: int) -> Any:
 VALUES: dict[str, Callable[[Path, int], Any]] = {
     "json": lambda _, number: {"a": number},
     "items": lambda _, number: ListIndex(length=number, items=()),
+    "folder": lambda _, number: FolderIndex(
+        files=(FolderFile(path=f"file{number}", size_bytes=0, sha256="0" * 64),)
+    ),
+    "s3-prefix": lambda _, number: PrefixListing(uri=f"s3://bucket{number}/", objects=()),
     "text": lambda _, number: f"text {number}",
     "bytes": lambda _, number: b"\xff%d" % number * 500,
     "numpy": lambda _, number: numpy.arange(100) + number,

@@ -13,7 +13,11 @@ from flowyml_aws.artifacts.codecs.arrays import NumpyCodec, NumpyScalarCodec
 from flowyml_aws.artifacts.codecs.arrow import ArrowCodec
 from flowyml_aws.artifacts.codecs.codec import AnyCodec
 from flowyml_aws.artifacts.codecs.files import DirectoryCodec, ExecutableCodec, PathCodec
-from flowyml_aws.artifacts.codecs.indexes import ListIndexCodec
+from flowyml_aws.artifacts.codecs.indexes import (
+    FolderIndexCodec,
+    ListIndexCodec,
+    PrefixListingCodec,
+)
 from flowyml_aws.artifacts.codecs.models import SklearnCodec, XgboostCodec
 from flowyml_aws.artifacts.codecs.pandas_frames import PandasCodec
 from flowyml_aws.artifacts.codecs.pickles import PickleCodec, PickleWithFilesCodec
@@ -21,7 +25,10 @@ from flowyml_aws.artifacts.codecs.plain import BytesCodec, JsonCodec, TextCodec
 from flowyml_aws.artifacts.codecs.polars_frames import PolarsCodec
 from flowyml_aws.artifacts.codecs.tensors import TorchCodec
 from flowyml_aws.artifacts.errors import UnstorableValueError
+from flowyml_aws.artifacts.folder_index import FolderIndex
 from flowyml_aws.artifacts.list_index import ListIndex
+from flowyml_aws.artifacts.prefix_listing import PrefixListing
+from flowyml_aws.core.data_inputs import is_data
 from flowyml_aws.core.errors import MissingExtraError, SettingsError
 
 __all__ = ["ENTRY_POINTS", "choose_codec", "codec_id", "find_codec", "third_party_codecs"]
@@ -34,6 +41,8 @@ _BUILT_IN: tuple[AnyCodec, ...] = (
     BytesCodec(),
     TextCodec(),
     ListIndexCodec(),
+    FolderIndexCodec(),
+    PrefixListingCodec(),
     JsonCodec(),
     NumpyCodec(),
     NumpyScalarCodec(),
@@ -51,7 +60,9 @@ _BUILT_IN: tuple[AnyCodec, ...] = (
 )
 _BY_ID = {f"{codec.name}/{codec.version}": codec for codec in _BUILT_IN}
 # Always encoded by built-in codecs: a search for third-party codecs would cost more than storing.
-_SIMPLE = frozenset({type(None), bool, int, float, str, bytes, ListIndex})
+_SIMPLE = frozenset(
+    {type(None), bool, int, float, str, bytes, ListIndex, FolderIndex, PrefixListing}
+)
 
 
 def codec_id(codec: AnyCodec) -> str:
@@ -145,6 +156,9 @@ def _refuse_process_bound(value: Any) -> None:
     elif isinstance(value, GeneratorType) or _is_standard_iterator(value):
         why = f"{kind} can be read only once, and only by this process"
         fix = "return a list of its items, or write them to a file and return its Path"
+    elif is_data(value):
+        why = "it names a folder, and only external inputs can be such a name"
+        fix = "return the Path of the folder, or pass it as an input of the run: inputs={…}"
     elif type(value) is type(Path()) and not (value.is_file() or value.is_dir()):
         why = f"there is no file or folder at {value}"
         fix = "write the file before the step returns, or return str(path) to pass only its name"

@@ -14,7 +14,6 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     FlexibleChecksumError,
-    IncompleteReadError,
 )
 
 from flowyml_aws.artifacts.content import PART_BYTES, Parts
@@ -24,6 +23,7 @@ from flowyml_aws.artifacts.layout import is_write_once, use_key
 from flowyml_aws.artifacts.store import FRESH_S, ObjectEntry
 from flowyml_aws.aws.errors import error_code, refused
 from flowyml_aws.aws.s3.patience import CLIENT, Repetition
+from flowyml_aws.aws.s3.ranges import TooShortError, read_range
 from flowyml_aws.aws.s3.uploads import EXISTS, OvertakenError, S3Uploads, as_base64
 from flowyml_aws.core import clock
 from flowyml_aws.core.errors import (
@@ -48,7 +48,6 @@ Result = TypeVar("Result")
 _MAX_PARTS = 10_000  # Amazon S3 User Guide, "Multipart upload limits"
 _MAX_DELETED = 1000  # Amazon S3 API Reference, DeleteObjects
 _ATTEMPTS = 5
-_STEP_BYTES = 1 << 20
 _ABSENT = {"404", "NoSuchKey", "NotFound"}
 _DENIED = {"403", "AccessDenied"}
 
@@ -319,29 +318,10 @@ class S3ArtifactStore:
         )
 
     def _read_range(self, path: str, key: str, offset: int, buffer: memoryview) -> int:
-        end = offset + len(buffer)
         try:
-            response = self._client.get_object(
-                Bucket=self._bucket, Key=path, Range=f"bytes={offset}-{end - 1}"
-            )
-        except ClientError as error:
-            if error_code(error) in {"InvalidRange", "416"}:
-                raise self._too_short(key, f"it ends before byte {offset}", end) from error
-            raise
-        with closing(response["Body"]) as body:
-            length = response["ContentLength"]
-            if length < len(buffer):
-                raise self._too_short(key, f"it has {offset + length} bytes", end)
-            filled = 0
-            while filled < len(buffer):
-                # In small steps: each is copied once, and memory must not hold the whole twice.
-                chunk = body.read(min(_STEP_BYTES, len(buffer) - filled))
-                if not chunk:
-                    raise IncompleteReadError(actual_bytes=filled, expected_bytes=length)
-                buffer[filled : filled + len(chunk)] = chunk
-                filled += len(chunk)
-        # `bytes <first>-<last>/<size>`
-        return int(response["ContentRange"].rpartition("/")[2])
+            return read_range(self._client, self._bucket, path, offset, buffer)
+        except TooShortError as error:
+            raise self._too_short(key, str(error), offset + len(buffer)) from error
 
     def _too_short(self, key: str, actual: str, expected: int) -> DamagedArtifactError:
         return DamagedArtifactError(

@@ -26,6 +26,7 @@ _ROLE = re.compile(r"arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+")
 _KEY = re.compile(r"[a-zA-Z0-9:/_-]{1,2048}")
 _NETWORK_ID = re.compile(r"[-0-9a-zA-Z]{1,32}")
 _VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_MAX_CHANNELS = 20
 _MONTH_S = 28 * 24 * 3600
 _BUG = "report this: it is a bug in flowyml-aws"
 
@@ -43,7 +44,7 @@ def training_request_errors(
         job: Name of the job in the plan.
     """
     arguments: Mapping[str, Any] = request
-    checks = (_naming, _program, _network, _resources, _disks, _time, _keys, _labels)
+    checks = (_naming, _program, _channels, _network, _resources, _disks, _time, _keys, _labels)
     return [
         SettingsError(what=f"SageMaker would refuse job {job!r}", why=why, fix=fix)
         for check in checks
@@ -93,6 +94,15 @@ def _program(request: Mapping[str, Any]) -> Iterator[Fault]:
                     f"not {length}",
                     "shorten it, or send the value in a file of the project",
                 )
+
+
+def _channels(request: Mapping[str, Any]) -> Iterator[Fault]:
+    channels = request.get("InputDataConfig", ())
+    if len(channels) > _MAX_CHANNELS:
+        yield (
+            f"it can mount at most {_MAX_CHANNELS} prefixes of S3, not {len(channels)}",
+            'omit mode="mount" of some inputs, or use a common prefix',
+        )
 
 
 def _network(request: Mapping[str, Any]) -> Iterator[Fault]:

@@ -9,6 +9,7 @@ from flowyml_aws.aws.names import training_name
 from flowyml_aws.aws.sagemaker.options import TrainingOptions
 from flowyml_aws.aws.tags import run_tags
 from flowyml_aws.planning.cost_shares import attempt_limit_s
+from flowyml_aws.planning.data import channel_names
 from flowyml_aws.planning.environment import container_environment
 from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.submission.record import RunRecord
@@ -16,6 +17,7 @@ from flowyml_aws.submission.record import RunRecord
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
     from mypy_boto3_sagemaker.type_defs import (
+        ChannelTypeDef,
         CreateTrainingJobRequestTypeDef,
         ResourceConfigTypeDef,
     )
@@ -66,6 +68,10 @@ def training_request(
             for key, value in {**options.tags, **run_tags(record, job.name)}.items()
         ],
     }
+    if job.mounts:
+        request["InputDataConfig"] = [
+            _channel(name, job.mounts[asset]) for asset, name in channel_names(job.mounts).items()
+        ]
     if options.output_kms_key:
         request["OutputDataConfig"]["KmsKeyId"] = options.output_kms_key
     if options.subnets or options.security_groups:
@@ -78,6 +84,24 @@ def training_request(
         request["CheckpointConfig"] = {"S3Uri": f"{store}/{layout.checkpoints(job.name)}"}
         request["StoppingCondition"]["MaxWaitTimeInSeconds"] = time_limit_s(job, options)
     return request
+
+
+def _channel(name: str, uri: str) -> ChannelTypeDef:
+    """Return a channel whose objects are read while the container reads the files.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/model-access-training-data.html
+    """
+    return {
+        "ChannelName": name,
+        "InputMode": "FastFile",
+        "DataSource": {
+            "S3DataSource": {
+                "S3DataType": "S3Prefix",
+                "S3Uri": uri,
+                "S3DataDistributionType": "FullyReplicated",
+            }
+        },
+    }
 
 
 def time_limit_s(job: PlannedJob, options: TrainingOptions) -> int:

@@ -10,6 +10,7 @@ from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.event_loop import EventLoop
 from flowyml_aws.core.skipped import Skipped
 from flowyml_aws.runtime.attempt import Attempt
+from flowyml_aws.runtime.data_folders import OpenPrefixes
 from flowyml_aws.runtime.failures import describe_step_failure
 from flowyml_aws.runtime.forks import call_in_this_process
 from flowyml_aws.runtime.inputs import JobInputs
@@ -30,6 +31,7 @@ def bind_function(
     platform: Platform,
     scratch: Path,
     roots: Sequence[Path],
+    open_prefixes: OpenPrefixes,
 ) -> Callable[[], Any]:
     """Load the inputs of a call. Return its function, which then needs no arguments.
 
@@ -40,13 +42,14 @@ def bind_function(
         platform: Platform that runs this process.
         scratch: Folder for inputs that are files.
         roots: The project's folders, stripped from tracebacks.
+        open_prefixes: Opens prefixes of S3.
 
     Raises:
         ArtifactNotFoundError: An input does not exist.
         DamagedArtifactError: An input is damaged.
     """
     (spec,) = call.spec.steps
-    attempt = Attempt.begin(call.spec, store, platform.attempt, platform)
+    attempt = Attempt.begin(call.spec, store, platform.attempt, platform, open_prefixes)
     attempt.assets.update(call.assets)
     attempt.skipped.update(call.skipped)
     attempt.dropped.update(call.dropped)

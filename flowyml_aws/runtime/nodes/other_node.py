@@ -17,6 +17,7 @@ from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core import clock
 from flowyml_aws.core.emulated import NODE_ADDRESS_VARIABLE
 from flowyml_aws.core.errors import AwsUnavailableError, FlowymlError
+from flowyml_aws.runtime.data_folders import OpenPrefixes
 from flowyml_aws.runtime.exit_codes import INTERRUPTED, SUCCEEDED
 from flowyml_aws.runtime.failures import NodeFailure, describe_job_failure
 from flowyml_aws.runtime.interruption import Interrupted
@@ -51,6 +52,7 @@ def follow(
     folder: Path,
     grace_s: float,
     resolve_secret: Callable[[str], str],
+    open_prefixes: OpenPrefixes,
 ) -> int:
     """Call functions for the main node until the job ends. Return the exit code.
 
@@ -64,6 +66,7 @@ def follow(
         folder: Empty folder for the code and for inputs that are files.
         grace_s: Seconds that a function has to stop.
         resolve_secret: Returns the value of a reference to a secret.
+        open_prefixes: Opens prefixes of S3.
 
     Raises:
         Interrupted: The platform asked this node to stop.
@@ -80,7 +83,7 @@ def follow(
         say(f"node {node.index} of {node.count}: no main node to follow")
         return INTERRUPTED
     say(f"node {node.index} of {node.count}, job {spec.job}: connected to the main node")
-    follower = _Follower(spec, store, platform, node, folder, channel, grace_s)
+    follower = _Follower(spec, store, platform, node, folder, channel, grace_s, open_prefixes)
     try:
         channel.send(Hello(node=node.index, gpus=this_machines_gpus()))
         follower.listen()
@@ -102,9 +105,11 @@ class _Follower:
         folder: Path,
         channel: Channel,
         grace_s: float,
+        open_prefixes: OpenPrefixes,
     ) -> None:
         self._spec, self._store, self._platform, self._node = spec, store, platform, node
         self._channel, self._grace_s = channel, grace_s
+        self._open_prefixes = open_prefixes
         self._folder, self._scratch = folder, folder / "assets"
         self._roots = (folder / "code", Path(spec.code.root))
         self._calls: queue.SimpleQueue[NodeCall | None] = queue.SimpleQueue()
@@ -164,7 +169,13 @@ class _Follower:
                 function: Callable[[], object] = _nothing
                 if launch.needs_inputs:
                     function = bind_function(
-                        call, payload, self._store, self._platform, self._scratch, self._roots
+                        call,
+                        payload,
+                        self._store,
+                        self._platform,
+                        self._scratch,
+                        self._roots,
+                        self._open_prefixes,
                     )
                 self._channel.send(Ready(number=call.number))
                 while self._goes.get() != call.number:

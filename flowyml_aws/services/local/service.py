@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from flowyml_aws.artifacts.prefix_listing import PrefixListing
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.catalog.types import Catalog
+from flowyml_aws.core.data_inputs import S3Prefix
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.local.backend import LocalBackend, Machine
 from flowyml_aws.local.directory import DirectoryArtifactStore
@@ -29,7 +31,7 @@ class LocalHost:
     """This machine, with a store in a directory.
 
     Attributes:
-        region: AWS region of secrets that the jobs read, or None for boto3's.
+        region: AWS region of secrets and prefixes of S3 that the jobs read, or None for boto3's.
     """
 
     store: DirectoryArtifactStore
@@ -58,6 +60,12 @@ class LocalHost:
 
     def notes(self, today: date) -> Sequence[str]:
         return ()
+
+    def list_prefix(self, prefix: S3Prefix) -> PrefixListing:
+        from flowyml_aws.aws.connection.clients import AwsClients
+        from flowyml_aws.aws.s3.prefixes import S3Prefixes
+
+        return S3Prefixes(AwsClients(self.region).new("s3")).listing(prefix)
 
 
 @dataclass(frozen=True)

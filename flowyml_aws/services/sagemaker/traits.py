@@ -35,5 +35,6 @@ TRAITS = ServiceTraits(
     keep_alive_setting="sagemaker_keep_alive_s",
     has_job_volumes=True,
     runs_nodes_on_spot=True,
+    mounts_prefixes=True,
     on_departure="submitted jobs continue, later jobs wait for a client",
 )

@@ -67,6 +67,10 @@ class Names:
         tags = {**self.tags, **more}
         return [CfnTag(key=key, value=tags[key]) for key in sorted(tags)]
 
+    def _data_arns(self, objects: str) -> list[str]:
+        buckets = self.options.data_buckets
+        return [f"arn:{Aws.PARTITION}:s3:::{bucket}{objects}" for bucket in buckets]
+
     @property
     def named(self) -> Mapping[str, str]:
         """Values of the placeholders in the documents under `infra/account/policies`."""
@@ -87,6 +91,8 @@ class Names:
             "principal": self.options.user_principal or account_root,
             # Of optional documents: JSON lists.
             "secret_arns": json.dumps(list(self.options.secret_arns)),
+            "data_bucket_arns": json.dumps(self._data_arns("")),
+            "data_object_arns": json.dumps(self._data_arns("/*")),
             "image_repository_arns": json.dumps(list(self.options.image_repositories)),
             "sagemaker_subnet_arns": json.dumps(
                 [

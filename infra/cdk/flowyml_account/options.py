@@ -19,6 +19,7 @@ _SECRET = re.compile(
     r"arn:[a-z-]+:(secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:|ssm:[a-z0-9-]+:[0-9]{12}:parameter/)"
     r".+"
 )
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _KEY = re.compile(r"arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+")
 MAX_ZONES = 15  # subnets of the VPC, next to that of nodes
 _MAX_ENVIRONMENTS = 3  # of one queue
@@ -96,6 +97,9 @@ class Options:
             `sagemaker_volume_kms_key` and `sagemaker_output_kms_key`.
         secret_arns: ARNs of secrets in AWS Secrets Manager and of SSM parameters that jobs may read
             with `secrets=`. A customer managed key must allow the roles to decrypt.
+        data_buckets: Names of buckets that users may list and jobs may read, for inputs such as
+            `S3Prefix("s3://BUCKET/data/")`. A bucket of another account must allow it as well, and
+            so must a customer managed key.
         cost_explorer: Whether users may read the billed costs of the whole AWS account, for
             `flowyml-aws costs --billed`. Each request costs $0.01.
         log_retention_days: Retention of job logs, in days.
@@ -128,6 +132,7 @@ class Options:
     sagemaker_subnet_ids: Sequence[str] = ()
     sagemaker_kms_key_arns: Sequence[str] = ()
     secret_arns: Sequence[str] = ()
+    data_buckets: Sequence[str] = ()
     cost_explorer: bool = False
     log_retention_days: int = 30
     capacity_wait_s: int = 86400
@@ -228,6 +233,11 @@ def _problems(options: Options) -> Iterator[str]:
             "secret_arns must be ARNs such as "
             "arn:aws:secretsmanager:us-east-1:123456789012:secret:token-AbCdEf or "
             "arn:aws:ssm:us-east-1:123456789012:parameter/token"
+        )
+    if not all(map(_BUCKET.fullmatch, options.data_buckets)):
+        yield (
+            "data_buckets must be names of buckets such as team-data, without s3:// and without a "
+            "prefix"
         )
     if not all(map(_KEY.fullmatch, options.sagemaker_kms_key_arns)):
         yield (

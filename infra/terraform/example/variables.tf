@@ -89,6 +89,12 @@ variable "secret_arns" {
   default     = null
 }
 
+variable "data_buckets" {
+  description = "Same as in the module."
+  type        = list(string)
+  default     = null
+}
+
 variable "sagemaker_kms_key_arns" {
   description = "Same as in the module."
   type        = list(string)

@@ -151,6 +151,28 @@ def test_the_time_limit_of_a_job_contains_its_wait_for_spot_capacity(
     assert time_limit_s(a_job("train", **changes), replace(OPTIONS, **options)) == expected_s
 
 
+def test_prefixes_are_channels_that_are_read_while_the_step_reads_the_files() -> None:
+    mounts = {"images": "s3://data/images/", "labels": "s3://data/labels/"}
+    assert request(mounts=mounts)["InputDataConfig"] == [
+        {
+            "ChannelName": name,
+            "InputMode": "FastFile",
+            "DataSource": {
+                "S3DataSource": {
+                    "S3DataType": "S3Prefix",
+                    "S3Uri": uri,
+                    "S3DataDistributionType": "FullyReplicated",
+                }
+            },
+        }
+        for name, uri in (("data-0", "s3://data/images/"), ("data-1", "s3://data/labels/"))
+    ]
+    assert errors(mounts=mounts) == ""
+    assert "at most 20 prefixes of S3, not 21" in errors(
+        mounts={f"a{n}": "s3://data/" for n in range(21)}
+    )
+
+
 def test_a_warm_pool_has_one_type_and_is_not_used_on_spot_capacity() -> None:
     warm = replace(OPTIONS, keep_alive_s=900)
     resources = request(warm)["ResourceConfig"]
