@@ -18,6 +18,7 @@ from flowyml_aws.cli import (  # noqa: F401
     instances,
     listing,
     plans,
+    replay,
     reports,
     runs,
     storage,
