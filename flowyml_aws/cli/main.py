@@ -14,6 +14,7 @@ from flowyml_aws.cli import (  # noqa: F401
     catalog,
     costs,
     doctor,
+    exec_like,
     images,
     instances,
     listing,

@@ -20,6 +20,7 @@ from flowyml_aws.cli.completion import complete_step
 from flowyml_aws.cli.facts import print_json
 from flowyml_aws.client.replay import Replay, ReplayRequest
 from flowyml_aws.client.replay import replay as replay_step
+from flowyml_aws.client.step_of_run import StepChoice
 from flowyml_aws.core.termination import Terminated
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.runtime.result import StepState
@@ -71,13 +72,10 @@ def replay(
     """
     found = locate_run(run_id)
     out = sys.stdout
-    # Not a TemporaryDirectory: a process that the step forks would remove it when it exits.
     with tempfile.TemporaryDirectory(prefix="flowyml-aws-replay-") as folder:
         request = ReplayRequest(
-            step=step,
-            item=item,
+            choice=StepChoice(step, item, allow_pickle),
             is_recorded=recorded,
-            allow_pickle=allow_pickle,
             root=find_project([]).root,
             folder=Path(folder).resolve(),
             around=_in_debugger if debug_start else lambda function: function,
