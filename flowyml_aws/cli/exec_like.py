@@ -14,7 +14,7 @@ from flowyml_aws.cli.app import INTERRUPTED, RUN_FAILED, RunId, app
 from flowyml_aws.cli.completion import complete_step
 from flowyml_aws.cli.confirm import confirm
 from flowyml_aws.cli.streams import for_terminal
-from flowyml_aws.client.exec_like import CommandJob, highest_cost_usd, like_step
+from flowyml_aws.client.exec_like import CommandJob, cost_until, like_step
 from flowyml_aws.client.run import Run
 from flowyml_aws.client.step_of_run import StepChoice, find_step
 from flowyml_aws.core.amounts import usd
@@ -36,7 +36,9 @@ def execute(
     run_id: RunId,
     command: Annotated[
         list[str],
-        typer.Argument(metavar="-- COMMAND…", help="Program of the image, and its arguments."),
+        typer.Argument(
+            metavar="COMMAND", help="Program of the image, and its arguments, after --."
+        ),
     ],
     like: Annotated[
         str,
@@ -98,9 +100,20 @@ def _show(plan: ExecutionPlan, job: CommandJob) -> None:
     for asset, reason in job.missing.items():
         say.print(f"input that is not stored: {asset} ({reason})", markup=False, style="yellow")
     if plan.is_priced:
-        cost = highest_cost_usd(plan, job.limit_s)
-        amount = "an unknown amount" if cost is None else usd(cost)
-        say.print(f"it costs {amount} at most, in {time_text(job.limit_s)} after its start")
+        say.print(_price(plan, job.limit_s), markup=False)
+
+
+def _price(plan: ExecutionPlan, limit_s: float) -> str:
+    """Return the cost of the only job of a plan until its time limit, as a sentence."""
+    (job,) = plan.jobs
+    prices = (job.price_usd_hour, job.highest_price_usd_hour)
+    planned, highest = (
+        "unknown" if price is None else usd(cost_until(job, price, limit_s)) for price in prices
+    )
+    return (
+        f"cost of {time_text(limit_s)} with the start of the machine: {planned} on {job.machines}, "
+        f"at most {highest} on {job.highest_machines}"
+    )
 
 
 def _follow(run: Run) -> int:

@@ -17,11 +17,11 @@ from flowyml_aws.core.step import Step
 from flowyml_aws.job.command import run_command
 from flowyml_aws.job.inputs import Inputs, Kind, RecordedInput
 from flowyml_aws.planning.needs import resources_of
-from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.planning.services import service_traits
 from flowyml_aws.runtime.inputs import JobInputs
 
-__all__ = ["CommandJob", "highest_cost_usd", "like_step", "recorded_inputs"]
+__all__ = ["CommandJob", "cost_until", "like_step", "recorded_inputs"]
 
 STEP = "command"
 """Name of the only step of such a run."""
@@ -129,14 +129,12 @@ def recorded_inputs(step: StepOfRun, scratch: Path) -> tuple[Inputs, dict[str, s
     return Inputs(store=step.driver.store.uri, assets=assets), missing
 
 
-def highest_cost_usd(plan: ExecutionPlan, limit_s: float) -> float | None:
-    """Return the most that a job can cost until its time limit; None if a price is unknown.
+def cost_until(job: PlannedJob, price_usd_hour: float, limit_s: float) -> float:
+    """Return the cost of a job, with the start of its machine, in USD.
 
     Args:
-        plan: Plan of one job.
-        limit_s: Time limit of its command in seconds.
+        job: A job.
+        price_usd_hour: Price of its machine.
+        limit_s: Seconds that it runs.
     """
-    (job,) = plan.jobs
-    price = job.highest_price_usd_hour
-    startup_s = service_traits(job.backend).startup_s
-    return None if price is None else price * (startup_s + limit_s) / 3600
+    return price_usd_hour * (service_traits(job.backend).startup_s + limit_s) / 3600

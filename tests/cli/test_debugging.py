@@ -119,6 +119,6 @@ def test_steps_of_a_run_on_aws_are_replayed_here_and_copied_there(
         code, out, err = rig.command(*like, *command)
         assert code == 0, err + out
         assert "3" in out.splitlines()
-        assert "it costs $0.0" in err
+        assert "cost of 60 min with the start of the machine: $0." in err
     runs = json.loads(rig.command("runs", "--json")[1])
     assert [run["pipeline"] for run in runs][:2] == ["exec-mapped", "exec-mapped"]
