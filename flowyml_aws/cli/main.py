@@ -22,6 +22,7 @@ from flowyml_aws.cli import (  # noqa: F401
     replay,
     reports,
     runs,
+    shell,
     storage,
 )
 from flowyml_aws.cli.app import INTERRUPTED, READER_GONE, app

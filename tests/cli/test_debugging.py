@@ -73,6 +73,7 @@ def test_the_examples_of_the_page_print_what_it_says(tmp_path: Path) -> None:
     refused = Answer(*rig.command("replay", "latest", "divide", "--no-pickle"))
     assert_error(refused, BAD_DATA, "The steps of run", "the option or the setting forbids it")
     assert_error(Answer(*rig.command("replay", "latest", "dvide")), MISTAKE, "mean 'divide'?")
+    assert_error(Answer(*rig.command("shell", "latest", "divide")), MISTAKE, "divide is failed")
     assert stored(rig) == before
     command, expected = EXEC
     code, out, err = rig.command(*shlex.split(command))

@@ -98,6 +98,8 @@ class Options:
             with `secrets=`. A customer managed key must allow the roles to decrypt.
         cost_explorer: Whether users may read the billed costs of the whole AWS account, for
             `flowyml-aws costs --billed`. Each request costs $0.01.
+        debug_shell: Whether users may open shells in their running jobs: `flowyml-aws shell`, for
+            jobs submitted with the setting `debug_shell`.
         log_retention_days: Retention of job logs, in days.
         capacity_wait_s: Maximum seconds that the first job of a queue waits for an instance
             before Batch cancels it: 600 to 86400.
@@ -129,6 +131,7 @@ class Options:
     sagemaker_kms_key_arns: Sequence[str] = ()
     secret_arns: Sequence[str] = ()
     cost_explorer: bool = False
+    debug_shell: bool = False
     log_retention_days: int = 30
     capacity_wait_s: int = 86400
     misconfigured_wait_s: int = 3600
