@@ -14,12 +14,15 @@ from flowyml_aws.cli import (  # noqa: F401
     catalog,
     costs,
     doctor,
+    exec_like,
     images,
     instances,
     listing,
     plans,
+    replay,
     reports,
     runs,
+    shell,
     storage,
 )
 from flowyml_aws.cli.app import INTERRUPTED, READER_GONE, app

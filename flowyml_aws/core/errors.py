@@ -13,7 +13,7 @@ The tree of errors, with the exit codes of the command line::
     │   │   NoInstanceFitsError, PlanOverBudgetError
     │   ├── SettingsError, RequirementsError, MissingExtraError, MissingEngineError
     │   └── RunNotFoundError, RunNotResumableError, OutputNotFoundError, UnknownVersionError,
-    │       InvalidVersionError, ApprovalError
+    │       InvalidVersionError, ApprovalError, StepUnavailableError
     ├── AccountError    3  AWS rejected a call
     │   └── AwsRefusedError        AwsUnavailableError: the same call may succeed later
     ├── JobError        1  a job failed because of its code; a run that failed exits with 1, too
@@ -75,6 +75,7 @@ __all__ = [
     "RunNotFoundError",
     "RunNotResumableError",
     "SettingsError",
+    "StepUnavailableError",
     "UncopyableValueError",
     "UndefinedAssetError",
     "UnknownGpuError",
@@ -305,6 +306,10 @@ class RunNotFoundError(UserError, LookupError):
 
 class RunNotResumableError(UserError):
     """A run is still running, or has succeeded, so that it cannot be resumed."""
+
+
+class StepUnavailableError(UserError):
+    """A run has no such step, or what a command needs of the step: its inputs, its job."""
 
 
 class ApprovalError(UserError):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal, NamedTuple, get_args
 
 from flowyml_aws.core.errors import InvalidResourcesError
 from flowyml_aws.core.gpus import parse_gpu_name
 from flowyml_aws.core.quantities import Quantity, exact_cpu, exact_memory, memory_mib
-from flowyml_aws.core.resources import GPUConfig, ResourceRequirements
+from flowyml_aws.core.resources import GPUConfig, NodeAffinity, ResourceRequirements
 
 __all__ = [
     "DEFAULT_MEMORY_MIB",
@@ -21,6 +21,7 @@ __all__ = [
     "Toleration",
     "mib_text",
     "needs_of",
+    "resources_of",
 ]
 
 DEFAULT_VCPUS = 1
@@ -161,6 +162,26 @@ def needs_of(resources: ResourceRequirements | None) -> Needs:
         preferred=tuple(sorted(affinity.preferred.items())) if affinity else (),
         tolerations=_tolerations(affinity.tolerations) if affinity else (),
         nodes=resources.nodes or 1,
+    )
+
+
+def resources_of(needs: Needs) -> ResourceRequirements:
+    """Return resources that have these needs: the opposite of `needs_of`."""
+    gpu = None
+    if needs.gpu_model is not None:
+        memory = f"{needs.gpu_memory_gb}Gi" if needs.gpu_memory_gb else None
+        gpu = GPUConfig(needs.gpu_model, needs.gpu_count, memory)
+    return ResourceRequirements(
+        cpu=needs.vcpus,
+        memory=f"{needs.memory_mib}Mi",
+        storage=f"{needs.storage_gib}Gi" if needs.storage_gib else None,
+        gpu=gpu,
+        node_affinity=NodeAffinity(
+            required=dict(needs.required),
+            preferred=dict(needs.preferred),
+            tolerations=[asdict(toleration) for toleration in needs.tolerations],
+        ),
+        nodes=needs.nodes,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -23,12 +24,12 @@ from flowyml_aws.runtime.payload import (
     read_payload,
 )
 from flowyml_aws.runtime.program import enter_program
-from flowyml_aws.runtime.snapshot import read_snapshot
+from flowyml_aws.runtime.snapshot import Snapshot, read_snapshot
 from flowyml_aws.runtime.spec import JobSpec, StoredObject
 from flowyml_aws.runtime.unpacking import unpack
 from flowyml_aws.scripts import MainSpec, stable_name
 
-__all__ = ["fetch", "load_code"]
+__all__ = ["fetch", "load_code", "load_current_code"]
 
 
 def fetch(store: ArtifactStore, stored: StoredObject) -> bytes:
@@ -69,9 +70,7 @@ def load_code(store: ArtifactStore, spec: JobSpec, folder: Path) -> tuple[Payloa
     """
     code = spec.code
     bundle = fetch(store, code.bundle)
-    data = fetch(store, spec.payload)
-    large = [fetch(store, value) for value in spec.large_values]
-    packed = read_payload(data)
+    parts = _fetch_payload(store, spec)
     root, snapshot, bundle_file = folder / "code", None, None
     folder.mkdir(parents=True, exist_ok=True)
     if code.in_place:
@@ -81,23 +80,70 @@ def load_code(store: ArtifactStore, spec: JobSpec, folder: Path) -> tuple[Payloa
     else:
         root.mkdir()
         unpack(bundle, root, f"{store.uri}/{code.bundle.key}")
+    packed = read_payload(parts[0])
+    _enter(spec, packed, root, snapshot)
+    changed = _changed(packed, root)
+    return _load_steps(spec, packed, parts, folder, root, bundle_file), changed
+
+
+def load_current_code(store: ArtifactStore, spec: JobSpec, folder: Path, root: Path) -> Payload:
+    """Load the program as it is now on this machine, and the steps of a job.
+
+    Functions that the payload refers to by name have the code of now. Code without a file, context
+    values and carried values are those that were submitted.
+
+    Args:
+        store: Store that holds the payload.
+        spec: Spec of the job.
+        folder: Folder for the files of the payload.
+        root: The project's folder.
+
+    Raises:
+        DamagedArtifactError: The payload is not what was submitted.
+        PipelineFileError: The program or a module of the steps can't be loaded here.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = _fetch_payload(store, spec)
+    packed = read_payload(parts[0])
+    _enter(spec, packed, root, None)
+    return _load_steps(spec, packed, parts, folder, root, None)
+
+
+def _fetch_payload(store: ArtifactStore, spec: JobSpec) -> list[bytes]:
+    """Return the payload of a job, and its large values."""
+    return [fetch(store, part) for part in (spec.payload, *spec.large_values)]
+
+
+def _enter(spec: JobSpec, packed: PackedSteps, root: Path, snapshot: Snapshot | None) -> None:
+    """Load the program from a folder, with the code of a snapshot if there is one."""
     if packed.uses_flowyml:
         prepare_flowyml()
     try:
-        enter_program(code.program, root, snapshot, read_given(packed.given))
+        enter_program(spec.code.program, root, snapshot, read_given(packed.given))
     except FlowymlError:
         raise
     except (Exception, SystemExit) as error:  # whatever the user's script raises
         raise load_error(error) from error
-    changed = _changed(packed, root)
-    payload = load_payload(packed, large)
-    files = [folder / f"payload-{number}" for number in range(1 + len(large))]
-    for file, part in zip(files, (data, *large), strict=True):
+
+
+def _load_steps(
+    spec: JobSpec,
+    packed: PackedSteps,
+    parts: Sequence[bytes],
+    folder: Path,
+    root: Path,
+    bundle_file: Path | None,
+) -> Payload:
+    """Load the steps into the program, and let child processes do the same."""
+    program = spec.code.program
+    payload = load_payload(packed, parts[1:])
+    files = [folder / f"payload-{number}" for number in range(len(parts))]
+    for file, part in zip(files, parts, strict=True):
         file.write_bytes(part)
-    let_children_load(code.program, root, bundle_file, files)
-    if code.program.script is None:
+    let_children_load(program, root, bundle_file, files)
+    if program.script is None:
         _define_main(payload)
-    return payload, changed
+    return payload
 
 
 def _changed(packed: PackedSteps, root: Path) -> dict[str, str]:

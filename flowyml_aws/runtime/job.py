@@ -18,7 +18,7 @@ from flowyml_aws.runtime.result import JobResult, StepFailure
 from flowyml_aws.runtime.runner import JobRunner, NodeCalls
 from flowyml_aws.runtime.usage import PhaseKind
 
-__all__ = ["run_job"]
+__all__ = ["run_job", "with_items"]
 
 
 def run_job(
@@ -53,7 +53,9 @@ def run_job(
         if changed:
             attempt.changed.update(changed)
             say(f"different on this machine than on the client: {', '.join(changed)}")
-        attempt = _with_items(attempt, folder / "assets")
+        attempt = with_items(attempt, folder / "assets")
+        if (count := len(attempt.spec.steps)) > len(spec.steps):
+            say(f"{count} step(s) with the items of lists that the run has produced")
         runner = JobRunner(
             attempt=attempt,
             steps=payload.steps,
@@ -75,8 +77,17 @@ def run_job(
     return attempt.commit("succeeded") if succeeded else _fail(attempt)
 
 
-def _with_items(attempt: Attempt, scratch: Path) -> Attempt:
-    """Return the attempt with the items of the parts of maps as steps."""
+def with_items(attempt: Attempt, scratch: Path) -> Attempt:
+    """Return the attempt with the items of the parts of maps as steps.
+
+    Args:
+        attempt: An attempt.
+        scratch: Folder for values that are files.
+
+    Raises:
+        ListMismatchError: A value is not a list, or lists have different lengths.
+        ArtifactNotFoundError, DamagedArtifactError: A list is missing or damaged.
+    """
     assets = lists_to_read(attempt.spec)
     if not assets:
         return attempt
@@ -84,9 +95,7 @@ def _with_items(attempt: Attempt, scratch: Path) -> Attempt:
         inputs = JobInputs(attempt, scratch)
         lists = {asset: inputs.list_of(asset) for asset in assets}
     known = {asset: stored for asset, stored in lists.items() if stored is not None}
-    expanded = attempt.with_spec(expand_parts(attempt.spec, known))
-    say(f"{len(expanded.spec.steps)} step(s) with the items of lists that the run has produced")
-    return expanded
+    return attempt.with_spec(expand_parts(attempt.spec, known))
 
 
 def _fail(attempt: Attempt, failure: StepFailure | None = None) -> JobResult | Cause:

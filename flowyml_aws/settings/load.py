@@ -250,6 +250,7 @@ _PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "max_cost_usd": _above_zero,
     "stop_idle_gpu": _time_span,
     "allow_pickle": _switch,
+    "debug_shell": _switch,
     "tags": _string_mapping,
     "env": _environment,
     "sagemaker_subnets": _strings,

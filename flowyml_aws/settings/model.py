@@ -74,6 +74,7 @@ class Settings:
             written as `30m`. None for never.
         allow_pickle: Whether values whose format can execute code (pickle) may be loaded on this
             machine; None if only those of runs that this user started here.
+        debug_shell: Whether jobs on AWS are submitted so that shells can be opened in them.
     """
 
     backend: str | Mapping[str, str] | None = None
@@ -118,6 +119,7 @@ class Settings:
     max_cost_usd: float | None = None
     stop_idle_gpu: float | None = None
     allow_pickle: bool | None = None
+    debug_shell: bool = False
 
     def __post_init__(self) -> None:
         if self.store is not None and not re.match("s3://[^/]", self.store):

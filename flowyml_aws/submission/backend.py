@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, runtime_checkable
 
+from flowyml_aws.core.errors import StepUnavailableError
 from flowyml_aws.core.findings import Finding
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.runtime.causes import Cause
@@ -25,6 +26,9 @@ __all__ = [
     "Moves",
     "Repeats",
     "Samples",
+    "ShellSession",
+    "Shells",
+    "no_shells",
 ]
 
 
@@ -87,6 +91,17 @@ class LogLine:
     job: str
     message: str
     time_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShellSession:
+    """A shell that is open in a job.
+
+    Attributes:
+        arguments: Program on this machine that connects its terminal to it, with its arguments.
+    """
+
+    arguments: tuple[str, ...]
 
 
 class Backend(Protocol):
@@ -199,3 +214,30 @@ class Diagnoses(Protocol):
 
         A job whose wait is normal has no findings.
         """
+
+
+@runtime_checkable
+class Shells(Protocol):
+    """A backend that can open a shell in a running job."""
+
+    def open_shell(self, job: str, node: int, shell: str) -> ShellSession:
+        """Open a shell in the container of a job.
+
+        Args:
+            job: Name of the job.
+            node: Number of the node, from 0.
+            shell: Program to start, if the service lets the caller select one.
+
+        Raises:
+            StepUnavailableError: The job does not run, or was submitted without a shell.
+            AwsRefusedError: AWS denied the call, or can't connect to the container.
+        """
+
+
+def no_shells(job: str, service: str) -> StepUnavailableError:
+    """Return the error for a job of a service that opens no shells."""
+    return StepUnavailableError(
+        what=f"No shell can be opened in job {job!r}",
+        why=f"it runs on {service!r}, whose jobs are processes without a terminal",
+        fix="replay the step with --pdb, or run a command in a job like it: `flowyml-aws exec`",
+    )

@@ -18,6 +18,9 @@ from flowyml_aws.submission.backend import (
     Moves,
     Repeats,
     Samples,
+    Shells,
+    ShellSession,
+    no_shells,
 )
 from flowyml_aws.submission.bills import JobBills
 
@@ -109,6 +112,13 @@ class RoutedBackend:
             if isinstance(backend, Diagnoses)
             for job, findings in backend.diagnose().items()
         }
+
+    def open_shell(self, job: str, node: int, shell: str) -> ShellSession:
+        name = self._backend_names[job]
+        backend = self._backends[name]
+        if not isinstance(backend, Shells):
+            raise no_shells(job, name)
+        return backend.open_shell(job, node, shell)
 
     def pause(self) -> None:
         """Wait as the first backend does: all of them are polled about equally often."""

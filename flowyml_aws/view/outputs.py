@@ -17,6 +17,7 @@ from flowyml_aws.core.amounts import counted, usd
 from flowyml_aws.core.maps import short_names
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.wording import time_text
+from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.missing_output import MissingOutput
 from flowyml_aws.submission.record import RunState
@@ -151,6 +152,9 @@ def _commands(
         yield f"logs {status.run_id} {failed[0]}"
     if status.state in (RunState.FAILED, RunState.CANCELLED):
         yield f"resume {status.run_id}"
+    steps = (name for name, each in status.steps.items() if each.state is StepState.FAILED)
+    if (step := next(steps, None)) is not None:
+        yield f"replay {status.run_id} {step}"
     if outputs:
         yield f"get {status.run_id}{'' if total > len(outputs) else f' {outputs[-1].asset}'}"
     if not failed and not outputs:

@@ -49,6 +49,7 @@ locals {
     length(var.secret_arns) == 0 ? {} : { execution-secrets = "execution", sagemaker-secrets = "sagemaker" },
     length(var.sagemaker_kms_key_arns) == 0 ? {} : { sagemaker-keys = "sagemaker" },
     length(var.data_buckets) == 0 ? {} : { job-data = "job", sagemaker-data = "sagemaker" },
+    var.debug_shell ? { job-shell = "job", sagemaker-shell = "sagemaker" } : {},
   )
 }
 
@@ -84,6 +85,7 @@ resource "aws_iam_role_policy" "user" {
   for_each = merge(
     var.cost_explorer ? { user-costs = "costs" } : {},
     length(var.data_buckets) == 0 ? {} : { user-data = "data" },
+    var.debug_shell ? { user-sessions = "sessions" } : {},
   )
 
   name   = each.key

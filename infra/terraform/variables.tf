@@ -213,6 +213,13 @@ variable "sagemaker_kms_key_arns" {
   }
 }
 
+variable "debug_shell" {
+  description = "Whether users may open shells in their running jobs: `flowyml-aws shell`, for jobs submitted with the setting `debug_shell`."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "cost_explorer" {
   description = "Whether users may read the billed costs of the whole AWS account, for `flowyml-aws costs --billed`. Each request costs $0.01."
   type        = bool

@@ -47,6 +47,7 @@ EVERYTHING: dict[str, Any] = {
     "secret_arns": ["arn:aws:secretsmanager:us-east-1:123456789012:secret:token-AbCdEf"],
     "data_buckets": ["team-data"],
     "cost_explorer": True,
+    "debug_shell": True,
     "log_retention_days": 90,
     "capacity_wait_s": 3600,
     "misconfigured_wait_s": 1200,

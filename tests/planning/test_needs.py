@@ -11,7 +11,7 @@ from flowyml_aws.core.resources import (
     ResourceRequirements,
     merge_resources,
 )
-from flowyml_aws.planning.needs import Needs, Toleration, mib_text, needs_of
+from flowyml_aws.planning.needs import Needs, Toleration, mib_text, needs_of, resources_of
 
 
 def test_a_job_without_resources_gets_one_vcpu_and_two_gib():
@@ -152,3 +152,24 @@ def test_the_needs_of_a_group_cover_those_of_each_step(parts):
             (alone.gpu_memory_gb, together.gpu_memory_gb),
         ]
         assert all(less <= more for less, more in pairs)
+
+
+@pytest.mark.parametrize(
+    "needs",
+    [
+        Needs(),
+        Needs(4, 12_288, 100, nodes=2),
+        Needs(
+            8,
+            61_440,
+            gpu_model="a100",
+            gpu_count=2,
+            gpu_memory_gb=40,
+            required=(("karpenter.sh/capacity-type", "spot"),),
+            preferred=(("zone", "a"),),
+            tolerations=(Toleration("gpu", "Exists"), Toleration("team", value="ml")),
+        ),
+    ],
+)
+def test_the_resources_of_needs_have_these_needs(needs: Needs) -> None:
+    assert needs_of(resources_of(needs)) == needs

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.aws.batch.batch_job import BatchJob
@@ -32,16 +32,18 @@ from flowyml_aws.aws.batch.jobs import (
 from flowyml_aws.aws.batch.nodes import node_id, streams_of_nodes, with_main_nodes
 from flowyml_aws.aws.batch.requests import batch_jobs
 from flowyml_aws.aws.batch.run_jobs import RunJobs
+from flowyml_aws.aws.batch.shell import open_batch_shell
 from flowyml_aws.aws.batch.submission import LeaseLostError, Submissions
 from flowyml_aws.aws.batch.submitter import BatchSubmitter
 from flowyml_aws.aws.log_streams import read_nodes, read_streams
+from flowyml_aws.aws.shell_sessions import not_running
 from flowyml_aws.aws.unended import not_ended
 from flowyml_aws.core.clock import sleep, uptime_s
 from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, SettingsError
 from flowyml_aws.core.findings import Finding
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.runtime.causes import Cause
-from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
+from flowyml_aws.submission.backend import JobState, JobStatus, LogLine, ShellSession
 from flowyml_aws.submission.record import RunRecord
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ class BatchBackend:
         diagnosis: RunnableDiagnosis,
         tags: Mapping[str, str] | None = None,
         end_driver: Callable[[], Sequence[str]] = tuple,
+        ecs: Callable[[], Any] = lambda: None,
         clock: Callable[[], float] = uptime_s,
         sleep: Callable[[float], None] = sleep,
     ) -> None:
@@ -84,6 +87,7 @@ class BatchBackend:
         self._fronts = QueueFronts(batch, clock)
         self._tags = tags or {}
         self._end_driver = end_driver
+        self._ecs = ecs
         self._clock = clock
         self._sleep = sleep
         self._store_uri = store.uri
@@ -244,6 +248,17 @@ class BatchBackend:
         return read_streams(
             self._logs, job, log.group, log.streams, cursor, first=len(log.streams) - 1
         )
+
+    def open_shell(self, job: str, node: int, shell: str) -> ShellSession:
+        """Open a shell in the container of a job, with ECS Exec."""
+        self._submissions.load()
+        job_id = self._run.known().get(job)
+        if job_id is not None and self._planned[job].needs.nodes > 1:
+            job_id = node_id(job_id, node)
+        details = [] if job_id is None else list(describe_jobs(self._batch, [job_id]))
+        if not details:
+            raise not_running(job, "it has not been submitted, or has ended long ago")
+        return open_batch_shell(self._ecs(), details[0], job, shell)
 
     def cancel(self, jobs: Sequence[PlannedJob]) -> Sequence[str]:
         """Terminate jobs, all their copies and joins, and second copies of the other jobs.

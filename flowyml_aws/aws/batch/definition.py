@@ -49,12 +49,14 @@ class JobImage:
         job_role: ARN of the role that the job's code uses, or None.
         execution_role: ARN of the role that pulls the image and its secrets, or None.
         log_group: Name of the CloudWatch log group.
+        debug_shell: Whether shells can be opened in the jobs.
     """
 
     image: str
     job_role: str | None
     execution_role: str | None
     log_group: str
+    debug_shell: bool = False
 
 
 class DefinitionKind(NamedTuple):
@@ -198,6 +200,7 @@ def _on_ec2(image: JobImage, shared_mib: int, secrets: Mapping[str, str]) -> dic
     return {
         **_common(image),
         **({"secrets": listed} if listed else {}),
+        **({"enableExecuteCommand": True} if image.debug_shell else {}),
         # An init process forwards signals and reaps orphans of the user's code.
         "linuxParameters": {"sharedMemorySize": shared_mib, "initProcessEnabled": True},
     }

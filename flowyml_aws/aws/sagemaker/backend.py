@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -40,13 +40,15 @@ from flowyml_aws.aws.sagemaker.limits import training_request_errors
 from flowyml_aws.aws.sagemaker.location import TrainingLocation, read_location
 from flowyml_aws.aws.sagemaker.options import TrainingOptions
 from flowyml_aws.aws.sagemaker.requests import training_request
+from flowyml_aws.aws.sagemaker.shell import open_training_shell
 from flowyml_aws.aws.sagemaker.streams import streams_by_node
+from flowyml_aws.aws.shell_sessions import not_running
 from flowyml_aws.aws.unended import end_each, not_ended
 from flowyml_aws.core.clock import sleep, uptime_s
 from flowyml_aws.core.concurrency import SERVICE_CALLS, map_concurrently, map_to_completion
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
-from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
+from flowyml_aws.submission.backend import JobState, JobStatus, LogLine, ShellSession
 from flowyml_aws.submission.bills import JobBills
 from flowyml_aws.submission.losses import EndedAttempt
 from flowyml_aws.submission.record import Bill, RunRecord
@@ -79,6 +81,7 @@ class SageMakerBackend:
         options: TrainingOptions,
         poll_s: float,
         end_driver: Callable[[], Sequence[str]] = tuple,
+        ssm: Callable[[], Any] = lambda: None,
         clock: Callable[[], float] = uptime_s,
     ) -> None:
         self._sagemaker = sagemaker
@@ -89,6 +92,7 @@ class SageMakerBackend:
         self._options = options
         self._poll_s = poll_s
         self._end_driver = end_driver
+        self._ssm = ssm
         self._clock = clock
         self._nodes = {job.name: job.needs.nodes for job in plan.jobs}
         self._names: dict[str, list[str]] = {}  # of a job's attempts since it moved last
@@ -198,6 +202,15 @@ class SageMakerBackend:
         if self._nodes[job] > 1:
             return read_nodes(self._logs, job, streams_by_node(_LOG_GROUP, streams), cursor)
         return read_streams(self._logs, job, _LOG_GROUP, streams, cursor, first)
+
+    def open_shell(self, job: str, node: int, shell: str) -> ShellSession:
+        """Open a shell in the container of a job, with remote debugging. SageMaker selects it."""
+        self._refresh()
+        name = next((name for name in reversed(self._names[job]) if name in self._active), None)
+        if name is None:
+            raise not_running(job, "it has no training job that has not ended")
+        detail = describe_training(self._sagemaker, name)
+        return open_training_shell(self._ssm(), detail, job, node)
 
     def cancel(self, jobs: Sequence[PlannedJob]) -> Sequence[str]:
         """Stop jobs: each receives SIGTERM and has two minutes to exit.

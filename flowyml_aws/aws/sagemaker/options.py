@@ -27,6 +27,7 @@ class TrainingOptions:
         region: Region of the jobs, and of the clients that they create.
         has_preferences: Whether the client can request several instance types for a job.
         needs_volume: Whether the client requires a volume size, also for types with local disks.
+        debug_shell: Whether shells can be opened in the jobs.
     """
 
     image: str = ""
@@ -44,6 +45,7 @@ class TrainingOptions:
     region: str = ""
     has_preferences: bool = True
     needs_volume: bool = False
+    debug_shell: bool = False
 
     def with_defaults(self, defaults: TrainingOptions) -> TrainingOptions:
         """Fill a missing role, network, keys and tags from `defaults`."""

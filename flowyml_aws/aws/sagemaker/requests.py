@@ -79,6 +79,8 @@ def training_request(
             "Subnets": list(options.subnets),
             "SecurityGroupIds": list(options.security_groups),
         }
+    if options.debug_shell:
+        request["RemoteDebugConfig"] = {"EnableRemoteDebug": True}
     if job.capacity == "spot":
         request["EnableManagedSpotTraining"] = True
         request["CheckpointConfig"] = {"S3Uri": f"{store}/{layout.checkpoints(job.name)}"}

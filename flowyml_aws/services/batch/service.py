@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowyml_aws.catalog.types import Catalog
-from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.planning.longest_path import longest_path_s
 from flowyml_aws.planning.needs import Toleration
 from flowyml_aws.planning.plan import ExecutionPlan
@@ -110,6 +110,7 @@ class BatchService(Service):
                 problems.append(missing_setting("image"))
             if account.access_problem is None:
                 self.targets()
+                problems += _shell_problems(account)
         except FlowymlError as error:
             problems.append(error)
         return problems
@@ -189,6 +190,7 @@ class BatchService(Service):
             diagnosis=RunnableDiagnosis(account.client, lambda: account.catalog, time.time),
             tags=account.settings.tags,
             end_driver=partial(end_run_driver, account, record.run_id),
+            ecs=partial(account.client, "ecs"),
         )
 
 
@@ -252,6 +254,7 @@ def job_image(account: Account) -> JobImage:
         job_role=settings.job_role,
         execution_role=settings.execution_role,
         log_group=settings.log_group,
+        debug_shell=settings.debug_shell,
     )
 
 
@@ -268,3 +271,18 @@ def _with_settings(target: Target, configured: TargetSettings | None) -> Target:
     taints = {(taint.key, taint.effect): taint for taint in (*target.taints, *configured.taints)}
     labels = {**target.labels, **configured.labels}
     return replace(target, labels=labels, taints=tuple(taints.values()))
+
+
+def _shell_problems(account: Account) -> list[FlowymlError]:
+    """Return an error if the setting `debug_shell` needs a newer boto3."""
+    from flowyml_aws.aws.batch.shell import knows_shells
+
+    if not account.settings.debug_shell or knows_shells(account.client("batch")):
+        return []
+    return [
+        SettingsError(
+            what="debug_shell is set, but boto3 can't request shells in jobs of AWS Batch",
+            why="its version is too old for `enableExecuteCommand`",
+            fix="run `pip install --upgrade boto3`, or omit the setting",
+        )
+    ]

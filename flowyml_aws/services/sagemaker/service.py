@@ -169,6 +169,7 @@ class SageMakerService(Service):
             options=self._options,
             poll_s=account.settings.poll_s,
             end_driver=partial(end_run_driver, account, record.run_id),
+            ssm=partial(account.client, "ssm"),
         )
 
     @cached_property

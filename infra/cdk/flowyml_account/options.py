@@ -102,6 +102,8 @@ class Options:
             so must a customer managed key.
         cost_explorer: Whether users may read the billed costs of the whole AWS account, for
             `flowyml-aws costs --billed`. Each request costs $0.01.
+        debug_shell: Whether users may open shells in their running jobs: `flowyml-aws shell`, for
+            jobs submitted with the setting `debug_shell`.
         log_retention_days: Retention of job logs, in days.
         capacity_wait_s: Maximum seconds that the first job of a queue waits for an instance
             before Batch cancels it: 600 to 86400.
@@ -134,6 +136,7 @@ class Options:
     secret_arns: Sequence[str] = ()
     data_buckets: Sequence[str] = ()
     cost_explorer: bool = False
+    debug_shell: bool = False
     log_retention_days: int = 30
     capacity_wait_s: int = 86400
     misconfigured_wait_s: int = 3600

@@ -98,11 +98,12 @@ def _optional(options: Options) -> dict[str, list[str]]:
     secrets = ["secrets"] if options.secret_arns else []
     data = ["data"] if options.data_buckets else []
     costs = ["costs"] if options.cost_explorer else []
+    shell, sessions = (["shell"], ["sessions"]) if options.debug_shell else ([], [])
     return {
+        "user": [*costs, *data, *sessions],
+        "job": [*data, *shell],
         "execution": [*images, *secrets],
-        "job": data,
-        "sagemaker": [*images, *network, *keys, *secrets, *data],
-        "user": [*costs, *data],
+        "sagemaker": [*images, *network, *keys, *secrets, *data, *shell],
     }
 
 

@@ -34,6 +34,7 @@ module "flowyml" {
   secret_arns            = var.secret_arns
   data_buckets           = var.data_buckets
   cost_explorer          = var.cost_explorer
+  debug_shell            = var.debug_shell
   log_retention_days     = var.log_retention_days
   capacity_wait_s        = var.capacity_wait_s
   misconfigured_wait_s   = var.misconfigured_wait_s

@@ -101,6 +101,12 @@ variable "sagemaker_kms_key_arns" {
   default     = null
 }
 
+variable "debug_shell" {
+  description = "Same as in the module."
+  type        = bool
+  default     = null
+}
+
 variable "cost_explorer" {
   description = "Same as in the module."
   type        = bool

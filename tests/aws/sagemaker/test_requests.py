@@ -346,3 +346,10 @@ def test_more_or_longer_variables_than_sagemaker_accepts_are_errors() -> None:
     assert "the name of environment variable 'BBB" in errors(environment={"B" * 513: "x"})
     many = {f"V{number}": "x" for number in range(93)}
     assert "at most 100 environment variables, not 101" in errors(environment=many)
+
+
+def test_a_shell_is_requested_by_remote_debugging_only_if_it_is_wanted() -> None:
+    assert "RemoteDebugConfig" not in request()
+    options = replace(OPTIONS, debug_shell=True)
+    assert request(options)["RemoteDebugConfig"] == {"EnableRemoteDebug": True}
+    assert errors(options) == ""

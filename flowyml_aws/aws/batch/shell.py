@@ -1,0 +1,62 @@
+"""A shell in a job of AWS Batch: ECS Exec."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from flowyml_aws.aws.shell_sessions import (
+    no_session,
+    not_requested,
+    not_running,
+    plugin_session,
+    require_plugin,
+)
+from flowyml_aws.submission.backend import ShellSession
+
+if TYPE_CHECKING:
+    from mypy_boto3_batch import BatchClient
+
+__all__ = ["knows_shells", "open_batch_shell"]
+
+
+def knows_shells(client: BatchClient) -> bool:
+    """Return whether boto3 can request shells in jobs of Batch."""
+    shape: Any = client.meta.service_model.shape_for("ContainerProperties")
+    return "enableExecuteCommand" in shape.members
+
+
+def open_batch_shell(ecs: Any, detail: Any, job: str, shell: str) -> ShellSession:
+    """Open a shell in the container of a job.
+
+    Batch's containers are alone in their tasks, so that ECS needs no name of one.
+
+    Args:
+        ecs: ECS client.
+        detail: The job, or a node of one, as DescribeJobs returns it.
+        job: Name of the job, for errors.
+        shell: Program to start in the container.
+
+    Raises:
+        StepUnavailableError: The job does not run, or was submitted without a shell; or the plugin
+            is not installed.
+        AwsRefusedError: AWS denied the call, or can't connect to the container.
+    """
+    container = detail.get("container", {})
+    if detail["status"] != "RUNNING" or "taskArn" not in container:
+        raise not_running(job, f"AWS Batch reports {detail['status']}")
+    if not container.get("enableExecuteCommand"):
+        raise not_requested(job)
+    require_plugin()
+    task = container["taskArn"]
+    # arn:aws:ecs:REGION:ACCOUNT:task/CLUSTER/ID
+    _, cluster, task_id = task.rpartition(":")[2].split("/")
+    try:
+        answer = ecs.execute_command(cluster=cluster, task=task, interactive=True, command=shell)
+        described = ecs.describe_tasks(cluster=cluster, tasks=[task])["tasks"]
+    except (ClientError, BotoCoreError) as error:
+        raise no_session(job, error) from error
+    runtimes = [each["runtimeId"] for task in described for each in task["containers"]]
+    target = f"ecs:{cluster}_{task_id}_{runtimes[0] if runtimes else ''}"
+    return plugin_session(answer["session"], ecs, target)
