@@ -11,6 +11,7 @@ from flowyml_aws.core.auto_resources import Auto
 from flowyml_aws.core.context import Context, context
 from flowyml_aws.core.control_flow import If, Switch
 from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.core.mounts import EFS, FSx
 from flowyml_aws.core.resources import (
     GPUConfig,
     NodeAffinity,
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "EFS",
     "Auto",
     "Context",
     "Env",
+    "FSx",
     "FlowymlError",
     "GPUConfig",
     "If",

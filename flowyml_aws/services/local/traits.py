@@ -6,6 +6,12 @@ from flowyml_aws.planning.services import ServiceTraits
 
 __all__ = ["TRAITS"]
 
+# So that a pipeline for AWS can be tried here: as its secrets, which variables replace.
+_ON_AWS_ONLY = (
+    *("image", "queue", "priority", "role", "shared_memory", "ulimits", "mounts"),
+    "job_definition",
+)
+
 TRAITS = ServiceTraits(
     name="local",
     title="this machine",
@@ -16,5 +22,6 @@ TRAITS = ServiceTraits(
     inherits_environment=True,
     outlives_client=False,
     most_jobs_of_a_map=8,  # more processes than CPUs gain nothing, and each imports the program
+    unused_options=_ON_AWS_ONLY,
     on_departure="its local jobs were stopped",
 )

@@ -26,6 +26,22 @@ def hosted(instance: InstanceType) -> HostedInstance | None:
     )
 
 
+_ON_BATCH = 'omit it, or run the step on AWS Batch: backend={"STEP": "batch", "*": "sagemaker"}'
+# CreateTrainingJob in the API reference of SageMaker; "Train a model using input data from EFS or
+# FSx" in its developer guide for the folders of file systems.
+_REFUSED = {
+    "queue": ("a training job starts without a queue", _ON_BATCH),
+    "priority": ("a training job starts without a queue", _ON_BATCH),
+    "shared_memory": ("SageMaker decides about /dev/shm of training jobs", _ON_BATCH),
+    "ulimits": ("a request for a training job has no ulimits", _ON_BATCH),
+    "mounts": (
+        "training jobs get file systems only as input channels of a VPC, below "
+        "/opt/ml/input/data, which this version does not request",
+        _ON_BATCH,
+    ),
+    "job_definition": ("job definitions are for jobs of AWS Batch", _ON_BATCH),
+}
+
 TRAITS = ServiceTraits(
     name="sagemaker",
     title="SageMaker",
@@ -35,5 +51,6 @@ TRAITS = ServiceTraits(
     keep_alive_setting="sagemaker_keep_alive_s",
     has_job_volumes=True,
     runs_nodes_on_spot=True,
+    refused_options=_REFUSED,
     on_departure="submitted jobs continue, later jobs wait for a client",
 )
