@@ -8,7 +8,7 @@ from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.core.job_options import NO_OPTIONS
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.step_grouping import StepGroup
-from flowyml_aws.planning.services import service_traits
+from flowyml_aws.planning.services import SERVICES, service_traits
 from flowyml_aws.planning.targets import Target
 
 __all__ = ["option_notes", "option_problems"]
@@ -25,11 +25,13 @@ def option_problems(
         targets: Targets of all services.
     """
     traits = service_traits(backend)
-    values = group.options.names
-    for name in values:
+    for name in group.options.names:
         if name in traits.refused_options:
-            why, fix = traits.refused_options[name]
-            yield SettingsError(f"{traits.title} has no option {name}", why, fix)
+            yield SettingsError(
+                what=f"{traits.title} has no option {name}",
+                why=traits.refused_options[name],
+                fix=f"omit it{_elsewhere(name, group, backend)}",
+            )
     queue = group.options.queue
     own = [target for target in targets if target.kind == backend]
     if queue is None or not traits.runs_on_queues or any(t.stands_for_queues for t in own):
@@ -39,7 +41,9 @@ def option_problems(
         yield SettingsError(
             what=f"No job queue {queue!r}",
             why=f"the queues of the run are {', '.join(names) or '(none)'}",
-            fix=did_you_mean(queue, names, "name one of them in queue=, or omit it"),
+            fix=did_you_mean(
+                queue, names, "name one of them in queue=, or add it to the setting `queues`"
+            ),
         )
 
 
@@ -55,4 +59,16 @@ def option_notes(group: StepGroup, backend: str) -> Iterator[str]:
     for step in {step.declared_name: step for step in group.steps}.values():
         own = step.job.names
         if taken := [name for name in used if name not in own]:
-            yield f"step {step.name!r} declares no {', '.join(taken)}: it has those of its group"
+            names_of_group = ", ".join(taken)
+            yield f"{names_of_group} of the group applies to step {step.name!r}, which declares none"
+
+
+def _elsewhere(option: str, group: StepGroup, backend: str) -> str:
+    """Return how to run a group on a service that has an option, as the end of a fix."""
+    host = service_traits(backend).host
+    for name in SERVICES:
+        other = service_traits(name)
+        if other.host == host and option not in {*other.refused_options, *other.unused_options}:
+            mapping = f'{{"{group.group_name}": "{name}", "*": "{backend}"}}'
+            return f", or run the step on {other.title}: backend={mapping}"
+    return ""

@@ -73,8 +73,8 @@ class ServiceTraits:
         array_size: Largest number of jobs that one submission starts; 1 if the service has no
             arrays of jobs.
         starts_after_parents: Whether it starts submitted jobs after their parents by itself.
-        refused_options: Reason and fix for each option of `JobOptions` that it lacks, by the
-            argument of `step`.
+        refused_options: Reason for each option of `JobOptions` that it lacks, by the argument of
+            `step`.
         unused_options: Options that it ignores, with a note.
         on_departure: State of the jobs after their client has left, as a clause.
     """
@@ -95,7 +95,7 @@ class ServiceTraits:
     runs_nodes_on_spot: bool = False
     array_size: int = 1
     starts_after_parents: bool = False
-    refused_options: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    refused_options: Mapping[str, str] = field(default_factory=dict)
     unused_options: tuple[str, ...] = ()
     on_departure: str = "submitted jobs continue"
 

@@ -93,7 +93,10 @@ def test_a_job_definition_is_named_as_in_submit_job(name: str) -> None:
     [
         ({"image": ""}, "the URI of a container image"),
         ({"image": "a b"}, "the URI of a container image"),
-        ({"queue": "arn:aws:batch:eu-west-1:123456789012:job-queue/gpu"}, "the name of a job queue"),
+        (
+            {"queue": "arn:aws:batch:eu-west-1:123456789012:job-queue/gpu"},
+            "the name of a job queue",
+        ),
         ({"priority": -1}, "an integer from 0 to 9999"),
         ({"priority": 10_000}, "an integer from 0 to 9999"),
         ({"priority": True}, "an integer from 0 to 9999"),

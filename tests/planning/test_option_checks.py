@@ -34,7 +34,9 @@ FSX = FSx("fs-0123456789abcdef0")
 SMALL = Target("small", "batch", ("m6i.large",), placed_by="queue")
 LARGE = Target("large", "batch", ("m6i.4xlarge",), placed_by="queue")
 SHARED = replace(LARGE, name="shared", share="flowyml")
-WITH_FSX = replace(LARGE, name="lustre", labels={"fsx.amazonaws.com/fs-0123456789abcdef0": "mounted"})
+WITH_FSX = replace(
+    LARGE, name="lustre", labels={"fsx.amazonaws.com/fs-0123456789abcdef0": "mounted"}
+)
 QUEUES = (SMALL, LARGE, SHARED, WITH_FSX)
 EVERY_OPTION: dict[str, Any] = {
     "image": "registry/train:1",
@@ -99,14 +101,18 @@ def test_a_job_that_is_too_large_for_its_queue_is_an_error_that_names_the_queue(
 
 def test_a_queue_is_accepted_while_no_account_is_set_up() -> None:
     plan = plan_of(
-        a_step("a", queue="any", priority=1, mounts=[FSX]), targets=offline_targets(CATALOG, "batch")
+        a_step("a", queue="any", priority=1, mounts=[FSX]),
+        targets=offline_targets(CATALOG, "batch"),
     )
     assert [job.target for job in plan.jobs] == ["catalog"]
 
 
 def test_a_priority_needs_a_fair_share_queue() -> None:
     plan = plan_of(a_step("a", priority=0), a_step("b"))
-    assert [(job.target, job.share) for job in plan.jobs] == [("shared", "flowyml"), ("small", None)]
+    assert [(job.target, job.share) for job in plan.jobs] == [
+        ("shared", "flowyml"),
+        ("small", None),
+    ]
     (problem,) = problems_of(a_step("a", priority=0), targets=[SMALL, LARGE])
     assert "it has no fair-share scheduling policy, which priority= needs" in problem.why
     assert "fair_share in infra/" in problem.fix
@@ -133,7 +139,8 @@ def test_sagemaker_refuses_what_training_jobs_lack(option: str) -> None:
     targets = offline_targets(CATALOG, "sagemaker")
     (problem,) = problems_of(a_train, backend="sagemaker", targets=targets)
     assert problem.what == f"Step 'train': SageMaker has no option {option}"
-    assert "run the step on AWS Batch" in problem.fix
+    elsewhere = 'backend={"train": "batch", "*": "sagemaker"}'
+    assert problem.fix == f"omit it, or run the step on AWS Batch: {elsewhere}"
 
 
 def test_all_refused_options_are_found_at_once() -> None:
@@ -156,10 +163,10 @@ def test_every_option_is_used_refused_or_noted_on_each_service() -> None:
         "image",
         "role",
     }
-    assert set(service_traits("local").unused_options) == EVERY_OPTION.keys()
+    assert set(service_traits("local").unused_options) == EVERY_OPTION.keys() - {"mounts"}
 
 
-def test_this_machine_uses_no_option_and_says_so() -> None:
+def test_this_machine_says_which_options_it_does_not_use() -> None:
     options = {name: EVERY_OPTION[name] for name in ("image", "queue", "priority")}
     (job,) = plan_of(a_step("a", **options), backend="local", targets=()).jobs
     assert job.notes == ("this machine does not use image, queue, priority of its steps",)
@@ -167,9 +174,10 @@ def test_this_machine_uses_no_option_and_says_so() -> None:
 
 def test_a_step_that_gets_an_option_of_its_group_has_a_note() -> None:
     plan = plan_of(
-        a_step("a", group="g", image="i", queue="small"), a_step("b", ["a"], group="g", queue="small")
+        a_step("a", group="g", image="i", queue="small"),
+        a_step("b", ["a"], group="g", queue="small"),
     )
-    assert "step 'b' declares no image: it has those of its group" in plan.jobs[0].notes
+    assert "image of the group applies to step 'b', which declares none" in plan.jobs[0].notes
 
 
 def test_the_options_of_a_job_are_stored_with_the_plan() -> None:

@@ -6,11 +6,8 @@ from flowyml_aws.planning.services import ServiceTraits
 
 __all__ = ["TRAITS"]
 
-# So that a pipeline for AWS can be tried here: as its secrets, which variables replace.
-_ON_AWS_ONLY = (
-    *("image", "queue", "priority", "role", "shared_memory", "ulimits", "mounts"),
-    "job_definition",
-)
+# Not refused, so that a pipeline for AWS can be tried here. Folders replace its mounts.
+_UNUSED = ("image", "queue", "priority", "role", "shared_memory", "ulimits", "job_definition")
 
 TRAITS = ServiceTraits(
     name="local",
@@ -22,6 +19,6 @@ TRAITS = ServiceTraits(
     inherits_environment=True,
     outlives_client=False,
     most_jobs_of_a_map=8,  # more processes than CPUs gain nothing, and each imports the program
-    unused_options=_ON_AWS_ONLY,
+    unused_options=_UNUSED,
     on_departure="its local jobs were stopped",
 )

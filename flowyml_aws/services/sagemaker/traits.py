@@ -26,20 +26,16 @@ def hosted(instance: InstanceType) -> HostedInstance | None:
     )
 
 
-_ON_BATCH = 'omit it, or run the step on AWS Batch: backend={"STEP": "batch", "*": "sagemaker"}'
-# CreateTrainingJob in the API reference of SageMaker; "Train a model using input data from EFS or
-# FSx" in its developer guide for the folders of file systems.
+# CreateTrainingJob in the API reference of SageMaker; FileSystemDataSource for the folders of file
+# systems.
 _REFUSED = {
-    "queue": ("a training job starts without a queue", _ON_BATCH),
-    "priority": ("a training job starts without a queue", _ON_BATCH),
-    "shared_memory": ("SageMaker decides about /dev/shm of training jobs", _ON_BATCH),
-    "ulimits": ("a request for a training job has no ulimits", _ON_BATCH),
-    "mounts": (
-        "training jobs get file systems only as input channels of a VPC, below "
-        "/opt/ml/input/data, which this version does not request",
-        _ON_BATCH,
-    ),
-    "job_definition": ("job definitions are for jobs of AWS Batch", _ON_BATCH),
+    "queue": "a training job starts without a queue",
+    "priority": "a training job starts without a queue",
+    "shared_memory": "SageMaker decides about /dev/shm of training jobs",
+    "ulimits": "a request for a training job has no ulimits",
+    "mounts": "training jobs get file systems only as input channels in a VPC, in folders below "
+    "/opt/ml/input/data",
+    "job_definition": "job definitions are for jobs of AWS Batch",
 }
 
 TRAITS = ServiceTraits(

@@ -23,6 +23,7 @@ ROLE = "arn:aws:iam::123456789012:role/training"
 FILES = "fs-0123456789abcdef0"
 POINT = "fsap-0123456789abcdef0"
 NAME = "team-training"
+DEFINITIONS = "arn:aws:batch:eu-west-3:123456789012:job-definition"
 ALL = JobOptions(
     image="registry/train:1",
     queue="gpu",
@@ -82,10 +83,11 @@ def test_the_job_that_joins_parents_has_the_share_of_its_queue() -> None:
 
 
 def test_a_queue_with_a_scheduling_policy_is_a_fair_share_queue() -> None:
-    plain = queue("plain", environment("one"))
-    fair = queue("fair", environment("two"))
-    fair["schedulingPolicyArn"] = "arn:aws:batch:eu-west-3:123456789012:scheduling-policy/p"
-    assert {t.name: t.share for t in targets(plain, fair)} == {"plain": None, "fair": "flowyml"}
+    policy = "arn:aws:batch:eu-west-3:123456789012:scheduling-policy/p"
+    queues = [queue("plain", "one"), queue("fair", "one", schedulingPolicyArn=policy)]
+    with Stubber(a_client()) as stub:
+        found = targets(stub, queues, [environment("one", "m6i.large")])
+    assert {target.name: target.share for target in found} == {"plain": None, "fair": "flowyml"}
 
 
 def test_the_definition_contains_what_a_submission_cannot_override() -> None:
@@ -171,7 +173,7 @@ def a_definition(revision: int = 1, **members: Any) -> dict[str, Any]:
     container = {"image": "i", "command": ["true"]}
     return {
         "jobDefinitionName": NAME,
-        "jobDefinitionArn": f"arn:aws:batch:eu-west-3:123456789012:job-definition/{NAME}:{revision}",
+        "jobDefinitionArn": f"{DEFINITIONS}/{NAME}:{revision}",
         "revision": revision,
         "status": "ACTIVE",
         "type": "container",
@@ -188,7 +190,7 @@ def test_a_job_with_an_own_definition_registers_none() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [NAME, f"{NAME}:2", f"arn:aws:batch:eu-west-3:123456789012:job-definition/{NAME}:2"],
+    [NAME, f"{NAME}:2", f"{DEFINITIONS}/{NAME}:2"],
 )
 def test_an_active_definition_is_found_by_name_revision_and_arn(name: str) -> None:
     assert described(a_definition(1), a_definition(2), name=name) == []
