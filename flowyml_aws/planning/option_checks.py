@@ -59,8 +59,7 @@ def option_notes(group: StepGroup, backend: str) -> Iterator[str]:
     for step in {step.declared_name: step for step in group.steps}.values():
         own = step.job.names
         if taken := [name for name in used if name not in own]:
-            names_of_group = ", ".join(taken)
-            yield f"{names_of_group} of the group applies to step {step.name!r}, which declares none"
+            yield f"step {step.name!r} gets options of its group: {', '.join(taken)}"
 
 
 def _elsewhere(option: str, group: StepGroup, backend: str) -> str:

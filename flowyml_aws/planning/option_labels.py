@@ -25,7 +25,7 @@ def lack_of_label(label: str, value: str) -> tuple[str, str] | None:
     if (file_system_id := fsx_of_label(label)) is not None:
         return (
             f"its instances do not mount the file system {file_system_id} of FSx",
-            "mount it in their launch template (fsx in infra/), and set the queue's tag "
-            f"flowyml-aws:label:{label} to {value}",
+            f"mount it in their launch template at /mnt/fsx/{file_system_id}, and set the tag "
+            f"flowyml-aws:label:{label} of the queue to {value}",
         )
     return None

@@ -53,7 +53,7 @@ def test_a_step_without_options_has_none() -> None:
 
 
 def test_options_are_normalized_so_that_equal_ones_are_equal() -> None:
-    options = {"image": "registry/train:1", "queue": "gpu", "priority": 7, "role": ROLE}
+    options: dict[str, Any] = {"image": "r/train:1", "queue": "gpu", "priority": 7, "role": ROLE}
     train = declared(
         **options,
         shared_memory="8Gi",

@@ -177,7 +177,7 @@ def test_a_step_that_gets_an_option_of_its_group_has_a_note() -> None:
         a_step("a", group="g", image="i", queue="small"),
         a_step("b", ["a"], group="g", queue="small"),
     )
-    assert "image of the group applies to step 'b', which declares none" in plan.jobs[0].notes
+    assert "step 'b' gets options of its group: image" in plan.jobs[0].notes
 
 
 def test_the_options_of_a_job_are_stored_with_the_plan() -> None:
