@@ -40,6 +40,8 @@ locals {
     sagemaker_subnet_arns = jsonencode([for id in var.sagemaker_subnet_ids : "arn:${local.partition}:ec2:${local.region}:*:subnet/${id}"])
     sagemaker_key_arns    = jsonencode(var.sagemaker_kms_key_arns)
     secret_arns           = jsonencode(var.secret_arns)
+    step_role_arns        = jsonencode(var.step_role_arns)
+    efs_file_system_arns  = jsonencode(var.efs_file_system_arns)
 
     principal = coalesce(var.user_principal, "arn:${local.partition}:iam::${local.account}:root")
   }

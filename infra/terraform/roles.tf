@@ -48,6 +48,8 @@ locals {
     length(var.sagemaker_subnet_ids) == 0 ? {} : { sagemaker-vpc = "sagemaker" },
     length(var.secret_arns) == 0 ? {} : { execution-secrets = "execution", sagemaker-secrets = "sagemaker" },
     length(var.sagemaker_kms_key_arns) == 0 ? {} : { sagemaker-keys = "sagemaker" },
+    length(var.step_role_arns) == 0 ? {} : { driver-roles = "driver" },
+    length(var.efs_file_system_arns) == 0 ? {} : { job-efs = "job" },
   )
 }
 
@@ -80,7 +82,10 @@ resource "aws_iam_role_policy_attachment" "user" {
 }
 
 resource "aws_iam_role_policy" "user" {
-  for_each = var.cost_explorer ? { user-costs = "costs" } : {}
+  for_each = merge(
+    var.cost_explorer ? { user-costs = "costs" } : {},
+    length(var.step_role_arns) == 0 ? {} : { user-roles = "roles" },
+  )
 
   name   = each.key
   role   = aws_iam_role.user.id

@@ -19,6 +19,10 @@ _SECRET = re.compile(
     r"arn:[a-z-]+:(secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:|ssm:[a-z0-9-]+:[0-9]{12}:parameter/)"
     r".+"
 )
+_ROLE = re.compile(r"arn:[a-z-]+:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+")
+_FILE_SYSTEM = re.compile(
+    r"arn:[a-z-]+:elasticfilesystem:[a-z0-9-]+:[0-9]{12}:file-system/fs-[0-9a-f]+"
+)
 _KEY = re.compile(r"arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+")
 MAX_ZONES = 15  # subnets of the VPC, next to that of nodes
 _MAX_ENVIRONMENTS = 3  # of one queue
@@ -45,6 +49,9 @@ class Family:
         nodes_sizes: The same for `nodes`, which must be in `capacity`; `sizes` by default.
         image_id: Custom image for the instances.
         volume_gib: Disk size; overrides `volume_gib` of the options.
+        fair_share: Whether its queues have a fair-share scheduling policy, for the priorities of
+            steps (`priority=`). Batch can't add one to an existing queue: remove the family first,
+            or enable it for a new one.
         labels: Labels, as of a Kubernetes node.
         taints: Taints, as of a Kubernetes node, with the value `[VALUE:]EFFECT`.
     """
@@ -56,6 +63,7 @@ class Family:
     nodes_sizes: Sequence[Sequence[str]] | None = None
     image_id: str | None = None
     volume_gib: int | None = None
+    fair_share: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: Mapping[str, str] = field(default_factory=dict)
 
@@ -96,6 +104,11 @@ class Options:
             `sagemaker_volume_kms_key` and `sagemaker_output_kms_key`.
         secret_arns: ARNs of secrets in AWS Secrets Manager and of SSM parameters that jobs may read
             with `secrets=`. A customer managed key must allow the roles to decrypt.
+        step_role_arns: ARNs of roles that steps may name with `role=`: users and drivers may pass
+            them to jobs, with all of their permissions.
+        efs_file_system_arns: ARNs of file systems of EFS that jobs may mount and write with
+            `mounts=[EFS(…)]`. They also need port 2049 in `egress_ports`, and mount targets that
+            accept it from the instances.
         cost_explorer: Whether users may read the billed costs of the whole AWS account, for
             `flowyml-aws costs --billed`. Each request costs $0.01.
         log_retention_days: Retention of job logs, in days.
@@ -128,6 +141,8 @@ class Options:
     sagemaker_subnet_ids: Sequence[str] = ()
     sagemaker_kms_key_arns: Sequence[str] = ()
     secret_arns: Sequence[str] = ()
+    step_role_arns: Sequence[str] = ()
+    efs_file_system_arns: Sequence[str] = ()
     cost_explorer: bool = False
     log_retention_days: int = 30
     capacity_wait_s: int = 86400
@@ -228,6 +243,16 @@ def _problems(options: Options) -> Iterator[str]:
             "secret_arns must be ARNs such as "
             "arn:aws:secretsmanager:us-east-1:123456789012:secret:token-AbCdEf or "
             "arn:aws:ssm:us-east-1:123456789012:parameter/token"
+        )
+    if not all(map(_ROLE.fullmatch, options.step_role_arns)):
+        yield (
+            "step_role_arns must be ARNs such as arn:aws:iam::123456789012:role/training, without "
+            "wildcards"
+        )
+    if not all(map(_FILE_SYSTEM.fullmatch, options.efs_file_system_arns)):
+        yield (
+            "efs_file_system_arns must be ARNs such as arn:aws:elasticfilesystem:us-east-1:"
+            "123456789012:file-system/fs-0123456789abcdef0"
         )
     if not all(map(_KEY.fullmatch, options.sagemaker_kms_key_arns)):
         yield (
