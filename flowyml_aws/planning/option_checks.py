@@ -34,7 +34,7 @@ def option_problems(
             )
     queue = group.options.queue
     own = [target for target in targets if target.kind == backend]
-    if queue is None or not traits.runs_on_queues or any(t.stands_for_queues for t in own):
+    if queue is None or not traits.runs_on_queues or any(t.is_assumed for t in own):
         return
     names = [target.name for target in own]
     if queue not in names:

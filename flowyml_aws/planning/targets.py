@@ -171,8 +171,8 @@ class Target:
         )
 
     @property
-    def stands_for_queues(self) -> bool:
-        """True if it stands for the unknown queues of an account that is not set up."""
+    def is_assumed(self) -> bool:
+        """True if it replaces the queues of an account, which are unknown while none is set up."""
         return self.placed_by == "plan" and service_traits(self.kind).runs_on_queues
 
     def with_closed_types(self) -> Target:
@@ -267,13 +267,14 @@ def candidates_on(target: Target, catalog: Catalog) -> tuple[Candidate, ...]:
     return tuple(sorted(unique.values(), key=lambda c: c.rank))
 
 
-def machine_kind(backend: str, needs: Needs) -> str:
-    """Return the kind of machine of a job: where it runs, its GPU and its architecture.
+def machine_kind(backend: str, needs: Needs, image: str | None = None) -> str:
+    """Return the kind of machine of a job: where it runs, its GPU, architecture and own image.
 
     Values that a program evaluates on its machine are assumed to be equal on one kind.
     """
     gpu = needs.gpu_model or "no GPU"
-    return f"{backend}, {gpu}, {dict(needs.required).get(ARCH_LABEL, 'any architecture')}"
+    kind = f"{backend}, {gpu}, {dict(needs.required).get(ARCH_LABEL, 'any architecture')}"
+    return kind if image is None else f"{kind}, {image}"
 
 
 def obstacle(target: Target, needs: Needs, catalog: Catalog) -> Obstacle | None:
@@ -327,7 +328,7 @@ def has_label(target: Target, label: str, value: str, catalog: Catalog) -> bool:
     actual = _label(target, label, catalog)
     if actual is None and label == ZONE_LABEL and target.placed_by == "plan":
         return re.fullmatch(re.escape(catalog.region) + "[a-z]", value) is not None
-    if target.stands_for_queues and lack_of_label(label, value) is not None:
+    if target.is_assumed and lack_of_label(label, value) is not None:
         return True
     return actual == value
 

@@ -87,8 +87,8 @@ def test_a_job_with_a_queue_never_moves_to_another_one() -> None:
 
 
 def test_a_misspelled_queue_is_an_error_with_a_suggestion() -> None:
-    (problem,) = problems_of(a_step("a", queue="larg"))
-    assert problem.what == "Step 'a': No job queue 'larg'"
+    (problem,) = problems_of(a_step("a", queue="lage"))
+    assert problem.what == "Step 'a': No job queue 'lage'"
     assert problem.why == "the queues of the run are small, large, shared, lustre"
     assert problem.fix == "did you mean 'large'?"
 

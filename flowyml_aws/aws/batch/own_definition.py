@@ -57,7 +57,7 @@ def definition_problems(batch: BatchClient, jobs: Sequence[PlannedJob]) -> list[
 
 
 def _active(batch: BatchClient, name: str) -> Mapping[str, Any] | None:
-    """Return the active revision that a name or an ARN stands for; None if there is none."""
+    """Return the active revision of a name or an ARN; None if there is none."""
     own_name, _, revision = name.rpartition(_FOLDER)[2].partition(":")
     pages = batch.get_paginator("describe_job_definitions").paginate(
         jobDefinitionName=own_name, status="ACTIVE"

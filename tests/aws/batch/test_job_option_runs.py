@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flowyml_aws.core.errors import InvalidPipelineError
+from flowyml_aws.core.errors import AwsRefusedError, InvalidPipelineError
 from flowyml_aws.testing import Emulator
 from flowyml_aws.testing.account import NAMES
 from flowyml_aws.testing.account_policies import account_policy
@@ -125,6 +125,6 @@ def test_a_role_that_the_user_may_not_pass_is_an_error_that_names_it(
     aws: Emulator, rig: BackendRig
 ) -> None:
     define(aws)
-    with rig.entered(), pytest.raises(Exception, match="iam:PassRole") as caught:
+    with rig.entered(), pytest.raises(AwsRefusedError, match="iam:PassRole") as caught:
         rig.pipeline("job_options").submit(backend="batch")
     assert ROLE in str(caught.value)
