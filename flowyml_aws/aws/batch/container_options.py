@@ -1,4 +1,4 @@
-"""Options of a job in the container properties of its job definition.
+"""Image, role, ulimits and mounts of a job in the container properties of its job definition.
 
 Sources: ContainerProperties, EFSVolumeConfiguration and Ulimit in the API reference of AWS Batch.
 """
@@ -19,7 +19,7 @@ FSX_FOLDER = "/mnt/fsx"
 
 
 def with_job_options(container: Mapping[str, Any], options: JobOptions) -> dict[str, Any]:
-    """Return container properties with the options that a submission can't override.
+    """Return container properties with the image, role, ulimits and mounts of a job.
 
     Args:
         container: Properties with the image and the roles of the settings.
@@ -30,9 +30,6 @@ def with_job_options(container: Mapping[str, Any], options: JobOptions) -> dict[
         **({"image": options.image} if options.image is not None else {}),
         **({"jobRoleArn": options.role} if options.role is not None else {}),
     }
-    if options.shared_memory_mib is not None:
-        size = {"sharedMemorySize": options.shared_memory_mib}
-        changed["linuxParameters"] = {**container["linuxParameters"], **size}
     if options.ulimits:
         own = {each.name: _ulimit(each.name, each.soft, each.hard) for each in options.ulimits}
         others = [e for e in container.get("ulimits", ()) if e["name"] not in own]

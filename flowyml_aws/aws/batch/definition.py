@@ -66,7 +66,7 @@ class DefinitionKind(NamedTuple):
         secrets: References to secrets, by environment variable.
         has_nodes: Whether the job has several nodes.
         efa_interfaces: Elastic Fabric Adapters of the container of each node.
-        options: Options of the job, without those that a submission contains.
+        options: Its other options, without those that a submission contains.
     """
 
     shared_mib: int
@@ -79,11 +79,11 @@ class DefinitionKind(NamedTuple):
     def of(cls, job: BatchJob) -> DefinitionKind:
         """Return the kind of definition that a job needs."""
         return cls(
-            shared_memory_mib(job.needs.memory_mib),
+            job.options.shared_memory_mib or shared_memory_mib(job.needs.memory_mib),
             tuple(sorted(job.secrets.items())),
             job.needs.nodes > 1,
             job.efa_interfaces,
-            replace(job.options, queue=None, priority=None),
+            replace(job.options, queue=None, priority=None, shared_memory_mib=None),
         )
 
 
