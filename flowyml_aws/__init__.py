@@ -12,6 +12,7 @@ from flowyml_aws.core.context import Context, context
 from flowyml_aws.core.control_flow import If, Switch
 from flowyml_aws.core.data_inputs import LocalData, S3Prefix
 from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.core.mounts import EFS, FSx
 from flowyml_aws.core.resources import (
     GPUConfig,
     NodeAffinity,
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "EFS",
     "Auto",
     "Context",
     "Env",
+    "FSx",
     "FlowymlError",
     "GPUConfig",
     "If",

@@ -162,7 +162,8 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
     machines: dict[str, str] = {}
     for group in request.groups:
         needs = needs_of(group.aggregated_resources)
-        kind = machine_kind(request.placement.backend_of(group), needs)
+        backend, image = request.placement.backend_of(group), group.options.image
+        kind = machine_kind(backend, needs, image)
         machines.update((step.name, kind) for step in group.steps)
     reuse = find_reuse(
         earlier,

@@ -14,7 +14,7 @@ from flowyml_aws.core.decision_places import grouped_steps, place_decisions
 from flowyml_aws.core.errors import InvalidPipelineError
 from flowyml_aws.core.graph import read_graph
 from flowyml_aws.core.step import Step
-from flowyml_aws.core.step_grouping import affinity_conflicts, group_steps
+from flowyml_aws.core.step_grouping import affinity_conflicts, group_steps, option_conflicts
 
 __all__ = ["Changes", "PipelineVersion", "VersionComparison", "compare", "describe_pipeline"]
 
@@ -88,7 +88,7 @@ def describe_pipeline(
     graph, problems = read_graph(steps, external_inputs)
     if graph is not None:
         grouped = grouped_steps(graph.steps, graph.parents)
-        problems += affinity_conflicts(grouped)
+        problems += affinity_conflicts(grouped) + option_conflicts(grouped)
     if graph is None or problems:
         raise InvalidPipelineError(name, problems)
     fingerprinter = Fingerprinter()

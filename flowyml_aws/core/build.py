@@ -22,6 +22,7 @@ from flowyml_aws.core.step_grouping import (
     affinity_conflicts,
     environment_conflicts,
     group_steps,
+    option_conflicts,
 )
 
 __all__ = ["BuiltPipeline", "build_pipeline", "expand_maps", "lists_in"]
@@ -86,6 +87,7 @@ def build_pipeline(
         return None, problems
     grouped = grouped_steps(graph.steps, graph.parents)
     problems += affinity_conflicts(grouped) + environment_conflicts(grouped)
+    problems += option_conflicts(grouped)
     if problems:
         return None, problems
     gated = with_gates(graph)

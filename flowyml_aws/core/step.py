@@ -13,10 +13,14 @@ from flowyml_aws.core.additions import addition_problems, as_additions
 from flowyml_aws.core.approvals import Approval
 from flowyml_aws.core.auto_resources import DeclaredResources, declared_minimum
 from flowyml_aws.core.branches import Branch
+from flowyml_aws.core.declared_options import OMITTED, DeclaredOptions, UlimitValue
 from flowyml_aws.core.distributed import CLUSTERS, LAUNCHERS, Launcher
 from flowyml_aws.core.environment import environment_problems
 from flowyml_aws.core.errors import FlowymlError, InvalidStepError, OutputMismatchError
+from flowyml_aws.core.job_options import JobOptions, with_options
 from flowyml_aws.core.maps import FailureRule, MapPart, StepMap, make_map
+from flowyml_aws.core.mounts import EFS, FSx
+from flowyml_aws.core.quantities import Quantity
 from flowyml_aws.core.resources import ResourceRequirements
 from flowyml_aws.core.run_view import Viewed
 from flowyml_aws.core.secret_references import secret_problems
@@ -110,6 +114,7 @@ class Step:
         execution_group: Group name; consecutive steps of one group run in one job.
         env: Environment variables of the job that runs the step.
         secrets: References to secrets, by the environment variable that gets the value.
+        options: Options of the job that runs the step, as declared; `job` has them parsed.
         notes: Remarks on the declaration, for the plan.
         cache_on: Additions to the cache key: values, paths of files or folders, `Env(NAME)`.
         stop_idle_gpu: Time without use of the job's GPUs after which the step is stopped; None for
@@ -158,6 +163,7 @@ class Step:
     view: Viewed | None = None
     approval: Approval | None = None
     scope: Scope | None = None
+    options: DeclaredOptions = OMITTED
 
     def __post_init__(self) -> None:
         if self.item is None:  # an item is made from a step that was checked
@@ -299,16 +305,22 @@ class Step:
         return dict(zip(self.own.assets, self.assets, strict=True))
 
     def requirements(self) -> ResourceRequirements | None:
-        """Return the step's parsed resources, with the labels of its use of spot capacity.
+        """Return the step's parsed resources, with the labels of its spot rule and its options.
 
         Those of `Auto` are its minimum.
 
         Raises:
             InvalidResourcesError: A key or a string is unknown, or a value has the wrong type.
-            AffinityConflictError: The resources require another capacity than `spot`.
+            AffinityConflictError: The resources require another capacity than `spot`, or another
+                queue than `queue`.
         """
         rule = self.spot if self.spot in SPOT_RULES else None
-        return with_spot(declared_minimum(self.resources), rule)
+        return with_options(with_spot(declared_minimum(self.resources), rule), self.job)
+
+    @property
+    def job(self) -> JobOptions:
+        """Options of the job that runs the step, without invalid ones."""
+        return self.options.options()
 
     @property
     def nodes(self) -> int:
@@ -407,6 +419,7 @@ class Step:
             )
         problems += environment_problems(self.env, f"step {self.name!r}")
         problems += secret_problems(self.secrets, self.env, f"step {self.name!r}")
+        problems += self.options.problems(self.name)
         problems += addition_problems(self.cache_on, f"Step {self.name!r}")
         if self.cache is False and self.cache_on:
             problems.append(self._invalid("cache_on", self.cache_on, "omitted with cache=False"))
@@ -487,6 +500,14 @@ def step(
     spot: SpotRule | None = None,
     stop_idle_gpu: TimeSpan | None = None,
     distributed: Launcher | None = None,
+    image: str | None = None,
+    queue: str | None = None,
+    priority: int | None = None,
+    role: str | None = None,
+    shared_memory: Quantity | None = None,
+    ulimits: Mapping[str, UlimitValue] | None = None,
+    mounts: Sequence[EFS | FSx] | None = None,
+    job_definition: str | None = None,
     pipeline: _TakesSteps | None = None,
     register: bool = True,
 ) -> Callable[[Callable[..., Any]], Step]: ...
@@ -512,6 +533,14 @@ def step(
     spot: SpotRule | None = None,
     stop_idle_gpu: TimeSpan | None = None,
     distributed: Launcher | None = None,
+    image: str | None = None,
+    queue: str | None = None,
+    priority: int | None = None,
+    role: str | None = None,
+    shared_memory: Quantity | None = None,
+    ulimits: Mapping[str, UlimitValue] | None = None,
+    mounts: Sequence[EFS | FSx] | None = None,
+    job_definition: str | None = None,
     pipeline: _TakesSteps | None = None,
     register: bool = True,
 ) -> Step | Callable[[Callable[..., Any]], Step]:
@@ -553,6 +582,21 @@ def step(
             `nodes`, `"ray"` or `"dask"` starts a cluster on the nodes and calls the function on the
             main node only. By default the function is called once on each node. The value that the
             main node, or rank 0, returns is the step's.
+        image: Container image of the step's job. It must contain Python and packages like those of
+            the project's image. By default that of the settings.
+        queue: Job queue of AWS Batch for the step's job. By default the plan decides.
+        priority: Priority of the job in a fair-share queue of AWS Batch, from 0 (the default) to
+            9999. A higher one starts earlier.
+        role: ARN of the IAM role whose credentials the code of the job gets. By default that of the
+            settings.
+        shared_memory: Size of /dev/shm, such as `"8Gi"`. By default half of the job's memory,
+            rounded down to a power of two. AWS Batch only.
+        ulimits: Limits of the job's processes by name: `{"nofile": 65536}`, or `{"nofile": (1024,
+            65536)}` for a soft and a hard limit. AWS Batch only.
+        mounts: File systems that the job mounts: `[EFS("fs-…", at="/mnt/data"), FSx("fs-…")]`. AWS
+            Batch only.
+        job_definition: Name or ARN of an existing job definition of AWS Batch for the step's job,
+            which is used as it is. By default one is registered.
         pipeline: Pipeline to add the step to. Steps have no global registry.
         register: Whether the step is added to `pipeline`.
     """
@@ -579,6 +623,16 @@ def step(
             spot=spot,
             stop_idle_gpu=stop_idle_gpu,
             distributed=distributed,
+            options=DeclaredOptions(
+                image=image,
+                queue=queue,
+                priority=priority,
+                role=role,
+                shared_memory=shared_memory,
+                ulimits=ulimits,
+                mounts=mounts,
+                job_definition=job_definition,
+            ),
         )
         if pipeline is not None and register:
             pipeline.add_step(new_step)

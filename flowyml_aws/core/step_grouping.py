@@ -15,8 +15,10 @@ from flowyml_aws.core.errors import (
     FlowymlError,
     InvalidEnvironmentError,
     InvalidResourcesError,
+    InvalidStepError,
 )
 from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.job_options import NO_OPTIONS, QUEUE_LABEL, JobOptions, merge_options
 from flowyml_aws.core.resources import NodeAffinity, ResourceRequirements, merge_resources
 from flowyml_aws.core.step import Step
 
@@ -26,6 +28,7 @@ __all__ = [
     "affinity_conflicts",
     "environment_conflicts",
     "group_steps",
+    "option_conflicts",
     "parallel_steps",
     "split_items",
 ]
@@ -43,6 +46,7 @@ class StepGroup:
             requirements.
         environment: Environment variables that the steps declare, also those that do not run.
         secrets: References to the secrets that the steps declare, by environment variable.
+        options: Options of the job that the steps declare.
     """
 
     group_name: str
@@ -51,6 +55,7 @@ class StepGroup:
     aggregated_resources: ResourceRequirements | None
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
+    options: JobOptions = NO_OPTIONS
 
     @property
     def execution_order(self) -> list[str]:
@@ -147,6 +152,7 @@ def group_steps(
             _aggregate(run),
             merge_environments(*(step.env for step in run)),
             merge_environments(*(step.secrets for step in run)),
+            merge_options(step.job for step in _declared(run)),
         )
         for name, run in zip(names, runs, strict=True)
     )
@@ -162,6 +168,7 @@ def affinity_conflicts(ordered: Sequence[Step]) -> list[FlowymlError]:
             fix="use different execution groups, or require the same value",
         )
         for first, second, label, value, other in _disagreements(ordered, _required_labels)
+        if label != QUEUE_LABEL  # `option_conflicts` reports it
     ]
 
 
@@ -176,6 +183,28 @@ def environment_conflicts(ordered: Sequence[Step]) -> list[FlowymlError]:
         )
         for first, second, name, _, _ in _disagreements(ordered, _variables)
     ]
+
+
+def option_conflicts(ordered: Sequence[Step]) -> list[FlowymlError]:
+    """Return an error for each pair of grouped steps that declare different options of their job.
+
+    A step without an option takes that of the others in its group.
+    """
+    return [
+        InvalidStepError(
+            what=f"Steps {first.name!r} and {second.name!r} declare different values of {name}: "
+            f"{value} and {other}",
+            why=f"both run in one job, in group {first.execution_group!r}",
+            fix="use different execution groups, or the same value",
+        )
+        for first, second, name, value, other in _disagreements(ordered, _options)
+    ]
+
+
+def _options(step: Step) -> Mapping[str, str]:
+    labels = _required_labels(step)
+    queue = {"queue": labels[QUEUE_LABEL]} if QUEUE_LABEL in labels else {}
+    return step.job.values() | queue
 
 
 def _variables(step: Step) -> Mapping[str, str]:
@@ -254,7 +283,11 @@ def _required_labels(step: Step) -> Mapping[str, str]:
 
 
 def _aggregate(run: Collection[Step]) -> ResourceRequirements | None:
-    declared = {step.declared_name: step for step in run}  # all items have the same requirements
     return merge_resources(
-        needs for step in declared.values() if (needs := step.requirements()) is not None
+        needs for step in _declared(run) if (needs := step.requirements()) is not None
     )
+
+
+def _declared(run: Collection[Step]) -> Collection[Step]:
+    """Return one step of each map: all items have the same declaration."""
+    return {step.declared_name: step for step in run}.values()

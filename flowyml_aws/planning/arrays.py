@@ -193,7 +193,8 @@ def _common(job: PlannedJob) -> tuple[Any, ...]:
     """Return what all jobs of an array have in common."""
     where = (job.mapped, job.group, job.backend, job.target)
     limit_s = attempt_limit_s(job)
-    return (*where, job.needs, limit_s, job.environment, job.secrets, job.moves)
+    options = (job.options, job.share)
+    return (*where, job.needs, limit_s, job.environment, job.secrets, options, job.moves)
 
 
 def _without_conflicts(plan: ExecutionPlan, arrays: Sequence[Array]) -> list[Array]:

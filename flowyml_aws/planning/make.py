@@ -26,6 +26,7 @@ from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.needs import Needs, needs_of
 from flowyml_aws.planning.nodes import idle_node_notes
 from flowyml_aws.planning.offers import SelectedOffers, Selector
+from flowyml_aws.planning.option_checks import option_notes, option_problems
 from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.planning.selection import Selection
@@ -112,6 +113,10 @@ def make_plan(
             _with_spot(needs_of(group.aggregated_resources), spot), folders.downloaded_bytes
         )
         needs, growth_note = _grown(group, declared, history)
+        refused = [_with_group(p, group) for p in option_problems(group, backend, targets)]
+        if refused:
+            problems += refused
+            continue
         own_secrets = {**(secrets or {}), **group.secrets}
         variables = {**(environment or {}), **group.environment}
         selected = selectors[backend].select_for(needs)
@@ -136,6 +141,7 @@ def make_plan(
             stored=tuple(_stored(group, graph, readers, name, keep, selection)),
             environment={n: value for n, value in variables.items() if n not in own_secrets},
             secrets=own_secrets,
+            options=group.options,
             timeout_s=_timeout_s(group.steps),
             mapped=tuple(dict.fromkeys(s.declared_name for s in group.steps if s.item is not None)),
             origins=dict(each.origins),
@@ -143,7 +149,12 @@ def make_plan(
             cases=common_cases(group, required),
             approvals=approvals_of(group, graph),
             branches={s.name: s.branch for s in group.steps if s.branch is not None},
-            notes=(*data_note, *growth_note, *_notes(group, graph, selected, durations)),
+            notes=(
+                *data_note,
+                *growth_note,
+                *option_notes(group, backend),
+                *_notes(group, graph, selected, durations),
+            ),
             moves={} if selection is None else alternatives.moves_of(backend, needs),
             **selected.placement(backend),
         )

@@ -38,6 +38,7 @@ class SelectedOffers:
             "offers": self.offers,
             "volume_gib": self.volume_gib,
             "efa_interfaces": self.efa_interfaces,
+            "share": None if target is None else target.share,
             # The most expensive type that the service may start.
             "highest": self.startable[-1] if self.startable else None,
         }

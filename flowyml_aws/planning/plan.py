@@ -12,6 +12,7 @@ from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.tables import InTable
 from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.branches import Branch
+from flowyml_aws.core.job_options import NO_OPTIONS, JobOptions
 from flowyml_aws.core.maps import (
     FailureRule,
     declared_name,
@@ -69,7 +70,8 @@ class Alternative(Document):
 
     Attributes:
         needs: Requirements on the machine; larger than before if memory or disk was used up.
-        target, capacity, offers, volume_gib, efa_interfaces, highest: Same as in `PlannedJob`.
+        target, capacity, offers, volume_gib, efa_interfaces, share, highest: Same as in
+            `PlannedJob`.
         moves: Positions of the next alternatives in the plan, by cause.
     """
 
@@ -79,6 +81,7 @@ class Alternative(Document):
     offers: tuple[InstanceOffer, ...]
     volume_gib: int | None = None
     efa_interfaces: int = 0
+    share: str | None = None
     highest: InstanceOffer | None = None
     moves: dict[Cause, int] = Field(default_factory=dict)
 
@@ -108,6 +111,8 @@ class PlannedJob(Document):
         stored: Assets of the job whose values are stored.
         volume_gib: Size of the EBS volume to request; None without one, or if Batch decides.
         efa_interfaces: Elastic Fabric Adapters to request for the container of each node.
+        share: Share identifier in a fair-share queue; None elsewhere.
+        options: Options of the job that its steps declare.
         environment: Environment variables that the user gives the job. The service adds its own.
         secrets: References to secrets of AWS, by the environment variable that gets the value.
         timeout_s: Timeout of an attempt if every step has one: their sum with retries.
@@ -153,6 +158,8 @@ class PlannedJob(Document):
     stored: tuple[str, ...]
     volume_gib: int | None = None
     efa_interfaces: int = 0
+    share: str | None = None
+    options: Annotated[JobOptions, InTable("options")] = NO_OPTIONS
     environment: Annotated[dict[str, str], InTable("environment")] = Field(default_factory=dict)
     secrets: Annotated[dict[str, str], InTable("secrets")] = Field(default_factory=dict)
     timeout_s: int | None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
@@ -74,6 +74,9 @@ class ServiceTraits:
             arrays of jobs.
         starts_after_parents: Whether it starts submitted jobs after their parents by itself.
         mounts_prefixes: Whether a job can read a prefix of S3 as a folder without downloading it.
+        refused_options: Reason for each option of `JobOptions` that it lacks, by the argument of
+            `step`.
+        unused_options: Options that it ignores, with a note.
         on_departure: State of the jobs after their client has left, as a clause.
     """
 
@@ -94,6 +97,8 @@ class ServiceTraits:
     array_size: int = 1
     starts_after_parents: bool = False
     mounts_prefixes: bool = False
+    refused_options: Mapping[str, str] = field(default_factory=dict)
+    unused_options: tuple[str, ...] = ()
     on_departure: str = "submitted jobs continue"
 
 

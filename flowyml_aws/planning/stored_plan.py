@@ -14,6 +14,7 @@ from pydantic import (
 
 from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.tables import distinct, use_tables
+from flowyml_aws.core.job_options import JobOptions
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer
 from flowyml_aws.runtime.causes import Cause
@@ -34,6 +35,7 @@ class _JobTables(Document):
     environment: tuple[dict[str, str], ...]
     secrets: tuple[dict[str, str], ...]
     notes: tuple[tuple[str, ...], ...]
+    options: tuple[JobOptions, ...] = ()  # plans of earlier versions have none
 
 
 class StoredPlan(Document):

@@ -16,9 +16,11 @@ from typing import Literal
 from flowyml_aws.catalog.disk import Disk
 from flowyml_aws.catalog.families import not_offered
 from flowyml_aws.catalog.types import Catalog, InstanceType
+from flowyml_aws.core.job_options import FAIR_SHARE_LABEL, QUEUE_LABEL
 from flowyml_aws.core.spot import CAPACITY_LABEL
 from flowyml_aws.planning.needs import Amounts, Needs, Toleration
 from flowyml_aws.planning.nodes import EFA_LABEL, NodeLimit, spot_refusal
+from flowyml_aws.planning.option_labels import lack_of_label
 from flowyml_aws.planning.services import (
     HostedInstance,
     service_traits,
@@ -133,6 +135,8 @@ class Target:
             None if nodes get those of their instance.
         efa_interfaces: Elastic Fabric Adapters of each instance, if the containers of nodes must
             request them; 0 otherwise.
+        share: Share identifier of its jobs, if it has a fair-share scheduling policy; otherwise
+            None.
     """
 
     name: str
@@ -149,6 +153,7 @@ class Target:
     node_limits: Mapping[str, NodeLimit] = field(default_factory=dict, hash=False)
     efa_obstacle: Obstacle | None = None
     efa_interfaces: int = 0
+    share: str | None = None
 
     def without(self, closed: Mapping[str, str]) -> Target:
         """Return the target without some of its types, given with the reasons."""
@@ -164,6 +169,11 @@ class Target:
                 **{name: closed[name] for name in self.instance_types if name in closed},
             },
         )
+
+    @property
+    def is_assumed(self) -> bool:
+        """True if it replaces the queues of an account, which are unknown while none is set up."""
+        return self.placed_by == "plan" and service_traits(self.kind).runs_on_queues
 
     def with_closed_types(self) -> Target:
         """Return the target with only its unavailable types."""
@@ -257,13 +267,14 @@ def candidates_on(target: Target, catalog: Catalog) -> tuple[Candidate, ...]:
     return tuple(sorted(unique.values(), key=lambda c: c.rank))
 
 
-def machine_kind(backend: str, needs: Needs) -> str:
-    """Return the kind of machine of a job: where it runs, its GPU and its architecture.
+def machine_kind(backend: str, needs: Needs, image: str | None = None) -> str:
+    """Return the kind of machine of a job: where it runs, its GPU, architecture and own image.
 
     Values that a program evaluates on its machine are assumed to be equal on one kind.
     """
     gpu = needs.gpu_model or "no GPU"
-    return f"{backend}, {gpu}, {dict(needs.required).get(ARCH_LABEL, 'any architecture')}"
+    kind = f"{backend}, {gpu}, {dict(needs.required).get(ARCH_LABEL, 'any architecture')}"
+    return kind if image is None else f"{kind}, {image}"
 
 
 def obstacle(target: Target, needs: Needs, catalog: Catalog) -> Obstacle | None:
@@ -280,6 +291,8 @@ def obstacle(target: Target, needs: Needs, catalog: Catalog) -> Obstacle | None:
         if not has_label(target, label, value, catalog):
             if label == CAPACITY_LABEL and value in ("spot", "on-demand"):
                 return _other_capacity(target, value)
+            if (lack := lack_of_label(label, value)) is not None:
+                return Obstacle(*lack)
             actual = _label(target, label, catalog)
             has = f"no label {label!r}" if actual is None else f"the label {label}={actual}"
             return Obstacle(
@@ -315,6 +328,8 @@ def has_label(target: Target, label: str, value: str, catalog: Catalog) -> bool:
     actual = _label(target, label, catalog)
     if actual is None and label == ZONE_LABEL and target.placed_by == "plan":
         return re.fullmatch(re.escape(catalog.region) + "[a-z]", value) is not None
+    if target.is_assumed and lack_of_label(label, value) is not None:
+        return True
     return actual == value
 
 
@@ -325,7 +340,13 @@ def soft_taints(target: Target, needs: Needs) -> int:
 
 
 def _label(target: Target, label: str, catalog: Catalog) -> str | None:
-    builtin = {OS_LABEL: "linux", REGION_LABEL: catalog.region, CAPACITY_LABEL: target.capacity}
+    builtin = {
+        OS_LABEL: "linux",
+        REGION_LABEL: catalog.region,
+        CAPACITY_LABEL: target.capacity,
+        QUEUE_LABEL: target.name,
+        FAIR_SHARE_LABEL: None if target.share is None else "true",
+    }
     return builtin.get(label, target.labels.get(label))
 
 

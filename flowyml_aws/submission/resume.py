@@ -187,7 +187,7 @@ def make_resumption(
 def _spec(
     spec: JobSpec, job: PlannedJob, run_id: str, finished: Mapping[str, JobResult]
 ) -> JobSpec:
-    machine = machine_kind(job.backend, job.needs)
+    machine = machine_kind(job.backend, job.needs, job.options.image)
     steps = tuple(
         step
         if step.cache is None

@@ -187,6 +187,8 @@ def _details(
     stored = [asset for member in row.jobs for asset in member.stored]
     if stored:
         yield _line("stores", ", ".join(_sized(asset, sizes) for asset in short_names(stored)))
+    for name, value in job.options.values().items():
+        yield _line(name, value)
     if job.environment:
         variables = (f"{name}={value}" for name, value in job.environment.items())
         yield _line("environment", ", ".join(variables))

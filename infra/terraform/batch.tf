@@ -57,6 +57,7 @@ locals {
         efa       = capacity == "nodes" ? options.efa : 0
         template  = capacity == "nodes" && options.efa > 0 ? "${family}-nodes" : family
         max_vcpus = local.max_vcpus[family]
+        share     = options.fair_share
         sizes     = capacity == "nodes" ? local.sizes_of_nodes[family] : local.sizes[family]
         tags = merge(
           { "flowyml-aws:label:family" = family },
@@ -81,8 +82,8 @@ locals {
   # Drivers of detached runs have a queue: they don't wait for the jobs of users, and are placed before them. The taint
   # keeps jobs away.
   job_queues = merge(
-    { for name, queue in local.queues : name => { environments_of = name, priority = 1, tags = queue.tags } },
-    { driver = { environments_of = "cpu", priority = 10, tags = { "flowyml-aws:taint:driver" = "NoSchedule" } } },
+    { for name, queue in local.queues : name => { environments_of = name, priority = 1, share = queue.share, tags = queue.tags } },
+    { driver = { environments_of = "cpu", priority = 10, share = false, tags = { "flowyml-aws:taint:driver" = "NoSchedule" } } },
   )
 
   time_limits = [
@@ -213,13 +214,30 @@ resource "aws_batch_compute_environment" "this" {
   depends_on = [aws_iam_role_policy_attachment.instance, aws_route.nodes, aws_vpc_endpoint.nodes, aws_vpc_endpoint.nodes_s3]
 }
 
+# All jobs have one share identifier, so that their priorities are compared. It is listed, because Batch has failed to
+# create unlisted ones: github.com/ASFHyP3/hyp3/pull/802.
+resource "aws_batch_scheduling_policy" "this" {
+  count = anytrue([for options in values(var.families) : options.fair_share]) ? 1 : 0
+
+  name = local.prefix
+  tags = local.tags
+
+  fair_share_policy {
+    share_distribution {
+      share_identifier = "flowyml"
+      weight_factor    = 1
+    }
+  }
+}
+
 resource "aws_batch_job_queue" "this" {
   for_each = local.job_queues
 
-  name     = "${local.prefix}-${each.key}"
-  state    = "ENABLED"
-  priority = each.value.priority
-  tags     = merge(local.tags, each.value.tags)
+  name                  = "${local.prefix}-${each.key}"
+  state                 = "ENABLED"
+  priority              = each.value.priority
+  scheduling_policy_arn = each.value.share ? aws_batch_scheduling_policy.this[0].arn : null
+  tags                  = merge(local.tags, each.value.tags)
 
   dynamic "compute_environment_order" {
     for_each = { for name, environment in local.environments : environment.order => name if environment.queue == each.value.environments_of }

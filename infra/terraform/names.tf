@@ -42,6 +42,8 @@ locals {
     secret_arns           = jsonencode(var.secret_arns)
     data_bucket_arns      = jsonencode([for bucket in var.data_buckets : "arn:${local.partition}:s3:::${bucket}"])
     data_object_arns      = jsonencode([for bucket in var.data_buckets : "arn:${local.partition}:s3:::${bucket}/*"])
+    step_role_arns        = jsonencode(var.step_role_arns)
+    efs_file_system_arns  = jsonencode(var.efs_file_system_arns)
 
     principal = coalesce(var.user_principal, "arn:${local.partition}:iam::${local.account}:root")
   }

@@ -50,6 +50,8 @@ locals {
     length(var.sagemaker_kms_key_arns) == 0 ? {} : { sagemaker-keys = "sagemaker" },
     length(var.data_buckets) == 0 ? {} : { job-data = "job", sagemaker-data = "sagemaker" },
     var.debug_shell ? { job-shell = "job", sagemaker-shell = "sagemaker" } : {},
+    length(var.step_role_arns) == 0 ? {} : { driver-roles = "driver" },
+    length(var.efs_file_system_arns) == 0 ? {} : { job-efs = "job" },
   )
 }
 
@@ -86,6 +88,7 @@ resource "aws_iam_role_policy" "user" {
     var.cost_explorer ? { user-costs = "costs" } : {},
     length(var.data_buckets) == 0 ? {} : { user-data = "data" },
     var.debug_shell ? { user-sessions = "sessions" } : {},
+    length(var.step_role_arns) == 0 ? {} : { user-roles = "roles" },
   )
 
   name   = each.key

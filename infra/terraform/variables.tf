@@ -20,6 +20,7 @@ variable "families" {
     nodes_sizes: the same for `nodes`, which must be in `capacity`; `sizes` by default.
     image_id: custom image for the instances.
     volume_gib: disk size; overrides the variable `volume_gib`. One job can use 20 GiB less.
+    fair_share: whether its queues have a fair-share scheduling policy, for the priorities of steps (`priority=`). Batch can't add one to an existing queue: remove the family first, or enable it for a new one.
     labels, taints: as of a Kubernetes node; a taint's value is `[VALUE:]EFFECT`.
   EOT
   type = map(object({
@@ -30,6 +31,7 @@ variable "families" {
     nodes_sizes = optional(list(list(string)))
     image_id    = optional(string)
     volume_gib  = optional(number)
+    fair_share  = optional(bool, false)
     labels      = optional(map(string), {})
     taints      = optional(map(string), {})
   }))
@@ -218,6 +220,30 @@ variable "debug_shell" {
   type        = bool
   default     = false
   nullable    = false
+}
+
+variable "step_role_arns" {
+  description = "ARNs of roles that steps may name with `role=`: users and drivers may pass them to jobs, with all of their permissions."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for arn in var.step_role_arns : can(regex("^arn:[a-z-]+:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+$", arn))])
+    error_message = "step_role_arns must be ARNs such as arn:aws:iam::123456789012:role/training, without wildcards."
+  }
+}
+
+variable "efs_file_system_arns" {
+  description = "ARNs of file systems of EFS that jobs may mount and write with `mounts=[EFS(…)]`. They also need port 2049 in `egress_ports`, and mount targets that accept it from the instances."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for arn in var.efs_file_system_arns : can(regex("^arn:[a-z-]+:elasticfilesystem:[a-z0-9-]+:[0-9]{12}:file-system/fs-[0-9a-f]+$", arn))])
+    error_message = "efs_file_system_arns must be ARNs such as arn:aws:elasticfilesystem:us-east-1:123456789012:file-system/fs-0123456789abcdef0."
+  }
 }
 
 variable "cost_explorer" {

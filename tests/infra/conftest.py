@@ -23,6 +23,7 @@ EVERYTHING: dict[str, Any] = {
         "cpu": {},
         "t4": {
             "max_vcpus": 48,
+            "fair_share": True,
             "labels": {"team": "vision"},
             "taints": {"interruptible": "yes:NoSchedule"},
         },
@@ -46,6 +47,10 @@ EVERYTHING: dict[str, Any] = {
     "sagemaker_kms_key_arns": ["arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d"],
     "secret_arns": ["arn:aws:secretsmanager:us-east-1:123456789012:secret:token-AbCdEf"],
     "data_buckets": ["team-data"],
+    "step_role_arns": ["arn:aws:iam::123456789012:role/training"],
+    "efs_file_system_arns": [
+        "arn:aws:elasticfilesystem:us-east-1:123456789012:file-system/fs-0123456789abcdef0"
+    ],
     "cost_explorer": True,
     "debug_shell": True,
     "log_retention_days": 90,

@@ -52,6 +52,8 @@ def test_policies_match_the_shared_documents(resources: Resources) -> None:
         *("execution-images", "sagemaker-images", "sagemaker-vpc", "sagemaker-keys"),
         *("execution-secrets", "sagemaker-secrets", "user-costs"),
         *("job-shell", "sagemaker-shell", "user-sessions"),
+        *("user-roles", "driver-roles", "job-efs"),
+        *("job-data", "sagemaker-data", "user-data"),
     }
     own = {name: document for name, document in documents.items() if "-" not in name}
     assert own == {n: policy(n) for n in ("job", "execution", "driver", "sagemaker")}

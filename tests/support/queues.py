@@ -8,13 +8,16 @@ from typing import Any
 __all__ = ["keep_first_environment", "make_queue"]
 
 
-def make_queue(batch: Any, name: str, *groups: Sequence[str], **resources: Any) -> str:
+def make_queue(
+    batch: Any, name: str, *groups: Sequence[str], policy: str | None = None, **resources: Any
+) -> str:
     """Create a queue with a compute environment for each group of instance types.
 
     Args:
         batch: Batch client of the account.
         name: Name of the queue; its environments are `NAME-1`, `NAME-2`, …
         groups: Instance types or families of each environment, in order.
+        policy: ARN of its scheduling policy; None for a queue that is first in, first out.
         resources: More compute resources of each environment.
     """
     (template,) = batch.describe_compute_environments(computeEnvironments=["flowyml-emulator-cpu"])[
@@ -41,7 +44,11 @@ def make_queue(batch: Any, name: str, *groups: Sequence[str], **resources: Any) 
         )["computeEnvironmentArn"]
         orders.append({"order": number, "computeEnvironment": environment})
     batch.create_job_queue(
-        jobQueueName=name, state="ENABLED", priority=1, computeEnvironmentOrder=orders
+        jobQueueName=name,
+        state="ENABLED",
+        priority=1,
+        computeEnvironmentOrder=orders,
+        **({} if policy is None else {"schedulingPolicyArn": policy}),
     )
     return name
 

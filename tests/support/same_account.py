@@ -90,6 +90,7 @@ def outputs_of_plan(plan: Mapping[str, Any]) -> dict[str, Any]:
 _TERRAFORM: Mapping[str, tuple[str, ...]] = {
     "aws_batch_compute_environment": ("AWS::Batch::ComputeEnvironment",),
     "aws_batch_job_queue": ("AWS::Batch::JobQueue",),
+    "aws_batch_scheduling_policy": ("AWS::Batch::SchedulingPolicy",),
     "aws_budgets_budget": ("AWS::Budgets::Budget",),
     "aws_cloudwatch_event_rule": ("AWS::Events::Rule",),
     "aws_cloudwatch_event_target": (),
@@ -268,8 +269,19 @@ def _cfn_queue(p: Properties) -> Properties:
         "priority": p["Priority"],
         "limits": _snake_keys(p["JobStateTimeLimitActions"]),
         "orders": [order["Order"] for order in p["ComputeEnvironmentOrder"]],
+        "has_policy": "SchedulingPolicyArn" in p,
         "tags": p["Tags"],
     }
+
+
+def _cfn_scheduling(p: Properties) -> Properties:
+    shares = p["FairsharePolicy"]["ShareDistribution"]
+    return {"shares": _snake_keys(shares), "tags": p["Tags"]}
+
+
+def _tf_scheduling(v: Properties, parts: Any) -> Properties:
+    (policy,) = v["fair_share_policy"]
+    return {"shares": policy["share_distribution"], "tags": v["tags"]}
 
 
 def _tf_queue(v: Properties, parts: Any) -> Properties:
@@ -278,6 +290,8 @@ def _tf_queue(v: Properties, parts: Any) -> Properties:
         "priority": v["priority"],
         "limits": v["job_state_time_limit_action"],
         "orders": [order["order"] for order in v["compute_environment_order"]],
+        # An ARN that only AWS knows is left out of a plan.
+        "has_policy": v.get("scheduling_policy_arn", "unknown") is not None,
         "tags": v["tags"],
     }
 
@@ -527,6 +541,7 @@ _DIFFERENT: Mapping[
 ] = {
     "AWS::Batch::ComputeEnvironment": (_cfn_environment, _tf_environment),
     "AWS::Batch::JobQueue": (_cfn_queue, _tf_queue),
+    "AWS::Batch::SchedulingPolicy": (_cfn_scheduling, _tf_scheduling),
     "AWS::Budgets::Budget": (_cfn_budget, _tf_budget),
     "AWS::EC2::LaunchTemplate": (_cfn_template, _tf_template),
     "AWS::EC2::SecurityGroup": (_cfn_group, _tf_group),

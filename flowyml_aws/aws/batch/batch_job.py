@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from flowyml_aws.core.job_options import NO_OPTIONS, JobOptions
 from flowyml_aws.planning.needs import Needs
 
 __all__ = ["BatchJob", "JobPlace", "array_id_of", "child_id", "job_places", "levels", "submittable"]
@@ -31,6 +32,8 @@ class BatchJob:
         environment: Environment variables of the container.
         secrets: References to secrets, by environment variable.
         efa_interfaces: Elastic Fabric Adapters of the container of each node.
+        share: Share identifier in a fair-share queue; None elsewhere.
+        options: Options of the job that its steps declare.
     """
 
     name: str
@@ -48,6 +51,8 @@ class BatchJob:
     same_index: tuple[str, ...] = ()
     awaits: tuple[str, ...] = ()
     efa_interfaces: int = 0
+    share: str | None = None
+    options: JobOptions = NO_OPTIONS
 
     @property
     def jobs(self) -> tuple[str, ...]:

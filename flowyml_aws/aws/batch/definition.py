@@ -10,15 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from flowyml_aws.aws.batch.batch_job import BatchJob
+from flowyml_aws.aws.batch.container_options import with_job_options
 from flowyml_aws.aws.batch.efa import with_efa
 from flowyml_aws.aws.batch.nodes import ALL_NODES, MAIN_NODE
 from flowyml_aws.aws.errors import refused
+from flowyml_aws.core.job_options import NO_OPTIONS, JobOptions
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
@@ -29,7 +31,6 @@ __all__ = [
     "JobImage",
     "ensure_definition",
     "ensure_kind",
-    "ensure_multinode",
     "ensure_on_fargate",
     "shared_memory_mib",
 ]
@@ -67,21 +68,24 @@ class DefinitionKind(NamedTuple):
         secrets: References to secrets, by environment variable.
         has_nodes: Whether the job has several nodes.
         efa_interfaces: Elastic Fabric Adapters of the container of each node.
+        options: Its other options, without those that a submission contains.
     """
 
     shared_mib: int
     secrets: tuple[tuple[str, str], ...]
     has_nodes: bool
     efa_interfaces: int
+    options: JobOptions = NO_OPTIONS
 
     @classmethod
     def of(cls, job: BatchJob) -> DefinitionKind:
         """Return the kind of definition that a job needs."""
         return cls(
-            shared_memory_mib(job.needs.memory_mib),
+            job.options.shared_memory_mib or shared_memory_mib(job.needs.memory_mib),
             tuple(sorted(job.secrets.items())),
             job.needs.nodes > 1,
             job.efa_interfaces,
+            replace(job.options, queue=None, priority=None, shared_memory_mib=None),
         )
 
 
@@ -98,51 +102,55 @@ def shared_memory_mib(memory_mib: int) -> int:
 def ensure_kind(client: BatchClient, image: JobImage, kind: DefinitionKind) -> str:
     """Return the name of an active definition of a kind; register it if it does not exist.
 
+    A definition that the user names is not looked up: its jobs are submitted with it as it is.
+
     Raises:
         AwsRefusedError: AWS denied a call.
     """
-    secrets = dict(kind.secrets)
-    if kind.has_nodes:
-        return ensure_multinode(client, image, kind.shared_mib, secrets, kind.efa_interfaces)
-    return ensure_definition(client, image, kind.shared_mib, secrets)
+    if kind.options.job_definition is not None:
+        return kind.options.job_definition
+    container = _on_ec2(image, kind.shared_mib, dict(kind.secrets))
+    container = with_job_options(with_efa(container, kind.efa_interfaces), kind.options)
+    return _ensure(client, *(_multinode(container) if kind.has_nodes else _on_one(container)))
 
 
-def ensure_definition(
-    client: BatchClient, image: JobImage, shared_mib: int, secrets: Mapping[str, str] | None = None
-) -> str:
-    """Return the name of an active definition; register it if it does not exist.
+def ensure_definition(client: BatchClient, image: JobImage, shared_mib: int) -> str:
+    """Return the name of an active definition without options; register it if it does not exist.
 
     Args:
         client: Batch client.
         image: Container settings of the jobs.
         shared_mib: Size of /dev/shm in MiB.
-        secrets: References to secrets, by environment variable. A submission can't override them.
 
     Raises:
         AwsRefusedError: AWS denied a call.
     """
-    properties = _on_ec2(image, shared_mib, secrets or {})
-    return _ensure(client, properties, _on_one_machine("EC2", properties))
+    return ensure_kind(client, image, DefinitionKind(shared_mib, (), False, 0))
 
 
-def ensure_multinode(
-    client: BatchClient,
-    image: JobImage,
-    shared_mib: int,
-    secrets: Mapping[str, str] | None = None,
-    efa_interfaces: int = 0,
-) -> str:
-    """Return the name of an active definition for jobs on any number of equal nodes.
-
-    Args:
-        client, image, shared_mib, secrets: Same as in `ensure_definition`.
-        efa_interfaces: Elastic Fabric Adapters of the container of each node. A submission can't
-            override them.
+def ensure_on_fargate(client: BatchClient, image: JobImage) -> str:
+    """Return the name of an active Fargate definition; register it if it does not exist.
 
     Raises:
         AwsRefusedError: AWS denied a call.
     """
-    container = with_efa(_on_ec2(image, shared_mib, secrets or {}), efa_interfaces)
+    return _ensure(client, *_on_one(_on_fargate(image), "FARGATE"))
+
+
+def _on_one(
+    container: dict[str, Any], platform: str = "EC2"
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the content of a definition for jobs on one machine, and its members."""
+    members = {
+        "type": "container",
+        "platformCapabilities": [platform],
+        "containerProperties": container,
+    }
+    return container, members
+
+
+def _multinode(container: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the content of a definition for jobs on any number of equal nodes, and its members."""
     properties = {
         "numNodes": 2,  # required, but overridden by every submission
         "mainNode": MAIN_NODE,
@@ -153,25 +161,7 @@ def ensure_multinode(
         "platformCapabilities": ["EC2"],
         "nodeProperties": properties,
     }
-    return _ensure(client, properties, members)
-
-
-def ensure_on_fargate(client: BatchClient, image: JobImage) -> str:
-    """Return the name of an active Fargate definition; register it if it does not exist.
-
-    Raises:
-        AwsRefusedError: AWS denied a call.
-    """
-    properties = _on_fargate(image)
-    return _ensure(client, properties, _on_one_machine("FARGATE", properties))
-
-
-def _on_one_machine(platform: str, properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "container",
-        "platformCapabilities": [platform],
-        "containerProperties": properties,
-    }
+    return properties, members
 
 
 def _ensure(client: BatchClient, properties: dict[str, Any], members: dict[str, Any]) -> str:

@@ -149,6 +149,7 @@ def _target(queue: Queue, offered: Collection[str] | None, catalog: Catalog) -> 
         nodes_obstacle=_nodes_obstacle(queue),
         efa_obstacle=_efa_obstacle(queue),
         efa_interfaces=min((_efa_interfaces(each) for each in queue.working), default=0),
+        share=queue.share,
     )
 
 

@@ -20,6 +20,7 @@ from flowyml_aws.aws.batch.calls import (
 from flowyml_aws.aws.batch.copies import preferred_copy
 from flowyml_aws.aws.batch.definition import JobImage, ensure_definition, ensure_on_fargate
 from flowyml_aws.aws.batch.jobs import ListedJob, list_jobs, terminate_job, unended_names
+from flowyml_aws.aws.batch.queues import share_of
 from flowyml_aws.aws.batch.requests import submit_request
 from flowyml_aws.aws.errors import refused
 from flowyml_aws.aws.names import batch_name
@@ -32,6 +33,7 @@ from flowyml_aws.submission.record import DriverRecord, RunRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
+    from mypy_boto3_batch.type_defs import JobQueueDetailTypeDef
 
 __all__ = [
     "DRIVER",
@@ -140,7 +142,8 @@ def start_driver(
     key = RunLayout(record.run_id).driver
     if not store.create(key, DriverRecord(queue=queue, price_usd_hour=price_usd_hour).to_json()):
         queue = _recorded_queue(store, key)
-    if is_on_fargate(batch, queue):
+    description = _queues(batch)[queue]
+    if _is_on_fargate(batch, description):
         definition = ensure_on_fargate(batch, image)
     else:
         definition = ensure_definition(batch, image, 64)
@@ -155,6 +158,7 @@ def start_driver(
         needs=DRIVER_NEEDS,
         timeout_s=timeout_s,
         environment={**RUNNER, **region, **environment},
+        share=share_of(description),
     )
     request = submit_request(job, record, definition, {}, tags)
     doing = f"submit the driver of the run to queue {queue!r}"
@@ -243,11 +247,16 @@ def is_on_fargate(batch: BatchClient, queue: str) -> bool:
     Raises:
         AwsRefusedError: AWS denied a call.
     """
-    order = _queues(batch)[queue]["computeEnvironmentOrder"]
-    names = [entry["computeEnvironment"] for entry in order]
+    return _is_on_fargate(batch, _queues(batch)[queue])
+
+
+def _is_on_fargate(batch: BatchClient, queue: JobQueueDetailTypeDef) -> bool:
+    names = [entry["computeEnvironment"] for entry in queue["computeEnvironmentOrder"]]
     try:
         response = batch.describe_compute_environments(computeEnvironments=names)
     except (ClientError, BotoCoreError) as error:
-        raise refused(error, f"describe the compute environments of queue {queue!r}") from error
+        raise refused(
+            error, f"describe the compute environments of queue {queue['jobQueueName']!r}"
+        ) from error
     kinds = [e.get("computeResources", {}).get("type", "") for e in response["computeEnvironments"]]
     return any(kind.startswith("FARGATE") for kind in kinds)

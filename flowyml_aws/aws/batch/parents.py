@@ -121,6 +121,7 @@ class Parents:
         # A machine of the parents is probably still up; the cheapest one is large enough.
         prices = {p.target: math.inf if (usd := p.price_usd_hour) is None else usd for p in parents}
         queue = min(prices, key=lambda target: prices[target])
+        share = next(p.share for p in parents if p.target == queue)
         number = 0
         while len(names) > max(1, _MAX_PARENTS - others):
             level = []
@@ -141,5 +142,6 @@ class Parents:
                     command=("true",),
                     needs=_JOIN_NEEDS,
                     timeout_s=None,
+                    share=share,
                 )
             names = level

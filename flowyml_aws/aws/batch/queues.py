@@ -23,6 +23,7 @@ __all__ = [
     "names_of",
     "no_such_queue",
     "read_queues",
+    "share_of",
 ]
 
 NODES_TAG = "flowyml-aws-nodes"
@@ -32,6 +33,8 @@ Batch connects nodes by `awsvpc` interfaces, which get no public address.
 """
 EFA_TAG = "flowyml-aws-efa"
 """Tag of compute environments with the number of Elastic Fabric Adapters of each instance."""
+
+_SHARE = "flowyml"  # of all jobs: priorities are compared within one share identifier only
 
 _BROKEN = ("INVALID", "DELETING", "DELETED")
 
@@ -86,7 +89,11 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A job queue, with its environments in the order in which it tries them."""
+    """A job queue, with its environments in the order in which it tries them.
+
+    Attributes:
+        share: Share identifier of its jobs, if it has a fair-share scheduling policy, or None.
+    """
 
     name: str
     arn: str
@@ -95,6 +102,7 @@ class Queue:
     status_reason: str
     environments: tuple[Environment, ...]
     tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+    share: str | None = None
 
     @property
     def fault(self) -> str | None:
@@ -144,6 +152,17 @@ def names_of(queues: Collection[str]) -> str:
     return f"{'Queue' if len(queues) == 1 else 'Queues'} {', '.join(map(repr, queues))}"
 
 
+def share_of(queue: Mapping[str, Any]) -> str | None:
+    """Return the share identifier of the jobs of a queue; None without a fair-share policy.
+
+    Batch requires it there, and refuses it elsewhere.
+
+    Args:
+        queue: Description of the queue by DescribeJobQueues.
+    """
+    return _SHARE if queue.get("schedulingPolicyArn") else None
+
+
 def _queue(description: Mapping[str, Any], environments: Mapping[str, Environment]) -> Queue:
     ordered = sorted(description["computeEnvironmentOrder"], key=lambda entry: entry["order"])
     arns = [entry["computeEnvironment"] for entry in ordered]
@@ -155,6 +174,7 @@ def _queue(description: Mapping[str, Any], environments: Mapping[str, Environmen
         status_reason=description.get("statusReason", ""),
         environments=tuple(environments[arn] for arn in arns if arn in environments),
         tags=description.get("tags", {}),
+        share=share_of(description),
     )
 
 

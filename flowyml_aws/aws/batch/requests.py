@@ -99,6 +99,8 @@ def _unit(
         environment=environments.setdefault(tuple(environment.items()), environment),
         secrets=job.secrets,
         efa_interfaces=job.efa_interfaces,
+        share=job.share,
+        options=job.options,
         first_attempt=1 + MAX_ATTEMPTS * job.moved,
     )
 
@@ -150,6 +152,10 @@ def submit_request(
         request["containerOverrides"] = overrides
     if job.children and not job.is_join:
         request["arrayProperties"] = {"size": len(job.children)}
+    if job.share is not None:
+        # Batch refuses a job of a fair-share queue without a priority, and of any other with one.
+        request["shareIdentifier"] = job.share
+        request["schedulingPriorityOverride"] = job.options.priority or 0
     if job.timeout_s is not None:
         request["timeout"] = {"attemptDurationSeconds": max(MIN_ATTEMPT_S, job.timeout_s)}
     return request

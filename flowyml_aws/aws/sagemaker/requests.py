@@ -49,12 +49,12 @@ def training_request(
     request: CreateTrainingJobRequestTypeDef = {
         "TrainingJobName": training_name(record.run_id, job.name, attempt),
         "AlgorithmSpecification": {
-            "TrainingImage": options.image,
+            "TrainingImage": job.options.image or options.image,
             "TrainingInputMode": "File",
             "ContainerEntrypoint": list(_ENTRYPOINT),
             "ContainerArguments": [record.spec_argument(job.name, store)],
         },
-        "RoleArn": options.role,
+        "RoleArn": job.options.role or options.role,
         "OutputDataConfig": {"S3OutputPath": f"{store}/{layout.outputs(job.name)}"},
         "ResourceConfig": _resources(job, options),
         "StoppingCondition": {"MaxRuntimeInSeconds": _max_runtime_s(job, options)},

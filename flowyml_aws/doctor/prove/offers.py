@@ -135,7 +135,16 @@ def request_of(part: Part, stage: int, token: str) -> RunRequest:
         context["asks_metadata"] = "metadata" in part.checks
     return RunRequest(
         name=PIPELINE,
-        steps=tuple(make_steps(steps, part.capacity, part.gpu, part.nodes, has_efa=part.has_efa)),
+        steps=tuple(
+            make_steps(
+                steps,
+                part.capacity,
+                part.gpu,
+                part.nodes,
+                has_efa=part.has_efa,
+                shared_memory=part.shared_memory,
+            )
+        ),
         context=context,
         options=RunOptions(backend=part.backend),
     )

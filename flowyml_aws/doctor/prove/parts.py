@@ -31,6 +31,7 @@ class Part:
         checks: Names of the checks, in the order of the report.
         nodes: Number of nodes of the jobs.
         has_efa: Whether each node must have an Elastic Fabric Adapter.
+        shared_memory: Option `shared_memory` of the steps; None for the default.
         shares_instance: Whether the runs use the same instance, which is started once.
     """
 
@@ -44,6 +45,7 @@ class Part:
     shares_instance: bool
     nodes: int = 1
     has_efa: bool = False
+    shared_memory: str | None = None
 
     @property
     def failing_stage(self) -> int | None:
@@ -79,6 +81,7 @@ _PARTS = (
             *("cache", "retry", "alert", "array"),
         ),
         shares_instance=True,
+        shared_memory="768Mi",  # more than the default, half of the memory
     ),
     Part(
         "batch-spot",

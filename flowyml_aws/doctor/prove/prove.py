@@ -163,7 +163,7 @@ def _observe(
         problem=runs.problem,
         price=Answer() if ran_on is None else _price(account, ran_on, job.capacity),
         disk_gib=_disk_gib(planned, None if ran_on is None else ran_on.instance_type, account),
-        shared_memory_mib=_shared_memory_mib(job.needs.memory_mib)
+        shared_memory_mib=job.options.shared_memory_mib or _shared_memory_mib(job.needs.memory_mib)
         if "shared memory" in part.checks
         else None,
         alert=alert.answer(runs.run_ids[failing or 0]) if has_alert else Answer(),

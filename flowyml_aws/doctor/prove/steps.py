@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from flowyml_aws.core.declared_options import DeclaredOptions
 from flowyml_aws.core.resources import GPUConfig, NodeAffinity, ResourceRequirements
 from flowyml_aws.core.step import Step
 from flowyml_aws.doctor.prove.efa import efa_facts
@@ -91,6 +92,7 @@ def make_steps(
     nodes: int = 1,
     *,
     has_efa: bool = False,
+    shared_memory: str | None = None,
 ) -> list[Step]:
     """Return some of the steps, as one group for a kind of capacity.
 
@@ -100,7 +102,9 @@ def make_steps(
         gpu: Type of the GPU of the job, or None.
         nodes: Number of nodes of the job.
         has_efa: Whether each node must have an Elastic Fabric Adapter.
+        shared_memory: Size of /dev/shm; None for the default.
     """
+    options = DeclaredOptions(shared_memory=shared_memory)
     labels = {
         **({"karpenter.sh/capacity-type": capacity} if capacity else {}),
         **({"vpc.amazonaws.com/efa.present": "true"} if has_efa else {}),
@@ -112,7 +116,7 @@ def make_steps(
         node_affinity=NodeAffinity(required=labels) if labels else None,
         nodes=nodes,
     )
-    return [_make_step(name, resources, step_limit_s(name, gpu)) for name in names]
+    return [_make_step(name, resources, step_limit_s(name, gpu), options) for name in names]
 
 
 def step_limit_s(name: str, gpu: str | None) -> float:
@@ -124,7 +128,9 @@ def step_limit_s(name: str, gpu: str | None) -> float:
     return _LOOK_LIMIT_S if gpu is None else _LOOK_GPU_LIMIT_S
 
 
-def _make_step(name: str, resources: ResourceRequirements, limit_s: float) -> Step:
+def _make_step(
+    name: str, resources: ResourceRequirements, limit_s: float, options: DeclaredOptions
+) -> Step:
     function, inputs, cache = _STEPS[name]
     step = Step(
         func=function,
@@ -135,6 +141,7 @@ def _make_step(name: str, resources: ResourceRequirements, limit_s: float) -> St
         timeout_s=limit_s,
         resources=resources,
         execution_group=GROUP,
+        options=options,
     )
     if name != "in_array":
         return step

@@ -34,8 +34,8 @@ def cheapest_merge(
     """Return the plan in which neighbors are one group wherever this lowers the cost of a run.
 
     Groups are merged from the first to the last in running order, so that their jobs can't wait for
-    each other. Groups of different services, or whose labels or environments conflict, are not
-    merged. Return None if nothing is merged.
+    each other. Groups of different services, whose options differ, or whose labels or
+    environments conflict, are not merged. Return None if nothing is merged.
 
     Args:
         groups: All groups, in running order.
@@ -61,6 +61,8 @@ def cheapest_merge(
 
 
 def _merge(first: StepGroup, second: StepGroup) -> StepGroup | None:
+    if first.options != second.options:
+        return None
     variables = {**first.environment, **first.secrets}
     for name, value in {**second.environment, **second.secrets}.items():
         if variables.get(name, value) != value:

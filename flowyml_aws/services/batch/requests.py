@@ -33,7 +33,13 @@ def request_problems(
         problem
         for job in each_batch_job(plan, record, store, region)
         for problem in submit_request_errors(
-            submit_request(job, record, _DEFINITION, dict.fromkeys(job.after, _JOB_ID), tags),
+            submit_request(
+                job,
+                record,
+                job.options.job_definition or _DEFINITION,
+                dict.fromkeys(job.after, _JOB_ID),
+                tags,
+            ),
             job.planned,
         )
     ]

@@ -117,6 +117,7 @@ class BatchService(Service):
 
     def plan_problems(self, plan: ExecutionPlan, record: RunRecord) -> list[FlowymlError]:
         """Return what Batch would reject in the request of each job."""
+        from flowyml_aws.aws.batch.own_definition import definition_problems
         from flowyml_aws.services.batch.requests import request_problems
 
         account = self._account
@@ -126,6 +127,7 @@ class BatchService(Service):
         own = plan.on(TRAITS.name)
         tags = account.settings.tags
         problems = request_problems(own, record, account.store.uri, region, tags)
+        problems += definition_problems(account.client("batch"), own.jobs)
         references = {reference for job in own.jobs for reference in job.secrets.values()}
         if references and account.settings.execution_role is None:
             problems.append(missing_setting("execution_role"))  # ECS reads the secrets with it

@@ -92,10 +92,14 @@ class LocalService(Service):
         return ()
 
     def plan_problems(self, plan: ExecutionPlan, record: RunRecord) -> list[FlowymlError]:
-        """Return an error for each secret that the jobs will not find.
+        """Return an error for each secret and each mounted folder that the jobs will not find.
 
-        A variable of this process replaces a secret, so that runs here need no AWS account.
+        A variable of this process replaces a secret, and a folder of this machine a file system, so
+        that runs here need no AWS account.
         """
+        return [*self._missing_secrets(plan), *_missing_folders(plan)]
+
+    def _missing_secrets(self, plan: ExecutionPlan) -> list[FlowymlError]:
         unset = {
             reference
             for job in plan.jobs
@@ -114,6 +118,19 @@ class LocalService(Service):
 
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
         return LocalBackend(self._host.store, record, plan, Machine.this(), os.environ)
+
+
+def _missing_folders(plan: ExecutionPlan) -> list[FlowymlError]:
+    folders = {mount.at: mount for job in plan.jobs for mount in job.options.mounts}
+    return [
+        SettingsError(
+            what=f"Folder not found: {at}",
+            why=f"a step mounts {mount} there, and jobs on this machine use the folder instead",
+            fix="create it with data to try the step with, or mount the file system there",
+        )
+        for at, mount in folders.items()
+        if not Path(at).is_dir()
+    ]
 
 
 SERVICE = LocalService

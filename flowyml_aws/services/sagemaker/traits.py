@@ -26,6 +26,18 @@ def hosted(instance: InstanceType) -> HostedInstance | None:
     )
 
 
+# CreateTrainingJob in the API reference of SageMaker; FileSystemDataSource for the folders of file
+# systems.
+_REFUSED = {
+    "queue": "a training job starts without a queue",
+    "priority": "a training job starts without a queue",
+    "shared_memory": "SageMaker decides about /dev/shm of training jobs",
+    "ulimits": "a request for a training job has no ulimits",
+    "mounts": "training jobs get file systems only as input channels in a VPC, in folders below "
+    "/opt/ml/input/data",
+    "job_definition": "job definitions are for jobs of AWS Batch",
+}
+
 TRAITS = ServiceTraits(
     name="sagemaker",
     title="SageMaker",
@@ -36,5 +48,6 @@ TRAITS = ServiceTraits(
     has_job_volumes=True,
     runs_nodes_on_spot=True,
     mounts_prefixes=True,
+    refused_options=_REFUSED,
     on_departure="submitted jobs continue, later jobs wait for a client",
 )

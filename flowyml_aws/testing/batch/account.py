@@ -16,6 +16,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from flowyml_aws.testing.api import Handler, Rewrite
 from flowyml_aws.testing.batch.interfaces import with_security_groups
 from flowyml_aws.testing.batch.queues import Queues
+from flowyml_aws.testing.batch.shares import check_policy
 from flowyml_aws.testing.batch.validation import ClientException
 from flowyml_aws.testing.consistency import Transitions
 
@@ -62,7 +63,9 @@ class BatchAccount:
 
     def _create_queue(self, request: Mapping[str, Any], region: str) -> dict[str, Any]:
         name = request.get("jobQueueName", "")
-        if batch_backends[DEFAULT_ACCOUNT_ID][region].get_job_queue(name) is None:
+        backend = batch_backends[DEFAULT_ACCOUNT_ID][region]
+        check_policy(request, None, backend)
+        if backend.get_job_queue(name) is None:
             self._change_queue(name, "CREATING", request, region)
         return dict(request)
 
@@ -70,6 +73,8 @@ class BatchAccount:
         name = request.get("jobQueue", "").rpartition("/")[2]
         if self._changes.state(name) is not None:
             raise ClientException("Cannot update, resource is being modified")
+        backend = batch_backends[DEFAULT_ACCOUNT_ID][region]
+        check_policy(request, backend.get_job_queue(name), backend)
         self._change_queue(name, "UPDATING", request, region)
         return dict(request)
 

@@ -13,8 +13,8 @@ roles. Its code is not patched; only the p3 family is added to its list while an
 - moto is not thread-safe. `server` passes on one request at a time, so a conditional put is atomic
   and a listing never overlaps a put.
 
-Not emulated: nodes of a job that differ, Fargate, EKS, fair-share scheduling. Images and memory
-limits are not emulated either when jobs run as processes.
+Not emulated: nodes of a job that differ, Fargate, EKS, the balance of shares (`shares`), mounts and
+ulimits (`mounts`). Images and memory limits are not emulated either when jobs run as processes.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from flowyml_aws.testing.batch.nodes import (
 )
 from flowyml_aws.testing.batch.queues import Queues, snapshot
 from flowyml_aws.testing.batch.scheduler import Scheduler
+from flowyml_aws.testing.batch.shares import check_share
 from flowyml_aws.testing.batch.validation import (
     TOO_MANY_TAGS,
     ClientException,
@@ -108,6 +109,7 @@ class BatchApi:
             raise ClientException(f"Job Queue {queue.arn} is not ENABLED")
         if self._account.status(queue.name) == "CREATING":
             raise ClientException(f"Job Queue {queue.arn} is not VALID")
+        check_share(request, queue)
         definition = _definition(backend, request.get("jobDefinition", ""))
         properties, overrides = self._container(definition, request, queue)
         check_dependencies(request, self._scheduler.jobs)
@@ -130,6 +132,7 @@ class BatchApi:
             timeout_s=timeout.get("attemptDurationSeconds"),
             tags=request.get("tags") or {},
             created_ms=self._clock.now_ms(),
+            scheduling_priority=request.get("schedulingPriorityOverride") or 0,
             propagates_tags=bool(request.get("propagateTags", definition.propagate_tags)),
         )
         if job.tags:

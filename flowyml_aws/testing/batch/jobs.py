@@ -143,6 +143,7 @@ class Job:
         overrides: Container overrides of the submission.
         retry_strategy, timeout_s, propagates_tags: Values of the submission; default to the
             definition's.
+        scheduling_priority: Priority among the jobs of its queue.
         attempts: Ended attempts, in the form of DescribeJobs.
         attempt: Latest attempt, running or ended.
         array: Children of an array job, by their states; None for other jobs.
@@ -169,6 +170,7 @@ class Job:
     tags: Mapping[str, str]
     created_ms: int
     propagates_tags: bool = False
+    scheduling_priority: int = 0
     status: Status = Status.SUBMITTED
     status_reason: str | None = None
     stopped_ms: int | None = None

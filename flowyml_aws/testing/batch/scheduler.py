@@ -42,8 +42,8 @@ class Scheduler:
     """Runs jobs on a machine when their dependencies have succeeded and there is free capacity.
 
     One thread decides; it sleeps until something changes. A queue is first in, first out: a job
-    that does not fit blocks later jobs of its queue, as on AWS. Queues with a higher priority come
-    first.
+    that does not fit blocks later jobs of its queue, as on AWS. In a fair-share queue, jobs with a
+    higher priority come first. Queues with a higher priority come first.
 
     Args:
         lock: Guards all state. Callers that read a job's state hold it.
@@ -252,7 +252,8 @@ class Scheduler:
     def _place(self) -> None:
         blocked = set()
         runnable = [job for job in self._waiting.values() if job.status is Status.RUNNABLE]
-        runnable.sort(key=lambda job: -job.priority)  # keeps the order of a queue
+        # Jobs of a queue with equal priorities keep their order.
+        runnable.sort(key=lambda job: (-job.priority, -job.scheduling_priority))
         for number, job in enumerate(runnable):
             if job.queue_arn in blocked:
                 continue

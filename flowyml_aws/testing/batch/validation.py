@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from flowyml_aws.testing.batch.mounts import container_faults
 from flowyml_aws.testing.refusal import Refusal
 
 __all__ = [
@@ -82,8 +83,9 @@ def check_job_definition(request: Mapping[str, Any]) -> None:
     _check_name("Job definition name", request.get("jobDefinitionName"))
     _check_common(request)
     container = request.get("containerProperties") or {}
-    check_container(container)
-    if "FARGATE" in (request.get("platformCapabilities") or ()) and _devices_of(container):
+    is_fargate = "FARGATE" in (request.get("platformCapabilities") or ())
+    check_container(container, is_fargate)
+    if is_fargate and _devices_of(container):
         raise ClientException("devices aren't applicable to jobs on Fargate resources")
 
 
@@ -156,8 +158,12 @@ def _check_retry_strategy(strategy: Mapping[str, Any]) -> None:
                 )
 
 
-def check_container(container: Mapping[str, Any]) -> None:
+def check_container(container: Mapping[str, Any], is_fargate: bool = False) -> None:
     """Check the properties of a container in a job definition.
+
+    Args:
+        container: The properties.
+        is_fargate: Whether the definition is for Fargate.
 
     Raises:
         ClientException: AWS would reject them.
@@ -176,6 +182,8 @@ def check_container(container: Mapping[str, Any]) -> None:
             raise ClientException(f"{kind} must be a whole number of at least {least}: {value}")
     for device in _devices_of(container):
         _check_device(device)
+    for fault in container_faults(container, is_fargate):
+        raise ClientException(fault)
 
 
 def _devices_of(container: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

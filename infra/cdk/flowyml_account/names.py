@@ -101,5 +101,7 @@ class Names:
                 ]
             ),
             "sagemaker_key_arns": json.dumps(list(self.options.sagemaker_kms_key_arns)),
+            "step_role_arns": json.dumps(list(self.options.step_role_arns)),
+            "efs_file_system_arns": json.dumps(list(self.options.efs_file_system_arns)),
             **{f"{role}_role_arn": self.role_arn(role) for role in roles},
         }

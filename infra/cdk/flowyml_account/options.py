@@ -20,6 +20,10 @@ _SECRET = re.compile(
     r".+"
 )
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_ROLE = re.compile(r"arn:[a-z-]+:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+")
+_FILE_SYSTEM = re.compile(
+    r"arn:[a-z-]+:elasticfilesystem:[a-z0-9-]+:[0-9]{12}:file-system/fs-[0-9a-f]+"
+)
 _KEY = re.compile(r"arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+")
 MAX_ZONES = 15  # subnets of the VPC, next to that of nodes
 _MAX_ENVIRONMENTS = 3  # of one queue
@@ -46,6 +50,9 @@ class Family:
         nodes_sizes: The same for `nodes`, which must be in `capacity`; `sizes` by default.
         image_id: Custom image for the instances.
         volume_gib: Disk size; overrides `volume_gib` of the options.
+        fair_share: Whether its queues have a fair-share scheduling policy, for the priorities of
+            steps (`priority=`). Batch can't add one to an existing queue: remove the family first,
+            or enable it for a new one.
         labels: Labels, as of a Kubernetes node.
         taints: Taints, as of a Kubernetes node, with the value `[VALUE:]EFFECT`.
     """
@@ -57,6 +64,7 @@ class Family:
     nodes_sizes: Sequence[Sequence[str]] | None = None
     image_id: str | None = None
     volume_gib: int | None = None
+    fair_share: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: Mapping[str, str] = field(default_factory=dict)
 
@@ -100,6 +108,11 @@ class Options:
         data_buckets: Names of buckets that users may list and jobs may read, for inputs such as
             `S3Prefix("s3://BUCKET/data/")`. A bucket of another account must allow it as well, and
             so must a customer managed key.
+        step_role_arns: ARNs of roles that steps may name with `role=`: users and drivers may pass
+            them to jobs, with all of their permissions.
+        efs_file_system_arns: ARNs of file systems of EFS that jobs may mount and write with
+            `mounts=[EFS(…)]`. They also need port 2049 in `egress_ports`, and mount targets that
+            accept it from the instances.
         cost_explorer: Whether users may read the billed costs of the whole AWS account, for
             `flowyml-aws costs --billed`. Each request costs $0.01.
         debug_shell: Whether users may open shells in their running jobs: `flowyml-aws shell`, for
@@ -135,6 +148,8 @@ class Options:
     sagemaker_kms_key_arns: Sequence[str] = ()
     secret_arns: Sequence[str] = ()
     data_buckets: Sequence[str] = ()
+    step_role_arns: Sequence[str] = ()
+    efs_file_system_arns: Sequence[str] = ()
     cost_explorer: bool = False
     debug_shell: bool = False
     log_retention_days: int = 30
@@ -241,6 +256,16 @@ def _problems(options: Options) -> Iterator[str]:
         yield (
             "data_buckets must be names of buckets such as team-data, without s3:// and without a "
             "prefix"
+        )
+    if not all(map(_ROLE.fullmatch, options.step_role_arns)):
+        yield (
+            "step_role_arns must be ARNs such as arn:aws:iam::123456789012:role/training, without "
+            "wildcards"
+        )
+    if not all(map(_FILE_SYSTEM.fullmatch, options.efs_file_system_arns)):
+        yield (
+            "efs_file_system_arns must be ARNs such as arn:aws:elasticfilesystem:us-east-1:"
+            "123456789012:file-system/fs-0123456789abcdef0"
         )
     if not all(map(_KEY.fullmatch, options.sagemaker_kms_key_arns)):
         yield (

@@ -63,13 +63,7 @@ def make_roles(scope: Construct, names: Names) -> Roles:
             policy_document=policy(name, names.named),
         )
         for document in _optional(names.options).get(name, ()):
-            iam.CfnRolePolicy(
-                scope,
-                f"{name.title()}{document.title()}Policy",
-                policy_name=f"{name}-{document}",
-                role_name=role.ref,
-                policy_document=policy(f"optional/{document}", names.named),
-            )
+            _add_document(scope, names, name, role, document)
     # A separate policy, so that it can also be attached to users or to a permission set.
     user = iam.CfnManagedPolicy(
         scope,
@@ -80,13 +74,7 @@ def make_roles(scope: Construct, names: Names) -> Roles:
     )
     user_role = _role(scope, names, "user", "user", user.ref, 43200)
     for document in _optional(names.options)["user"]:
-        iam.CfnRolePolicy(
-            scope,
-            f"User{document.title()}Policy",
-            policy_name=f"user-{document}",
-            role_name=user_role.ref,
-            policy_document=policy(f"optional/{document}", names.named),
-        )
+        _add_document(scope, names, "user", user_role, document)
     return Roles(profile.attr_arn, instance, user_role.attr_arn, user.ref)
 
 
@@ -97,14 +85,30 @@ def _optional(options: Options) -> dict[str, list[str]]:
     keys = ["keys"] if options.sagemaker_kms_key_arns else []
     secrets = ["secrets"] if options.secret_arns else []
     data = ["data"] if options.data_buckets else []
+    roles = ["roles"] if options.step_role_arns else []
     costs = ["costs"] if options.cost_explorer else []
+    file_systems = ["efs"] if options.efs_file_system_arns else []
     shell, sessions = (["shell"], ["sessions"]) if options.debug_shell else ([], [])
     return {
-        "user": [*costs, *data, *sessions],
-        "job": [*data, *shell],
+        "user": [*costs, *data, *roles, *sessions],
+        "driver": roles,
+        "job": [*data, *file_systems, *shell],
         "execution": [*images, *secrets],
         "sagemaker": [*images, *network, *keys, *secrets, *data, *shell],
     }
+
+
+def _add_document(
+    scope: Construct, names: Names, name: str, role: iam.CfnRole, document: str
+) -> None:
+    """Add a document of an option to the policies of a role."""
+    iam.CfnRolePolicy(
+        scope,
+        f"{name.title()}{document.title()}Policy",
+        policy_name=f"{name}-{document}",
+        role_name=role.ref,
+        policy_document=policy(f"optional/{document}", names.named),
+    )
 
 
 def _role(

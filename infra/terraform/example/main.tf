@@ -33,6 +33,8 @@ module "flowyml" {
   sagemaker_kms_key_arns = var.sagemaker_kms_key_arns
   secret_arns            = var.secret_arns
   data_buckets           = var.data_buckets
+  step_role_arns         = var.step_role_arns
+  efs_file_system_arns   = var.efs_file_system_arns
   cost_explorer          = var.cost_explorer
   debug_shell            = var.debug_shell
   log_retention_days     = var.log_retention_days

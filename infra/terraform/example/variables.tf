@@ -107,6 +107,18 @@ variable "debug_shell" {
   default     = null
 }
 
+variable "step_role_arns" {
+  description = "Same as in the module."
+  type        = list(string)
+  default     = null
+}
+
+variable "efs_file_system_arns" {
+  description = "Same as in the module."
+  type        = list(string)
+  default     = null
+}
+
 variable "cost_explorer" {
   description = "Same as in the module."
   type        = bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -13,9 +14,7 @@ from botocore.validate import validate_parameters
 from flowyml_aws.aws.batch.definition import (
     DefinitionKind,
     JobImage,
-    ensure_definition,
     ensure_kind,
-    ensure_multinode,
 )
 from flowyml_aws.aws.batch.jobs import status_of
 from flowyml_aws.aws.batch.limits import submit_request_errors
@@ -91,8 +90,15 @@ def test_the_job_that_joins_parents_runs_on_one_machine() -> None:
     assert {job.needs.nodes for job in jobs if job.is_join} == {1}
 
 
-def registered(ensure: Any, shared_mib: int = 1024, **arguments: Any) -> dict[str, Any]:
+def registered(
+    has_nodes: bool, secrets: Mapping[str, str] | None = None, efa_interfaces: int = 0
+) -> dict[str, Any]:
     """Return the arguments of RegisterJobDefinition for a definition that does not exist."""
+    listed = tuple((secrets or {}).items())
+    return registered_kind(DefinitionKind(1024, listed, has_nodes, efa_interfaces))
+
+
+def registered_kind(kind: DefinitionKind) -> dict[str, Any]:
     batch = a_client()
     members: dict[str, Any] = {}
     batch.meta.events.register(
@@ -103,14 +109,14 @@ def registered(ensure: Any, shared_mib: int = 1024, **arguments: Any) -> dict[st
     with Stubber(batch) as answers:
         answers.add_response("describe_job_definitions", {"jobDefinitions": []})
         answers.add_response("register_job_definition", answer)
-        ensure(batch, IMAGE, shared_mib, **arguments)
+        ensure_kind(batch, IMAGE, kind)
     return members
 
 
 def test_all_nodes_have_the_container_of_a_job_on_one_machine() -> None:
     secrets = {"TOKEN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:token"}
-    one = registered(ensure_definition, secrets=secrets)
-    several = registered(ensure_multinode, secrets=secrets)
+    one = registered(has_nodes=False, secrets=secrets)
+    several = registered(has_nodes=True, secrets=secrets)
     assert (several["type"], several["platformCapabilities"]) == ("multinode", ["EC2"])
     assert several["nodeProperties"] == {
         "numNodes": 2,
@@ -123,8 +129,8 @@ def test_all_nodes_have_the_container_of_a_job_on_one_machine() -> None:
 
 
 def test_the_containers_of_nodes_have_the_devices_of_all_efa_and_lock_any_memory() -> None:
-    without = registered(ensure_multinode)
-    with_two = registered(ensure_multinode, efa_interfaces=2)
+    without = registered(has_nodes=True)
+    with_two = registered(has_nodes=True, efa_interfaces=2)
     (nodes,) = with_two["nodeProperties"]["nodeRangeProperties"]
     container = nodes["container"]
     names = [f"/dev/infiniband/uverbs{number}" for number in range(2)]
@@ -142,17 +148,18 @@ def test_the_definition_of_a_job_has_the_efa_of_its_plan() -> None:
     train, other = batch_jobs(plan, a_record(plan), "s3://bucket/prefix", "eu-west-3")
     kinds = [DefinitionKind.of(job) for job in (train, other)]
     assert [(kind.has_nodes, kind.efa_interfaces) for kind in kinds] == [(True, 4), (True, 0)]
-    assert registered_kind(kinds[1]) == registered(ensure_multinode, shared_mib=kinds[1].shared_mib)
+    assert "devices" not in container_of(registered_kind(kinds[1]))["linuxParameters"]
     assert len(devices_of(registered_kind(kinds[0]))) == 4
 
 
-def registered_kind(kind: DefinitionKind) -> dict[str, Any]:
-    return registered(lambda batch, image, _: ensure_kind(batch, image, kind))
+def container_of(members: dict[str, Any]) -> dict[str, Any]:
+    (nodes,) = members["nodeProperties"]["nodeRangeProperties"]
+    container: dict[str, Any] = nodes["container"]
+    return container
 
 
 def devices_of(members: dict[str, Any]) -> list[Any]:
-    (nodes,) = members["nodeProperties"]["nodeRangeProperties"]
-    devices: list[Any] = nodes["container"]["linuxParameters"]["devices"]
+    devices: list[Any] = container_of(members)["linuxParameters"]["devices"]
     return devices
 
 

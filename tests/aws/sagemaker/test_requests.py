@@ -18,6 +18,7 @@ from flowyml_aws.aws.sagemaker.requests import (
     time_limit_s,
     training_request,
 )
+from flowyml_aws.core.job_options import JobOptions
 from flowyml_aws.planning.plan import InstanceOffer
 from tests.support.boto import needs_preferences
 from tests.support.plans import a_job, a_plan, a_record
@@ -62,6 +63,15 @@ def test_the_program_is_the_runner_with_the_spec_and_its_digest() -> None:
     spec = f"{STORE}/runs/{run}/specs/0.json#sha256=abc,bytes=0+100"
     assert program["ContainerArguments"] == [spec]
     assert arguments["RoleArn"] == OPTIONS.role
+
+
+def test_a_step_can_choose_the_image_and_the_role_of_its_job() -> None:
+    chosen = JobOptions(image="registry/train:1", role="arn:aws:iam::123456789012:role/other")
+    job = a_job("train", options=chosen, offers=offers("ml.m5.large"), volume_gib=30)
+    made = training_request(job, 1, a_record(a_plan(job)), STORE, OPTIONS)
+    assert made["AlgorithmSpecification"]["TrainingImage"] == chosen.image
+    assert made["RoleArn"] == chosen.role
+    assert training_request_errors(made, "train") == []
 
 
 def test_each_attempt_has_its_own_name_and_number() -> None:

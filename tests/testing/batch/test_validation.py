@@ -133,3 +133,64 @@ def test_devices_that_a_container_can_t_have_are_refused(
 ) -> None:
     with pytest.raises(ClientException, match=message):
         check_job_definition(definition(device, **members))
+
+
+FILES = {"fileSystemId": "fs-0123456789abcdef0"}
+ENCRYPTED = {**FILES, "transitEncryption": "ENABLED"}
+WITH_POINT = {"authorizationConfig": {"accessPointId": "fsap-0123456789abcdef0"}}
+WITH_IAM = {"authorizationConfig": {"iam": "ENABLED"}}
+
+
+def with_efs(**configuration: Any) -> dict[str, Any]:
+    return {"volumes": [{"name": "v", "efsVolumeConfiguration": configuration}]}
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        with_efs(**FILES),
+        {**with_efs(**ENCRYPTED, **WITH_IAM), "jobRoleArn": "arn"},
+        with_efs(**ENCRYPTED, **WITH_POINT, rootDirectory="/"),
+        {
+            "volumes": [{"name": "v", "host": {"sourcePath": "/mnt"}}],
+            "mountPoints": [{"sourceVolume": "v", "containerPath": "/mnt"}],
+        },
+        {"ulimits": [{"name": "nofile", "softLimit": 1, "hardLimit": 2}]},
+        {"linuxParameters": {"sharedMemorySize": 64}},
+    ],
+)
+def test_mounts_and_limits_of_containers_are_accepted(container: dict[str, Any]) -> None:
+    check_job_definition({"jobDefinitionName": "d", "containerProperties": container})
+
+
+@pytest.mark.parametrize(
+    ("container", "message"),
+    [
+        (with_efs(**FILES, **WITH_IAM), "require transitEncryption"),
+        (with_efs(**ENCRYPTED, **WITH_IAM), "requires jobRoleArn"),
+        (with_efs(**ENCRYPTED, **WITH_POINT, rootDirectory="/a"), "rootDirectory must be"),
+        ({"volumes": [{"name": "my volume"}]}, "Volume name"),
+        ({"mountPoints": [{"sourceVolume": "v", "containerPath": "/a"}]}, "unknown volume v"),
+        ({"ulimits": [{"name": "files", "softLimit": 1, "hardLimit": 2}]}, "Unknown ulimit"),
+        ({"linuxParameters": {"sharedMemorySize": 0}}, "must be above 0"),
+    ],
+)
+def test_mounts_and_limits_that_a_container_can_t_have_are_refused(
+    container: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ClientException, match=message):
+        check_job_definition({"jobDefinitionName": "d", "containerProperties": container})
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        {"ulimits": [{"name": "nofile", "softLimit": 1, "hardLimit": 2}]},
+        {"linuxParameters": {"sharedMemorySize": 64}},
+        {"volumes": [{"name": "v", "host": {}}]},
+    ],
+)
+def test_a_definition_for_fargate_has_none_of_them(container: dict[str, Any]) -> None:
+    members = {"containerProperties": container, "platformCapabilities": ["FARGATE"]}
+    with pytest.raises(ClientException, match="Fargate"):
+        check_job_definition({"jobDefinitionName": "d", **members})
