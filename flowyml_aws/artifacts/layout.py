@@ -149,6 +149,16 @@ class RunLayout:
         """Final state of the run, written once by the first client that sees it."""
         return f"{self.prefix}outcome.json"
 
+    @property
+    def notices(self) -> str:
+        """Results of sending the notices of the run's end."""
+        return f"{self.prefix}notices.json"
+
+    @property
+    def report(self) -> str:
+        """Report of the run at its end, which its notices link to."""
+        return f"{self.prefix}report.html"
+
     def specs(self, number: int) -> str:
         """Specs of many jobs."""
         return f"{self.prefix}specs/{number}.json"

@@ -17,6 +17,7 @@ from flowyml_aws.cli import (  # noqa: F401
     images,
     instances,
     listing,
+    notices,
     plans,
     reports,
     runs,

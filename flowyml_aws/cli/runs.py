@@ -29,6 +29,7 @@ from flowyml_aws.cli.app import (
     MaxCost,
     MaxPrice,
     NoCache,
+    Notify,
     Refresh,
     RunId,
     Spot,
@@ -96,6 +97,7 @@ def run(
     spot: Spot = None,
     sweep: Sweep = None,
     stop_idle_gpu: StopIdleGpu = None,
+    notify: Notify = None,
     detach: Detach = False,
     as_json: AsJson = False,
 ) -> None:
@@ -114,6 +116,7 @@ def run(
         spot,
         sweep,
         stop_idle_gpu,
+        notify,
     )
     started = pipeline.submit(detach=detach, **options)
     # The run is stored in the pipeline's project, which may not be the current folder.
@@ -149,6 +152,8 @@ def status(
     expected_s = expected_duration_s(attached.plan)
     console.print(status_table(run_status, time.time(), expected_s))
     console.print(*failure_texts(run_status), sep="", soft_wrap=True)
+    if run_status.state is not RunState.RUNNING:
+        console.print(*attached.notice_lines(), sep="\n", soft_wrap=True, markup=False)
 
 
 @app.command()
@@ -413,6 +418,9 @@ def _print_ending(ended: Run, result: PipelineResult) -> None:
     with suppress(FlowymlError):
         outputs, total = ended.listed(last=MAX_OUTPUTS), result.outputs.number_of_assets
         Terminal().print(ending(result.status, ended.plan, outputs, total, ended.savings()))
+        if result.status.state is not RunState.RUNNING:
+            for line in ended.notice_lines():
+                print(for_terminal(line))
 
 
 def _log_text(prefix: str, message: str) -> str:

@@ -11,7 +11,7 @@ from flowyml_aws.artifacts.transfer import save_encoded
 from flowyml_aws.caching.entries import keep_entry
 from flowyml_aws.caching.run_keys import make_keys
 from flowyml_aws.client.preflight import CheckedRequest, preflight
-from flowyml_aws.client.preview import limits_of
+from flowyml_aws.client.preview import limits_of, with_notices
 from flowyml_aws.client.request import RunRequest
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.time_spans import seconds_of
@@ -72,6 +72,7 @@ def _package(request: RunRequest) -> _PackagedRun:
             keep_entry(store, entry, now)
     package = _package_of(checked)
     plan = with_shares(allowed_moves(plan, limits_of(checked.settings, request.limits)))
+    plan = with_notices(plan, checked.settings, request.options.notify)
     driver_notes = services.driver_notes(plan) if request.detached else ()
     notes = (*plan.notes, *checked.notes, *driver_notes)
     plan = plan.model_copy(update={"notes": notes})

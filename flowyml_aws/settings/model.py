@@ -72,6 +72,7 @@ class Settings:
         max_cost_usd: Maximum cost of a run, in USD.
         stop_idle_gpu: Seconds without use of the GPUs of its job after which a step is stopped;
             written as `30m`. None for never.
+        notify: Recipients of a notice when a run has ended.
         allow_pickle: Whether values whose format can execute code (pickle) may be loaded on this
             machine; None if only those of runs that this user started here.
     """
@@ -117,6 +118,7 @@ class Settings:
     max_price_usd_hour: float | None = None
     max_cost_usd: float | None = None
     stop_idle_gpu: float | None = None
+    notify: tuple[str, ...] = ()
     allow_pickle: bool | None = None
 
     def __post_init__(self) -> None:
@@ -164,6 +166,7 @@ _BEFORE_A_RUN = {
     "max_bundle_mib",
     "max_cost_usd",
     "max_price_usd_hour",
+    "notify",
     "queues",
     "repository",
     "requirements",

@@ -97,6 +97,16 @@ _TRUST = {
     "driver": "trust-tasks",
     "sagemaker": "trust-sagemaker",
 }
+_NOTICES = {
+    **NAMES,
+    "notice_arns": json.dumps(
+        [
+            NAMES["topic_arn"],
+            f"arn:aws:events:{REGION}:{DEFAULT_ACCOUNT_ID}:event-bus/default",
+            f"arn:aws:ssm:{REGION}:{DEFAULT_ACCOUNT_ID}:parameter/notices/*",
+        ]
+    ),
+}
 _BATCH_TRUST = json.dumps(
     {
         "Version": "2012-10-17",
@@ -175,6 +185,10 @@ def create_account(node_families: Collection[str] = ()) -> Account:
         },
         batch=batch_role,
     )
+    for role in ("user", "driver"):  # the option `notice_arns` of infra/
+        iam.put_role_policy(
+            f"{PREFIX}-{role}", f"{role}-notices", account_policy("optional/notices", _NOTICES)
+        )
     _create_role(iam, "instance", account_policy("trust-instance", NAMES))
     logs_backends[DEFAULT_ACCOUNT_ID][REGION].create_log_group(LOG_GROUP, tags={})
     ecr_backends[DEFAULT_ACCOUNT_ID][REGION].create_repository(

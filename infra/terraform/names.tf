@@ -40,6 +40,7 @@ locals {
     sagemaker_subnet_arns = jsonencode([for id in var.sagemaker_subnet_ids : "arn:${local.partition}:ec2:${local.region}:*:subnet/${id}"])
     sagemaker_key_arns    = jsonencode(var.sagemaker_kms_key_arns)
     secret_arns           = jsonencode(var.secret_arns)
+    notice_arns           = jsonencode(var.notice_arns)
 
     principal = coalesce(var.user_principal, "arn:${local.partition}:iam::${local.account}:root")
   }

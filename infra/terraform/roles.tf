@@ -47,6 +47,7 @@ locals {
     length(var.image_repositories) == 0 ? {} : { execution-images = "execution", sagemaker-images = "sagemaker" },
     length(var.sagemaker_subnet_ids) == 0 ? {} : { sagemaker-vpc = "sagemaker" },
     length(var.secret_arns) == 0 ? {} : { execution-secrets = "execution", sagemaker-secrets = "sagemaker" },
+    length(var.notice_arns) == 0 ? {} : { driver-notices = "driver" },
     length(var.sagemaker_kms_key_arns) == 0 ? {} : { sagemaker-keys = "sagemaker" },
   )
 }
@@ -80,7 +81,10 @@ resource "aws_iam_role_policy_attachment" "user" {
 }
 
 resource "aws_iam_role_policy" "user" {
-  for_each = var.cost_explorer ? { user-costs = "costs" } : {}
+  for_each = merge(
+    var.cost_explorer ? { user-costs = "costs" } : {},
+    length(var.notice_arns) == 0 ? {} : { user-notices = "notices" },
+  )
 
   name   = each.key
   role   = aws_iam_role.user.id

@@ -45,6 +45,7 @@ EVERYTHING: dict[str, Any] = {
     "sagemaker_subnet_ids": ["subnet-0a1b2c3d"],
     "sagemaker_kms_key_arns": ["arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d"],
     "secret_arns": ["arn:aws:secretsmanager:us-east-1:123456789012:secret:token-AbCdEf"],
+    "notice_arns": ["arn:aws:sns:us-east-1:123456789012:runs"],
     "cost_explorer": True,
     "log_retention_days": 90,
     "capacity_wait_s": 3600,

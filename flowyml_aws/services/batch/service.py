@@ -39,6 +39,14 @@ _LIMIT_NOTES = (
     "no driver counts the cost of the run while no client does: only the time limits of its jobs "
     "enforce max_cost_usd then, and an attempt that repeats a lost one has its time limit again",
 )
+_SPOT_NOTES = (
+    "jobs that lose their spot hosts leave this capacity only while a client drives the run: with "
+    "the setting driver_queue, a small job does so instead",
+)
+_NOTICE_NOTES = (
+    "the notices of the end are sent by the first client that checks the run after its end: with "
+    "the setting driver_queue, a small job sends them at the end",
+)
 
 
 @dataclass(frozen=True)
@@ -144,14 +152,9 @@ class BatchService(Service):
                 f"a small job on queue {queue!r} drives the run ({_driver_price(self._account)}): "
                 + ", and ".join(purposes),
             )
-        notes = _LIMIT_NOTES if plan.max_cost_usd is not None else ()
-        if not purposes:
-            return notes
-        return (
-            "jobs that lose their spot hosts leave this capacity only while a client drives "
-            "the run: with the setting driver_queue, a small job does so instead",
-            *notes,
-        )
+        limits = _LIMIT_NOTES if plan.max_cost_usd is not None else ()
+        spot = _SPOT_NOTES if _can_leave_spot(plan) else ()
+        return (*spot, *limits, *(_NOTICE_NOTES if plan.notify else ()))
 
     def start_driver(self, record: RunRecord, plan: ExecutionPlan) -> bool:
         """Submit a small Batch job that submits held jobs, and moves those that lose spot hosts."""
@@ -202,6 +205,8 @@ def _driver_purposes(plan: ExecutionPlan) -> list[str]:
         purposes.append("it submits or skips the jobs that wait for decisions")
     if _can_leave_spot(plan):
         purposes.append("jobs that lose their spot hosts continue on other capacity")
+    if plan.notify:
+        purposes.append("it sends the notices of the end")
     return purposes
 
 

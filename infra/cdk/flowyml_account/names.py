@@ -87,6 +87,7 @@ class Names:
             "principal": self.options.user_principal or account_root,
             # Of optional documents: JSON lists.
             "secret_arns": json.dumps(list(self.options.secret_arns)),
+            "notice_arns": json.dumps(list(self.options.notice_arns)),
             "image_repository_arns": json.dumps(list(self.options.image_repositories)),
             "sagemaker_subnet_arns": json.dumps(
                 [

@@ -19,6 +19,10 @@ _SECRET = re.compile(
     r"arn:[a-z-]+:(secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:|ssm:[a-z0-9-]+:[0-9]{12}:parameter/)"
     r".+"
 )
+_NOTICES = re.compile(
+    r"arn:[a-z-]+:(sns:[a-z0-9-]+:[0-9]{12}:[^*]|events:[a-z0-9-]+:[0-9]{12}:event-bus/|"
+    r"secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:|ssm:[a-z0-9-]+:[0-9]{12}:parameter/).+"
+)
 _KEY = re.compile(r"arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+")
 MAX_ZONES = 15  # subnets of the VPC, next to that of nodes
 _MAX_ENVIRONMENTS = 3  # of one queue
@@ -96,6 +100,9 @@ class Options:
             `sagemaker_volume_kms_key` and `sagemaker_output_kms_key`.
         secret_arns: ARNs of secrets in AWS Secrets Manager and of SSM parameters that jobs may read
             with `secrets=`. A customer managed key must allow the roles to decrypt.
+        notice_arns: ARNs of what notices of the end of runs need: topics of SNS, event buses, and
+            the secrets or SSM parameters with the URLs of webhooks. Users and drivers may publish
+            to them and read them.
         cost_explorer: Whether users may read the billed costs of the whole AWS account, for
             `flowyml-aws costs --billed`. Each request costs $0.01.
         log_retention_days: Retention of job logs, in days.
@@ -128,6 +135,7 @@ class Options:
     sagemaker_subnet_ids: Sequence[str] = ()
     sagemaker_kms_key_arns: Sequence[str] = ()
     secret_arns: Sequence[str] = ()
+    notice_arns: Sequence[str] = ()
     cost_explorer: bool = False
     log_retention_days: int = 30
     capacity_wait_s: int = 86400
@@ -228,6 +236,12 @@ def _problems(options: Options) -> Iterator[str]:
             "secret_arns must be ARNs such as "
             "arn:aws:secretsmanager:us-east-1:123456789012:secret:token-AbCdEf or "
             "arn:aws:ssm:us-east-1:123456789012:parameter/token"
+        )
+    if not all(map(_NOTICES.fullmatch, options.notice_arns)):
+        yield (
+            "notice_arns must be ARNs such as arn:aws:sns:us-east-1:123456789012:runs, "
+            "arn:aws:events:us-east-1:123456789012:event-bus/default or "
+            "arn:aws:ssm:us-east-1:123456789012:parameter/webhook"
         )
     if not all(map(_KEY.fullmatch, options.sagemaker_kms_key_arns)):
         yield (

@@ -79,13 +79,13 @@ def make_roles(scope: Construct, names: Names) -> Roles:
         policy_document=policy("user", names.named),
     )
     user_role = _role(scope, names, "user", "user", user.ref, 43200)
-    if names.options.cost_explorer:
+    for document in _optional(names.options)["user"]:
         iam.CfnRolePolicy(
             scope,
-            "UserCostsPolicy",
-            policy_name="user-costs",
+            f"User{document.title()}Policy",
+            policy_name=f"user-{document}",
             role_name=user_role.ref,
-            policy_document=policy("optional/costs", names.named),
+            policy_document=policy(f"optional/{document}", names.named),
         )
     return Roles(profile.attr_arn, instance, user_role.attr_arn, user.ref)
 
@@ -96,7 +96,11 @@ def _optional(options: Options) -> dict[str, list[str]]:
     network = ["vpc"] if options.sagemaker_subnet_ids else []
     keys = ["keys"] if options.sagemaker_kms_key_arns else []
     secrets = ["secrets"] if options.secret_arns else []
+    costs = ["costs"] if options.cost_explorer else []
+    notices = ["notices"] if options.notice_arns else []
     return {
+        "driver": notices,
+        "user": [*costs, *notices],
         "execution": [*images, *secrets],
         "sagemaker": [*images, *network, *keys, *secrets],
     }

@@ -95,6 +95,12 @@ variable "sagemaker_kms_key_arns" {
   default     = null
 }
 
+variable "notice_arns" {
+  description = "Same as in the module."
+  type        = list(string)
+  default     = null
+}
+
 variable "cost_explorer" {
   description = "Same as in the module."
   type        = bool
