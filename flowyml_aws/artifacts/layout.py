@@ -149,6 +149,30 @@ class RunLayout:
         """Final state of the run, written once by the first client that sees it."""
         return f"{self.prefix}outcome.json"
 
+    @property
+    def schedule(self) -> str:
+        """Schedule whose runs are copies of this run, which itself has no record."""
+        return f"{self.prefix}schedule.json"
+
+    @property
+    def firings(self) -> str:
+        """Prefix of the times at which a schedule has started or skipped a run."""
+        return f"{self.prefix}firings/"
+
+    def firing(self, time: str) -> str:
+        """Run at one time of a schedule. Creating the document decides it."""
+        return f"{self.firings}{time}.json"
+
+    @property
+    def notices(self) -> str:
+        """Results of sending the notices of the run's end."""
+        return f"{self.prefix}notices.json"
+
+    @property
+    def report(self) -> str:
+        """Report of the run at its end, which its notices link to."""
+        return f"{self.prefix}report.html"
+
     def specs(self, number: int) -> str:
         """Specs of many jobs."""
         return f"{self.prefix}specs/{number}.json"

@@ -27,6 +27,7 @@ __all__ = [
     "MaxCost",
     "MaxPrice",
     "NoCache",
+    "Notify",
     "Refresh",
     "RunId",
     "Spot",
@@ -169,6 +170,14 @@ StopIdleGpu = Annotated[
         "--stop-idle-gpu",
         metavar="TIME",
         help="Stop a step that has not used the GPUs of its job for this time, such as 30m.",
+    ),
+]
+Notify = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="RECIPIENT",
+        help="Send a notice when the run has ended: sns:TOPIC_ARN, events:BUS, webhook:SECRET or "
+        "webhook:env:VARIABLE; repeatable. Default: the setting `notify`.",
     ),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="Do not wait until it finishes.")]

@@ -156,6 +156,7 @@ def run_options(
     spot: str | None,
     sweep: Sequence[str] | None,
     stop_idle_gpu: str | None,
+    notify: Sequence[str] | None = None,
 ) -> RunKeywords:
     """Return the options of a plan or run from those of the command line.
 
@@ -173,6 +174,7 @@ def run_options(
         "spot": cast("SpotRule | None", spot),
         "sweep": read_sweeps(sweep or ()),
         "stop_idle_gpu": stop_idle_gpu,
+        "notify": notify or None,
     }
     if no_cache:
         options["cache"] = False

@@ -18,10 +18,12 @@ from flowyml_aws.cli import (  # noqa: F401
     images,
     instances,
     listing,
+    notices,
     plans,
     replay,
     reports,
     runs,
+    schedules,
     shell,
     storage,
 )

@@ -30,6 +30,7 @@ from flowyml_aws.cli.app import (
     MaxCost,
     MaxPrice,
     NoCache,
+    Notify,
     Refresh,
     RunId,
     Spot,
@@ -78,7 +79,18 @@ from flowyml_aws.view import (
 from flowyml_aws.view.outputs import MAX_OUTPUTS, ending, outputs_table
 from flowyml_aws.view.terminal import Terminal
 
-__all__ = ["attach", "cancel", "compare", "get", "logs", "resume", "run", "status", "why"]
+__all__ = [
+    "attach",
+    "cancel",
+    "compare",
+    "follow_to_end",
+    "get",
+    "logs",
+    "resume",
+    "run",
+    "status",
+    "why",
+]
 
 _MAX_BYTES, _MAX_RATIO = 2**30, 1000
 
@@ -98,6 +110,7 @@ def run(
     spot: Spot = None,
     sweep: Sweep = None,
     stop_idle_gpu: StopIdleGpu = None,
+    notify: Notify = None,
     detach: Detach = False,
     as_json: AsJson = False,
 ) -> None:
@@ -116,6 +129,7 @@ def run(
         spot,
         sweep,
         stop_idle_gpu,
+        notify,
     )
     started = pipeline.submit(detach=detach, **options)
     # The run is stored in the pipeline's project, which may not be the current folder.
@@ -151,6 +165,8 @@ def status(
     expected_s = expected_duration_s(attached.plan)
     console.print(status_table(run_status, time.time(), expected_s))
     console.print(*failure_texts(run_status), sep="", soft_wrap=True)
+    if run_status.state is not RunState.RUNNING:
+        console.print(*attached.notice_lines(), sep="\n", soft_wrap=True, markup=False)
 
 
 @app.command()
@@ -408,6 +424,11 @@ def _wait(
     sys.exit(0 if is_good else RUN_FAILED)
 
 
+def follow_to_end(run: Run) -> NoReturn:
+    """Drive a run until it ends or only waits for an approval, print its end, and exit."""
+    _wait(run, as_json=False, wait=run.wait_for_approval if run.plan.approvals else run.wait)
+
+
 def _on_departure(traits: ServiceTraits, plan: ExecutionPlan) -> str:
     """Return the state of a service's jobs after their client has left, as a clause."""
     if traits.starts_after_parents and any(
@@ -422,6 +443,9 @@ def _print_ending(ended: Run, result: PipelineResult) -> None:
     with suppress(FlowymlError):
         outputs, total = ended.listed(last=MAX_OUTPUTS), result.outputs.number_of_assets
         Terminal().print(ending(result.status, ended.plan, outputs, total, ended.savings()))
+        if result.status.state is not RunState.RUNNING:
+            for line in ended.notice_lines():
+                print(for_terminal(line))
 
 
 def _log_text(prefix: str, message: str) -> str:

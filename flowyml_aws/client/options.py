@@ -37,6 +37,7 @@ class RunKeywords(TypedDict, total=False):
     spot: SpotRule | None
     sweep: Mapping[str, Sequence[Mapping[str, Any]]]
     stop_idle_gpu: TimeSpan | None
+    notify: Sequence[str] | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +77,8 @@ class RunOptions:
         stop_idle_gpu: Time without use of the GPUs of its job after which a step is stopped and
             fails, such as `"30m"`; for the steps that have no time of their own. None for the
             setting of this name, or never.
+        notify: Recipients of a notice when the run has ended: `sns:TOPIC_ARN`, `events:BUS`,
+            `webhook:SECRET` or `webhook:env:VARIABLE`. None for the setting of this name, or none.
     """
 
     backend: BackendSpec | None = None
@@ -91,6 +94,7 @@ class RunOptions:
     spot: SpotRule | None = None
     sweep: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     stop_idle_gpu: TimeSpan | None = None
+    notify: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         names = self.refresh

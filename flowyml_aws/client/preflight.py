@@ -104,6 +104,7 @@ def preflight(request: RunRequest) -> CheckedRequest:
         settings = report.attempt(lambda: placement_settings(project.root, placement))
     if placement is not None and settings is not None:
         report.problems += environment_problems(settings.env, "the setting `env`")
+        report.problems += request.recipient_problems(placement, settings)
         code, code_notes = report.code(request, placement, project, settings)
     if pipeline is None:
         services = report.connect(request, placement, settings, project)

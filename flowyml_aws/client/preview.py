@@ -80,6 +80,7 @@ __all__ = [
     "plan_only",
     "prepare",
     "rank",
+    "with_notices",
 ]
 
 PlanningServices = RunServices | OfflineServices
@@ -120,6 +121,7 @@ def plan_only(request: RunRequest) -> ExecutionPlan:
     prepared = prepare(request)
     plan = plan_at(prepared.services, prepared.request).plan
     plan = with_shares(allowed_moves(plan, limits_of(prepared.settings, request.limits)))
+    plan = with_notices(plan, prepared.settings, request.options.notify)
     placement = prepared.request.placement
     if not any(service_traits(name).needs_bundle for name in placement.backends):
         return plan
@@ -265,6 +267,14 @@ def limits_of(settings: Settings, limits: Limits) -> Limits:
         settings.max_price_usd_hour if price is None else price,
         settings.max_cost_usd if cost is None else cost,
     )
+
+
+def with_notices(
+    plan: ExecutionPlan, settings: Settings, recipients: Sequence[str] | None
+) -> ExecutionPlan:
+    """Return the plan with the recipients of notices; those of the settings for None."""
+    chosen = settings.notify if recipients is None else recipients
+    return plan.model_copy(update={"notify": tuple(dict.fromkeys(chosen))})
 
 
 def budget_violations(plan: ExecutionPlan, request: RunRequest) -> list[FlowymlError]:

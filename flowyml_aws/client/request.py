@@ -22,6 +22,7 @@ from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.maps import EarlierLength
 from flowyml_aws.core.parameters import input_problems
+from flowyml_aws.core.recipients import parse_recipient, recipient_problems
 from flowyml_aws.core.secret_references import secret_problems
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.spot import SPOT_RULES, SpotRule
@@ -258,6 +259,19 @@ class RunRequest:
         names = merge_environments(*mappings)
         return {name: "secret" for name in names if name not in kept}
 
+    def recipient_problems(self, placement: Placement, settings: Settings) -> list[FlowymlError]:
+        """Return an error for each webhook whose URL the sender of the notice would not find."""
+        chosen = settings.notify if self.options.notify is None else self.options.notify
+        if recipient_problems(chosen, ""):
+            return []  # reported by `problems`
+        is_sent_elsewhere = self.detached and placement.host == "account"
+        variables = {each.variable for each in map(parse_recipient, chosen) if each is not None}
+        return [
+            _unknown_webhook(name, is_sent_elsewhere)
+            for name in sorted(filter(None, variables))
+            if is_sent_elsewhere or not os.environ.get(name)
+        ]
+
     def environment(self, settings: Settings) -> Mapping[str, str]:
         """Return the environment variables that the user gives all jobs."""
         return merge_environments(settings.env, self.env, self.options.env)
@@ -309,6 +323,7 @@ class RunRequest:
         problems += environment_problems(self.options.env, "the run")
         problems += secret_problems(self.secrets, self.env, f"pipeline {self.name!r}")
         problems += addition_problems(self.cache_on, f"Pipeline {self.name!r}")
+        problems += recipient_problems(self.options.notify, "the option notify")
         return [*problems, *self.resolved.problems]
 
 
@@ -317,6 +332,19 @@ def _no_such_rule(spot: str) -> SettingsError:
         what=f"Invalid option spot={spot!r}",
         why=f"the rules are {', '.join(SPOT_RULES)}",
         fix=did_you_mean(str(spot), SPOT_RULES, "write one of them, or omit it for the cheapest"),
+    )
+
+
+def _unknown_webhook(variable: str, is_sent_elsewhere: bool) -> SettingsError:
+    return SettingsError(
+        what=f"The URL of the webhook webhook:env:{variable} is not known to its sender",
+        why="the driver of a detached run sends the notice, and does not have the variables of "
+        "this machine"
+        if is_sent_elsewhere
+        else f"the variable {variable} is not set",
+        fix="store the URL in AWS Secrets Manager or as an SSM parameter, and write webhook:SECRET"
+        if is_sent_elsewhere
+        else "set it, or remove the recipient",
     )
 
 

@@ -6,6 +6,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from flowyml_aws.artifacts.transfer import load_values
 from flowyml_aws.client.approvals import answer_approval
 from flowyml_aws.client.mlflow_export import export_to_mlflow
 from flowyml_aws.client.notebook import live_cell
+from flowyml_aws.client.notices import notice_lines, store_report
 from flowyml_aws.client.output_names import listed_assets, output_names
 from flowyml_aws.client.result import Outputs, PipelineResult, make_result
 from flowyml_aws.client.run_job import RunJob
@@ -70,6 +72,8 @@ class Run(ShownAsSheets):
     ) -> None:
         self._driver = driver
         self._drives = drives
+        if driver.plan.notify:  # with a link to the report, so that is stored first
+            driver.on_end.insert(0, partial(store_report, driver))
         self._allow_pickle = driver.allow_pickle if allow_pickle is None else allow_pickle
         # For values that are files, which outlive this object. Loading the first one creates it.
         self._assets = Path(tempfile.gettempdir(), f"{driver.record.run_id}-{uuid.uuid4().hex}")
@@ -313,6 +317,10 @@ class Run(ShownAsSheets):
         """
         another = Run.attach(other) if isinstance(other, str) else other
         return compare(self._facts(), another._facts())
+
+    def notice_lines(self) -> list[str]:
+        """Return lines on the notices of the run, which has ended; empty without recipients."""
+        return notice_lines(self._driver)
 
     def _sheets(self) -> list[Sheet]:
         try:

@@ -13,7 +13,7 @@ The tree of errors, with the exit codes of the command line::
     │   │   NoInstanceFitsError, PlanOverBudgetError
     │   ├── SettingsError, RequirementsError, MissingExtraError, MissingEngineError
     │   └── RunNotFoundError, RunNotResumableError, OutputNotFoundError, UnknownVersionError,
-    │       InvalidVersionError, ApprovalError, StepUnavailableError
+    │       InvalidVersionError, ApprovalError, StepUnavailableError, NoticeError
     ├── AccountError    3  AWS rejected a call
     │   └── AwsRefusedError        AwsUnavailableError: the same call may succeed later
     ├── JobError        1  a job failed because of its code; a run that failed exits with 1, too
@@ -68,6 +68,7 @@ __all__ = [
     "MissingEngineError",
     "MissingExtraError",
     "NoInstanceFitsError",
+    "NoticeError",
     "OutputMismatchError",
     "PipelineFileError",
     "PlanOverBudgetError",
@@ -314,6 +315,10 @@ class StepUnavailableError(UserError):
 
 class ApprovalError(UserError):
     """A run has no such approval, or the approval does not wait for an answer."""
+
+
+class NoticeError(UserError):
+    """A recipient has not accepted a notice."""
 
 
 class AwsRefusedError(AccountError):

@@ -385,6 +385,7 @@ class ExecutionPlan(Document, ShownAsSheets):
         max_cost_usd: Maximum cost of the run; None for no limit.
         maps: Mapped steps by name.
         approvals: Approvals that jobs wait for by name, in the order in which they are asked.
+        notify: Recipients of notices of the run's end.
         notes: Notes for the user on the whole run.
     """
 
@@ -404,6 +405,7 @@ class ExecutionPlan(Document, ShownAsSheets):
     max_cost_usd: float | None = None
     maps: dict[str, PlannedMap] = Field(default_factory=dict)
     approvals: dict[str, PlannedApproval] = Field(default_factory=dict)
+    notify: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

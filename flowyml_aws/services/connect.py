@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.services import SERVICES, service_traits
 from flowyml_aws.services.account import Account
+from flowyml_aws.services.notices import notify_end
 from flowyml_aws.services.offline import OfflineServices
 from flowyml_aws.services.run_services import RunServices
 from flowyml_aws.services.service import Host, service_type
@@ -114,15 +116,17 @@ class FoundRun:
     settings: Settings
 
     def driver(self) -> RunDriver:
-        """Return a driver of the run."""
+        """Return a driver of the run, which sends its notices."""
+        store, notify = self.services.host.store, self.plan.notify
         backend = self.services.backend(self.record, self.plan)
         return RunDriver(
-            self.services.host.store,
+            store,
             self.record,
             self.plan,
             backend,
             self.settings.allow_pickle,
             capacity_wait_s=self.settings.capacity_wait_s,
+            on_end=[partial(notify_end, store, notify, self.settings.region)] if notify else [],
         )
 
 

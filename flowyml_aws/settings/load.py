@@ -17,6 +17,7 @@ from typing import Any
 from flowyml_aws.core.distributions import CACHE_VERSIONS, VersionRule
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.loading import LOADING_VARIABLE
+from flowyml_aws.core.recipients import recipient_problems
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.time_spans import seconds_of
 from flowyml_aws.core.written import parse_json, parse_toml, shortened
@@ -209,6 +210,13 @@ def _backend(value: Any, where: str) -> str | dict[str, str]:
         raise _malformed(value, where, "a string, or a mapping of groups to strings") from None
 
 
+def _recipients(value: Any, where: str) -> tuple[str, ...]:
+    recipients = _strings(value, where)
+    for problem in recipient_problems(recipients, f"the setting {where}"):
+        raise problem
+    return recipients
+
+
 def _version_rule(value: Any, where: str) -> VersionRule:
     for rule in CACHE_VERSIONS:
         if value == rule:
@@ -248,6 +256,7 @@ _PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "poll_s": _above_zero,
     "max_price_usd_hour": _above_zero,
     "max_cost_usd": _above_zero,
+    "notify": _recipients,
     "stop_idle_gpu": _time_span,
     "allow_pickle": _switch,
     "debug_shell": _switch,

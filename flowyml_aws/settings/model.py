@@ -44,6 +44,8 @@ class Settings:
         log_group: CloudWatch log group of Batch jobs.
         driver_queue: Batch queue of the small jobs that drive detached runs on SageMaker.
         driver_role: ARN of the role of these jobs.
+        schedule_group: Group of EventBridge Scheduler that contains the schedules.
+        schedule_role: ARN of the role with which EventBridge Scheduler submits their jobs.
         tags: Tags of the jobs, in addition to those that name the run.
         env: Environment variables of the jobs.
         sagemaker_role: ARN of the role of training jobs.
@@ -72,6 +74,7 @@ class Settings:
         max_cost_usd: Maximum cost of a run, in USD.
         stop_idle_gpu: Seconds without use of the GPUs of its job after which a step is stopped;
             written as `30m`. None for never.
+        notify: Recipients of a notice when a run has ended.
         allow_pickle: Whether values whose format can execute code (pickle) may be loaded on this
             machine; None if only those of runs that this user started here.
         debug_shell: Whether jobs on AWS are submitted so that shells can be opened in them.
@@ -93,6 +96,8 @@ class Settings:
     log_group: str = "/aws/batch/job"
     driver_queue: str | None = None
     driver_role: str | None = None
+    schedule_group: str | None = None
+    schedule_role: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     sagemaker_role: str | None = None
@@ -118,6 +123,7 @@ class Settings:
     max_price_usd_hour: float | None = None
     max_cost_usd: float | None = None
     stop_idle_gpu: float | None = None
+    notify: tuple[str, ...] = ()
     allow_pickle: bool | None = None
     debug_shell: bool = False
 
@@ -166,9 +172,12 @@ _BEFORE_A_RUN = {
     "max_bundle_mib",
     "max_cost_usd",
     "max_price_usd_hour",
+    "notify",
     "queues",
     "repository",
     "requirements",
+    "schedule_group",
+    "schedule_role",
     "stop_idle_gpu",
     "store_wait_s",
     "targets",

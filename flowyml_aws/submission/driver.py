@@ -65,6 +65,8 @@ class RunDriver:
         clock: Seconds since the epoch.
         waiting_clock: Seconds since any start, by which waits for capacity and bills are measured.
         capacity_wait_s: Seconds without capacity after which jobs move to another target.
+        on_end: Called once for a run, by the client that has recorded its outcome, with the last
+            status, in order. The run has ended whatever they do.
         awaits_bills: Whether the run had ended at the last poll, and its outcome will be recorded
             with bills that are not known yet.
     """
@@ -77,6 +79,7 @@ class RunDriver:
     clock: Callable[[], float] = time.time
     capacity_wait_s: float = CAPACITY_WAIT_S
     waiting_clock: Callable[[], float] = monotonic
+    on_end: list[Callable[[RunStatus], None]] = field(default_factory=list)
     awaits_bills: bool = field(default=False, init=False)
     _ended: dict[str, JobView] = field(default_factory=dict)
     _results_read: bool = False
@@ -595,6 +598,7 @@ class RunDriver:
         self.awaits_bills = False
         if status.state is RunState.RUNNING:
             return status
+        has_recorded_it = False
         if (outcome := read_outcome(self.store, self.record.run_id)) is None:
             if self._has_late_moves():
                 return self._make_status({})
@@ -625,10 +629,10 @@ class RunDriver:
                 dropped=dropped_items(status),
             )
             if self.store.create(self.layout.outcome, outcome.to_json()):
-                self._may_leave_jobs = True
+                self._may_leave_jobs = has_recorded_it = True
                 ended = replace(status, ended_at=outcome.ended_at)
                 record_times(self.store, ended, self.reports)
-        return replace(
+        status = replace(
             status,
             ended_at=outcome.ended_at,
             bills=outcome.bills,
@@ -639,6 +643,10 @@ class RunDriver:
             counted_usd=status.counted_usd if outcome.counted_usd is None else outcome.counted_usd,
             cost_limit=outcome.cost_limit or status.cost_limit,
         )
+        if has_recorded_it:
+            for call in self.on_end:
+                call(status)
+        return status
 
     def _has_late_moves(self) -> bool:
         """Apply the moves that others have recorded since the last poll. Return whether any were.

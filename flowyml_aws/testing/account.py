@@ -65,7 +65,7 @@ NAMES = {
     **placeholders(NAME, DEFAULT_ACCOUNT_ID, REGION),
     **{
         f"{role}_role_arn": f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/{PREFIX}-{role}"
-        for role in ROLES
+        for role in (*ROLES, "scheduler")
     },
 }
 
@@ -96,6 +96,16 @@ _TRUST = {
     "execution": "trust-tasks",
     "driver": "trust-tasks",
     "sagemaker": "trust-sagemaker",
+}
+_NOTICES = {
+    **NAMES,
+    "notice_arns": json.dumps(
+        [
+            NAMES["topic_arn"],
+            f"arn:aws:events:{REGION}:{DEFAULT_ACCOUNT_ID}:event-bus/default",
+            f"arn:aws:ssm:{REGION}:{DEFAULT_ACCOUNT_ID}:parameter/notices/*",
+        ]
+    ),
 }
 _BATCH_TRUST = json.dumps(
     {
@@ -175,6 +185,16 @@ def create_account(node_families: Collection[str] = ()) -> Account:
         },
         batch=batch_role,
     )
+    for role in ("user", "driver"):  # the option `notice_arns` of infra/
+        iam.put_role_policy(
+            f"{PREFIX}-{role}", f"{role}-notices", account_policy("optional/notices", _NOTICES)
+        )
+    # The option `schedules` of infra/.
+    trust, policy = account_policy("trust-scheduler", NAMES), account_policy("scheduler", NAMES)
+    _create_role(iam, "scheduler", trust, policy)
+    iam.put_role_policy(
+        f"{PREFIX}-user", "user-schedules", account_policy("optional/schedules", NAMES)
+    )
     _create_role(iam, "instance", account_policy("trust-instance", NAMES))
     logs_backends[DEFAULT_ACCOUNT_ID][REGION].create_log_group(LOG_GROUP, tags={})
     ecr_backends[DEFAULT_ACCOUNT_ID][REGION].create_repository(
@@ -242,6 +262,8 @@ def client_settings(
         "sagemaker_role": account.sagemaker,
         "driver_queue": DRIVER_QUEUE,
         "driver_role": account.driver,
+        "schedule_group": PREFIX,
+        "schedule_role": NAMES["scheduler_role_arn"],
     }
 
 

@@ -83,6 +83,8 @@ def plan_table(plan: ExecutionPlan) -> RenderableType:
         parts += [Text(), Text(f"{jobs}: {amount} per hour ({basis})")]
     if (origin := _ORIGINS.get(plan.backend_origin)) is not None:
         parts += [Text(), Text(f"backend {plan.backend}: {origin}")]
+    if plan.notify:
+        parts += [Text(), Text(f"notice of the end to: {', '.join(plan.notify)}")]
     parts += [Text(f"note: {note}", style="yellow") for note in plan.notes]
     return Group(*parts)
 

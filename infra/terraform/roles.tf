@@ -17,12 +17,14 @@ resource "aws_iam_instance_profile" "instance" {
 }
 
 locals {
-  roles = {
+  roles = merge({
     job       = "tasks"     # the user's code in a job
     execution = "tasks"     # pulls the image and writes the log
     driver    = "tasks"     # drives a run on SageMaker after the client has detached
     sagemaker = "sagemaker" # the user's code in a training job, and the platform
-  }
+    }, var.schedules ? {
+    scheduler = "scheduler" # submits the drivers of scheduled runs
+  } : {})
 }
 
 resource "aws_iam_role" "this" {
@@ -47,6 +49,7 @@ locals {
     length(var.image_repositories) == 0 ? {} : { execution-images = "execution", sagemaker-images = "sagemaker" },
     length(var.sagemaker_subnet_ids) == 0 ? {} : { sagemaker-vpc = "sagemaker" },
     length(var.secret_arns) == 0 ? {} : { execution-secrets = "execution", sagemaker-secrets = "sagemaker" },
+    length(var.notice_arns) == 0 ? {} : { driver-notices = "driver" },
     length(var.sagemaker_kms_key_arns) == 0 ? {} : { sagemaker-keys = "sagemaker" },
     length(var.data_buckets) == 0 ? {} : { job-data = "job", sagemaker-data = "sagemaker" },
     var.debug_shell ? { job-shell = "job", sagemaker-shell = "sagemaker" } : {},
@@ -89,6 +92,8 @@ resource "aws_iam_role_policy" "user" {
     length(var.data_buckets) == 0 ? {} : { user-data = "data" },
     var.debug_shell ? { user-sessions = "sessions" } : {},
     length(var.step_role_arns) == 0 ? {} : { user-roles = "roles" },
+    length(var.notice_arns) == 0 ? {} : { user-notices = "notices" },
+    var.schedules ? { user-schedules = "schedules" } : {},
   )
 
   name   = each.key

@@ -246,6 +246,25 @@ variable "efs_file_system_arns" {
   }
 }
 
+variable "notice_arns" {
+  description = "ARNs of what notices of the end of runs need: topics of SNS, event buses, and the secrets or SSM parameters with the URLs of webhooks. Users and drivers may publish to them and read them."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for arn in var.notice_arns : can(regex("^arn:[a-z-]+:(sns:[a-z0-9-]+:[0-9]{12}:[^*]|events:[a-z0-9-]+:[0-9]{12}:event-bus/|secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:|ssm:[a-z0-9-]+:[0-9]{12}:parameter/).+$", arn))])
+    error_message = "notice_arns must be ARNs such as arn:aws:sns:us-east-1:123456789012:runs, arn:aws:events:us-east-1:123456789012:event-bus/default or arn:aws:ssm:us-east-1:123456789012:parameter/webhook."
+  }
+}
+
+variable "schedules" {
+  description = "Whether users may create schedules of EventBridge Scheduler, which submit small jobs to the queue of drivers."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "cost_explorer" {
   description = "Whether users may read the billed costs of the whole AWS account, for `flowyml-aws costs --billed`. Each request costs $0.01."
   type        = bool

@@ -94,6 +94,7 @@ OPTIONS: RunKeywords = {
     "spot": "never",
     "stop_idle_gpu": "30m",
     "sweep": {},
+    "notify": [],
 }
 
 

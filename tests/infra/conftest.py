@@ -51,6 +51,8 @@ EVERYTHING: dict[str, Any] = {
     "efs_file_system_arns": [
         "arn:aws:elasticfilesystem:us-east-1:123456789012:file-system/fs-0123456789abcdef0"
     ],
+    "notice_arns": ["arn:aws:sns:us-east-1:123456789012:runs"],
+    "schedules": True,
     "cost_explorer": True,
     "debug_shell": True,
     "log_retention_days": 90,

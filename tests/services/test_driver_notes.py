@@ -19,3 +19,9 @@ def test_a_limit_that_no_driver_counts_has_a_note() -> None:
 def test_jobs_on_demand_without_a_limit_need_no_driver() -> None:
     service = BatchService(Account(Settings(driver_queue="driver")))
     assert service.driver_notes(ON_DEMAND) == ()
+
+
+def test_notices_of_a_detached_run_need_a_driver() -> None:
+    plan = ON_DEMAND.model_copy(update={"notify": ("events:default",)})
+    (note,) = BatchService(Account(Settings())).driver_notes(plan)
+    assert "the first client that checks the run" in note

@@ -524,3 +524,29 @@ def test_a_run_ends_for_a_client_that_may_not_see_its_jobs(tmp_path: Path) -> No
     stage.backend.statuses = refuse  # type: ignore[method-assign]
     status = stage.driver().status()
     assert (status.state, status.lost) == (RunState.SUCCEEDED, {})
+
+
+def test_only_the_client_that_records_the_outcome_acts_on_the_end(stage: Stage) -> None:
+    ends: list[str] = []
+    first, second = stage.driver(), stage.driver()
+    first.on_end.append(lambda status: ends.append(f"first {status.state.value}"))
+    second.on_end.append(lambda status: ends.append(f"second {status.state.value}"))
+    first.status()
+    assert ends == []
+    for job in ("a", "b", "c"):
+        stage.commit(job)
+    stage.backend.reported = dict.fromkeys("abc", SUCCEEDED)
+    first.advance()
+    second.advance()
+    first.status()
+    assert ends == ["first succeeded"]
+
+
+def test_what_acts_on_the_end_can_read_the_outcome(stage: Stage) -> None:
+    outcomes = []
+    driver = stage.driver()
+    driver.on_end.append(lambda _: outcomes.append(driver.status().ended_at))
+    for job in ("a", "b", "c"):
+        stage.commit(job)
+    driver.advance()
+    assert outcomes == [20.0]

@@ -19,7 +19,12 @@ from flowyml_aws.planning.targets import Target, offline_targets
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.services.account import Account, missing_setting
 from flowyml_aws.services.batch.traits import TRAITS
-from flowyml_aws.services.drivers import end_run_driver, run_driver_problems, start_run_driver
+from flowyml_aws.services.drivers import (
+    DriverJob,
+    end_run_driver,
+    run_driver_problems,
+    start_run_driver,
+)
 from flowyml_aws.services.service import Service
 from flowyml_aws.settings.model import Settings
 from flowyml_aws.settings.targets import TargetSettings, as_target, settings_of_service
@@ -38,6 +43,14 @@ _FARGATE_USD_HOUR = 0.04937
 _LIMIT_NOTES = (
     "no driver counts the cost of the run while no client does: only the time limits of its jobs "
     "enforce max_cost_usd then, and an attempt that repeats a lost one has its time limit again",
+)
+_SPOT_NOTES = (
+    "jobs that lose their spot hosts leave this capacity only while a client drives the run: with "
+    "the setting driver_queue, a small job does so instead",
+)
+_NOTICE_NOTES = (
+    "the notices of the end are sent by the first client that checks the run after its end: with "
+    "the setting driver_queue, a small job sends them at the end",
 )
 
 
@@ -147,34 +160,30 @@ class BatchService(Service):
                 f"a small job on queue {queue!r} drives the run ({_driver_price(self._account)}): "
                 + ", and ".join(purposes),
             )
-        notes = _LIMIT_NOTES if plan.max_cost_usd is not None else ()
-        if not purposes:
-            return notes
-        return (
-            "jobs that lose their spot hosts leave this capacity only while a client drives "
-            "the run: with the setting driver_queue, a small job does so instead",
-            *notes,
-        )
+        limits = _LIMIT_NOTES if plan.max_cost_usd is not None else ()
+        spot = _SPOT_NOTES if _can_leave_spot(plan) else ()
+        return (*spot, *limits, *(_NOTICE_NOTES if plan.notify else ()))
 
     def start_driver(self, record: RunRecord, plan: ExecutionPlan) -> bool:
         """Submit a small Batch job that submits held jobs, and moves those that lose spot hosts."""
+        if self._account.settings.driver_queue is not None and _driver_purposes(plan):
+            start_run_driver(self.driver_job(plan), record, plan)
+        return False
+
+    def driver_job(self, plan: ExecutionPlan) -> DriverJob:
+        """Return the small Batch job that can drive a run of a plan."""
         from flowyml_aws.aws.batch.driver_job import driver_timeout_s
 
         account = self._account
-        if account.settings.driver_queue is None or not _driver_purposes(plan):
-            return False
         limits_s = {job.name: job.timeout_s for job in plan.jobs}
-        start_run_driver(
+        return DriverJob(
             account,
             job_image(account),
-            record,
-            plan,
             account.images.effective_settings,
             account.settings.tags,
             driver_timeout_s(longest_path_s(plan, limits_s)),
             driver_price_usd_hour(account),
         )
-        return False
 
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
         from flowyml_aws.aws.batch.backend import BatchBackend
@@ -206,6 +215,8 @@ def _driver_purposes(plan: ExecutionPlan) -> list[str]:
         purposes.append("it submits or skips the jobs that wait for decisions")
     if _can_leave_spot(plan):
         purposes.append("jobs that lose their spot hosts continue on other capacity")
+    if plan.notify:
+        purposes.append("it sends the notices of the end")
     return purposes
 
 

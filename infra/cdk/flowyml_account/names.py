@@ -76,7 +76,7 @@ class Names:
         """Values of the placeholders in the documents under `infra/account/policies`."""
         bucket = f"arn:{Aws.PARTITION}:s3:::{self.bucket}"
         account_root = f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:root"
-        roles = ("job", "execution", "driver", "sagemaker")
+        roles = ("job", "execution", "driver", "sagemaker", "scheduler")
         return {
             "partition": Aws.PARTITION,
             "region": Aws.REGION,
@@ -93,6 +93,7 @@ class Names:
             "secret_arns": json.dumps(list(self.options.secret_arns)),
             "data_bucket_arns": json.dumps(self._data_arns("")),
             "data_object_arns": json.dumps(self._data_arns("/*")),
+            "notice_arns": json.dumps(list(self.options.notice_arns)),
             "image_repository_arns": json.dumps(list(self.options.image_repositories)),
             "sagemaker_subnet_arns": json.dumps(
                 [

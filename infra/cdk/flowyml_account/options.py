@@ -24,6 +24,10 @@ _ROLE = re.compile(r"arn:[a-z-]+:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+")
 _FILE_SYSTEM = re.compile(
     r"arn:[a-z-]+:elasticfilesystem:[a-z0-9-]+:[0-9]{12}:file-system/fs-[0-9a-f]+"
 )
+_NOTICES = re.compile(
+    r"arn:[a-z-]+:(sns:[a-z0-9-]+:[0-9]{12}:[^*]|events:[a-z0-9-]+:[0-9]{12}:event-bus/|"
+    r"secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:|ssm:[a-z0-9-]+:[0-9]{12}:parameter/).+"
+)
 _KEY = re.compile(r"arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+")
 MAX_ZONES = 15  # subnets of the VPC, next to that of nodes
 _MAX_ENVIRONMENTS = 3  # of one queue
@@ -113,6 +117,11 @@ class Options:
         efs_file_system_arns: ARNs of file systems of EFS that jobs may mount and write with
             `mounts=[EFS(…)]`. They also need port 2049 in `egress_ports`, and mount targets that
             accept it from the instances.
+        notice_arns: ARNs of what notices of the end of runs need: topics of SNS, event buses, and
+            the secrets or SSM parameters with the URLs of webhooks. Users and drivers may publish
+            to them and read them.
+        schedules: Whether users may create schedules of EventBridge Scheduler, which submit small
+            jobs to the queue of drivers.
         cost_explorer: Whether users may read the billed costs of the whole AWS account, for
             `flowyml-aws costs --billed`. Each request costs $0.01.
         debug_shell: Whether users may open shells in their running jobs: `flowyml-aws shell`, for
@@ -150,6 +159,8 @@ class Options:
     data_buckets: Sequence[str] = ()
     step_role_arns: Sequence[str] = ()
     efs_file_system_arns: Sequence[str] = ()
+    notice_arns: Sequence[str] = ()
+    schedules: bool = False
     cost_explorer: bool = False
     debug_shell: bool = False
     log_retention_days: int = 30
@@ -266,6 +277,12 @@ def _problems(options: Options) -> Iterator[str]:
         yield (
             "efs_file_system_arns must be ARNs such as arn:aws:elasticfilesystem:us-east-1:"
             "123456789012:file-system/fs-0123456789abcdef0"
+        )
+    if not all(map(_NOTICES.fullmatch, options.notice_arns)):
+        yield (
+            "notice_arns must be ARNs such as arn:aws:sns:us-east-1:123456789012:runs, "
+            "arn:aws:events:us-east-1:123456789012:event-bus/default or "
+            "arn:aws:ssm:us-east-1:123456789012:parameter/webhook"
         )
     if not all(map(_KEY.fullmatch, options.sagemaker_kms_key_arns)):
         yield (

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
+from aws_cdk.aws_scheduler import CfnScheduleGroup
 from constructs import Construct
 
 from flowyml_account.names import Names
@@ -53,7 +54,9 @@ def make_roles(scope: Construct, names: Names) -> Roles:
         instance_profile_name=f"{names.iam_prefix}-instance",
         roles=[instance.ref],
     )
-    for name, trust in _TRUSTS.items():
+    # Submits the drivers of scheduled runs.
+    scheduler = {"scheduler": "scheduler"} if names.options.schedules else {}
+    for name, trust in {**_TRUSTS, **scheduler}.items():
         role = _role(scope, names, name, trust)
         iam.CfnRolePolicy(
             scope,
@@ -75,6 +78,8 @@ def make_roles(scope: Construct, names: Names) -> Roles:
     user_role = _role(scope, names, "user", "user", user.ref, 43200)
     for document in _optional(names.options)["user"]:
         _add_document(scope, names, "user", user_role, document)
+    if names.options.schedules:
+        CfnScheduleGroup(scope, "ScheduleGroup", name=names.prefix, tags=names.cfn_tags())
     return Roles(profile.attr_arn, instance, user_role.attr_arn, user.ref)
 
 
@@ -87,11 +92,13 @@ def _optional(options: Options) -> dict[str, list[str]]:
     data = ["data"] if options.data_buckets else []
     roles = ["roles"] if options.step_role_arns else []
     costs = ["costs"] if options.cost_explorer else []
+    notices = ["notices"] if options.notice_arns else []
+    schedules = ["schedules"] if options.schedules else []
     file_systems = ["efs"] if options.efs_file_system_arns else []
     shell, sessions = (["shell"], ["sessions"]) if options.debug_shell else ([], [])
     return {
-        "user": [*costs, *data, *roles, *sessions],
-        "driver": roles,
+        "user": [*costs, *data, *notices, *roles, *schedules, *sessions],
+        "driver": [*notices, *roles],
         "job": [*data, *file_systems, *shell],
         "execution": [*images, *secrets],
         "sagemaker": [*images, *network, *keys, *secrets, *data, *shell],

@@ -35,6 +35,8 @@ module "flowyml" {
   data_buckets           = var.data_buckets
   step_role_arns         = var.step_role_arns
   efs_file_system_arns   = var.efs_file_system_arns
+  notice_arns            = var.notice_arns
+  schedules              = var.schedules
   cost_explorer          = var.cost_explorer
   debug_shell            = var.debug_shell
   log_retention_days     = var.log_retention_days

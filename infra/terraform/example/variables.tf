@@ -119,6 +119,18 @@ variable "efs_file_system_arns" {
   default     = null
 }
 
+variable "notice_arns" {
+  description = "Same as in the module."
+  type        = list(string)
+  default     = null
+}
+
+variable "schedules" {
+  description = "Same as in the module."
+  type        = bool
+  default     = null
+}
+
 variable "cost_explorer" {
   description = "Same as in the module."
   type        = bool

@@ -1,0 +1,1 @@
+"""Notices about the end of a run: their document, and how they are sent and recorded."""
