@@ -10,6 +10,7 @@ from flowyml_aws.core.approval_steps import approval
 from flowyml_aws.core.auto_resources import Auto
 from flowyml_aws.core.context import Context, context
 from flowyml_aws.core.control_flow import If, Switch
+from flowyml_aws.core.dynamic import dynamic
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.resources import (
     GPUConfig,
@@ -50,6 +51,7 @@ __all__ = [
     "__version__",
     "approval",
     "context",
+    "dynamic",
     "log_image",
     "log_metric",
     "log_table",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from flowyml_aws.artifacts.transfer import save_encoded
 from flowyml_aws.caching.entries import keep_entry
 from flowyml_aws.caching.run_keys import make_keys
+from flowyml_aws.client.expansion_facts import expansion_facts
 from flowyml_aws.client.preflight import CheckedRequest, preflight
 from flowyml_aws.client.preview import limits_of
 from flowyml_aws.client.request import RunRequest
@@ -75,7 +76,7 @@ def _package(request: RunRequest) -> _PackagedRun:
     driver_notes = services.driver_notes(plan) if request.detached else ()
     notes = (*plan.notes, *checked.notes, *driver_notes)
     plan = plan.model_copy(update={"notes": notes})
-    specs = job_specs(plan, planned.graph, package, reuse, checked.run_id, store.uri)
+    specs = job_specs(plan, planned.graph, package.facts, reuse, checked.run_id, store.uri)
     incomplete = planned.identities.incomplete
     keys = make_keys(
         checked.graph,
@@ -128,4 +129,5 @@ def _package_of(checked: CheckedRequest) -> RunPackage:
         layer=None if checked.layer is None else pin_layer(store, checked.layer),
         store_wait_s=checked.settings.store_wait_s,
         stop_idle_gpu_s=checked.settings.stop_idle_gpu if idle is None else seconds_of(idle),
+        expansion_facts=expansion_facts(checked) if planned.plan.dynamic else None,
     )

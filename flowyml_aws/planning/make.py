@@ -19,6 +19,7 @@ from flowyml_aws.planning.alternatives import Alternatives
 from flowyml_aws.planning.approvals import approval_notes, approvals_of, planned_approvals
 from flowyml_aws.planning.cost import with_costs
 from flowyml_aws.planning.durations import Durations, idle_gpu_note, items_of
+from flowyml_aws.planning.expansions import expansion_notes, expansions_of
 from flowyml_aws.planning.held import deciding_steps, held_by
 from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.needs import Needs, needs_of
@@ -88,7 +89,7 @@ def make_plan(
     reduced = transitive_reduction(parents)
     readers = _only_readers(graph, job_of)
     keep = {*keep, *(asset for gate in graph.gates.values() for asset in gate.inputs)}
-    deciding = deciding_steps(graph)
+    deciding, dynamic = deciding_steps(graph), graph.dynamic
     durations = Durations(history)
     alternatives = Alternatives(targets, catalog)
     jobs: list[PlannedJob] = []
@@ -128,6 +129,7 @@ def make_plan(
             origins=dict(each.origins),
             held=held_by(group, deciding),
             approvals=approvals_of(group, graph),
+            expansions=expansions_of(group, graph, dynamic),
             branches={s.name: s.branch for s in group.steps if s.branch is not None},
             notes=(*growth_note, *_notes(group, graph, selected, durations)),
             moves={} if selection is None else alternatives.moves_of(backend, needs),
@@ -149,6 +151,7 @@ def make_plan(
         prices_of=catalog.prices_date.isoformat() if is_priced else None,
         jobs=tuple(jobs),
         approvals=planned_approvals(graph, job_of),
+        dynamic={s.name: s.max_depth for s in graph.steps if s.max_depth is not None},
         startable={target: tuple(offers.values()) for target, offers in startable.items()},
     )
     offers = {
@@ -156,7 +159,7 @@ def make_plan(
         for backend, selector in selectors.items()
     }
     plan = with_costs(plan, graph, groups, history, offers)
-    notes = approval_notes(plan, groups, graph)
+    notes = [*approval_notes(plan, groups, graph), *expansion_notes(plan)]
     plan = plan.model_copy(update={"notes": (*plan.notes, *notes)})
     return alternatives.added_to(plan)
 

@@ -120,6 +120,7 @@ class PlannedJob(Document):
         held: Decisions of other jobs that can make this job unnecessary. It is submitted after they
             are made, if it is still necessary.
         approvals: Approvals that must be given before this job is submitted.
+        expansions: Dynamic steps whose pipelines must have succeeded before this job is submitted.
         branches: Branch of each step that is in one.
         notes: Notes for the user on this job.
     """
@@ -156,6 +157,7 @@ class PlannedJob(Document):
     repetitions: dict[str, int] = Field(default_factory=dict)
     held: tuple[str, ...] = ()
     approvals: tuple[str, ...] = ()
+    expansions: tuple[str, ...] = ()
     branches: dict[str, Branch] = Field(default_factory=dict)
     notes: Annotated[tuple[str, ...], InTable("notes")]
 
@@ -355,6 +357,7 @@ class ExecutionPlan(Document, ShownAsSheets):
         max_cost_usd: Maximum cost of the run; None for no limit.
         maps: Mapped steps by name.
         approvals: Approvals that jobs wait for by name, in the order in which they are asked.
+        dynamic: Maximum depth of each dynamic step, in running order.
         notes: Notes for the user on the whole run.
     """
 
@@ -374,6 +377,7 @@ class ExecutionPlan(Document, ShownAsSheets):
     max_cost_usd: float | None = None
     maps: dict[str, PlannedMap] = Field(default_factory=dict)
     approvals: dict[str, PlannedApproval] = Field(default_factory=dict)
+    dynamic: dict[str, int] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property

@@ -20,6 +20,7 @@ from flowyml_aws.services.run_services import RunServices
 from flowyml_aws.services.service import Host, service_type
 from flowyml_aws.settings.load import load_settings
 from flowyml_aws.settings.model import Settings
+from flowyml_aws.submission.backend import Backend
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.record import (
     RunRecord,
@@ -123,7 +124,13 @@ class FoundRun:
             backend,
             self.settings.allow_pickle,
             capacity_wait_s=self.settings.capacity_wait_s,
+            backend_of=self._backend_of,
         )
+
+    def _backend_of(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
+        """Return the backend of a run that is a part of this one."""
+        names = {job.backend for job in plan.jobs} or self.services.services
+        return _services(sorted(names), self.services.host).backend(record, plan)
 
 
 def find_run(name: str) -> RunDriver:

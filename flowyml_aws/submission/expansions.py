@@ -1,0 +1,240 @@
+"""The pipelines of a run's dynamic steps: each is a run of its own, which the same driver drives.
+
+A job has planned the pipeline and has written everything that its run needs (`expansion.py`). The
+driver decides whether it starts, writes the documents of the run, drives it, and writes the outputs
+of the dynamic step once it has succeeded. Each of these documents is created once, so that a driver
+continues wherever another one has stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from flowyml_aws.artifacts.documents import read_document
+from flowyml_aws.artifacts.layout import RunLayout
+from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError, RunNotFoundError
+from flowyml_aws.planning.alternatives import allowed_moves
+from flowyml_aws.planning.cost_shares import with_shares
+from flowyml_aws.planning.expansions import refusal
+from flowyml_aws.planning.limits import Limits
+from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+from flowyml_aws.runtime.result import ExpandedOutputs, expanding_step, read_outputs
+from flowyml_aws.runtime.summary import JobSummary
+from flowyml_aws.submission.expansion import (
+    Expansion,
+    ExpansionDecision,
+    outputs_of,
+    read_expansion,
+)
+from flowyml_aws.submission.package import write_child
+from flowyml_aws.submission.record import RunRecord, RunState, read_plan, read_record
+from flowyml_aws.submission.refs import RunRefs
+from flowyml_aws.submission.reports import JobReports
+from flowyml_aws.submission.status import ExpansionView, RunStatus
+
+__all__ = ["ChildDriver", "Drive", "Expansions", "Unfinished"]
+
+
+class ChildDriver(Protocol):
+    """Driver of the run of a pipeline."""
+
+    awaits_bills: bool
+
+    @property
+    def plan(self) -> ExecutionPlan: ...
+
+    @property
+    def reports(self) -> JobReports: ...
+
+    def advance(self) -> RunStatus: ...
+
+    def status(self) -> RunStatus: ...
+
+    def cancel(self, by: str | None = None) -> Sequence[str]: ...
+
+
+Drive = Callable[[RunRecord, ExecutionPlan], ChildDriver]
+"""Returns the driver of a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A job whose dynamic step has returned a pipeline that has not succeeded yet.
+
+    Attributes:
+        job: The job.
+        summary: Summary of its result.
+        step: The dynamic step.
+        sha256: Digest of the document with the pipeline.
+    """
+
+    job: PlannedJob
+    summary: JobSummary
+    step: str
+    sha256: str
+
+    @classmethod
+    def of(cls, job: PlannedJob, summary: JobSummary) -> Unfinished | None:
+        """Return the job with its dynamic step; None if no pipeline is unfinished."""
+        report = expanding_step(summary.steps)
+        if report is None or report.expansion is None:
+            return None
+        return cls(job, summary, report.name, report.expansion)
+
+
+@dataclass
+class Expansions:
+    """The pipelines of one run, as one client sees them.
+
+    Attributes:
+        drive: Returns the driver of a pipeline's run.
+    """
+
+    store: ArtifactStore
+    record: RunRecord
+    drive: Drive
+    views: dict[str, ExpansionView] = field(default_factory=dict)
+    _drivers: dict[str, ChildDriver] = field(default_factory=dict)
+    _run_of: dict[str, str] = field(default_factory=dict)
+    _expansions: dict[str, Expansion] = field(default_factory=dict)
+
+    def outputs(self, unfinished: Unfinished) -> ExpandedOutputs | None:
+        """Return the outputs of a dynamic step, or None until its pipeline has succeeded."""
+        repetition = unfinished.job.repetition
+        return read_outputs(self.store, self.record.run_id, unfinished.step, repetition)
+
+    def look(self, unfinished: Unfinished) -> ExpansionView | None:
+        """Return the run of a pipeline without changing anything; None before it is decided on."""
+        decision = self._read_decision(unfinished)
+        if decision is None:
+            return None
+        return self._viewed(unfinished.step, decision, lambda driver: driver.status())
+
+    def is_decided(self, unfinished: Unfinished) -> bool:
+        """Return whether a pipeline was accepted or refused."""
+        return self._read_decision(unfinished) is not None
+
+    def decide(
+        self, unfinished: Unfinished, plan: ExecutionPlan, spent_usd: float, now: float
+    ) -> None:
+        """Accept or refuse a pipeline, unless another client has decided.
+
+        Args:
+            unfinished: The job whose step has returned it.
+            plan: Plan of the run.
+            spent_usd: Counted cost of the run so far, with all its pipelines.
+            now: Seconds since the epoch.
+        """
+        decision = self._decision(unfinished, plan.max_cost_usd, spent_usd, now)
+        key = RunLayout(self.record.run_id).expansion(unfinished.step, unfinished.job.repetition)
+        self.store.create(key, decision.to_json())
+
+    def advance(self, unfinished: Unfinished) -> ExpansionView | None:
+        """Start or drive the run of a pipeline. Return None before it is decided on.
+
+        If the run has succeeded, the outputs of the dynamic step are written.
+        """
+        decision = self._read_decision(unfinished)
+        if decision is None:
+            return None
+        if decision.refusal is None and self._driver(unfinished.step, decision) is None:
+            self._write(unfinished, decision)
+        view = self._viewed(unfinished.step, decision, lambda driver: driver.advance())
+        if view.status is not None and view.status.state is RunState.SUCCEEDED:
+            self._finish(unfinished, view.status)
+        return view
+
+    def finish(self) -> bool:
+        """Drive the runs that have ended until their bills are known. Return whether some wait."""
+        waiting = [
+            driver
+            for step, driver in self._drivers.items()
+            if driver.awaits_bills and self.views[step].has_ended
+        ]
+        for driver in waiting:
+            driver.advance()
+        return any(driver.awaits_bills for driver in waiting)
+
+    def cancel(self, unfinished: Collection[Unfinished], by: str | None = None) -> list[str]:
+        """Cancel the runs of pipelines. Return the jobs that are still ending: `STEP/JOB`."""
+        ending: list[str] = []
+        for each in unfinished:
+            decision = self._read_decision(each)
+            driver = None if decision is None else self._driver(each.step, decision)
+            if driver is not None:
+                ending += (f"{each.step}/{job}" for job in driver.cancel(by))
+        return ending
+
+    def _decision(
+        self, unfinished: Unfinished, limit_usd: float | None, spent_usd: float, now: float
+    ) -> ExpansionDecision:
+        run_id = self.record.run_id
+        try:
+            expansion = self._read(unfinished)
+        except DamagedArtifactError as error:
+            refused = f"{error.what}: {error.why}"
+            return ExpansionDecision(run_id=run_id, decided_at=now, refusal=refused)
+        return ExpansionDecision(
+            run_id=expansion.run_id,
+            decided_at=now,
+            refusal=refusal(run_id, expansion.plan.plan, limit_usd, spent_usd),
+            max_cost_usd=None if limit_usd is None else max(0.0, limit_usd - spent_usd),
+        )
+
+    def _read_decision(self, unfinished: Unfinished) -> ExpansionDecision | None:
+        layout = RunLayout(self.record.run_id)
+        key = layout.expansion(unfinished.step, unfinished.job.repetition)
+        try:
+            return read_document(ExpansionDecision, self.store.get(key), f"{self.store.uri}/{key}")
+        except ArtifactNotFoundError:
+            return None
+
+    def _read(self, unfinished: Unfinished) -> Expansion:
+        if unfinished.sha256 not in self._expansions:
+            job, attempt = unfinished.job.name, unfinished.summary.attempt
+            self._expansions[unfinished.sha256] = read_expansion(
+                self.store, self.record.run_id, job, attempt, unfinished.sha256
+            )
+        return self._expansions[unfinished.sha256]
+
+    def _viewed(
+        self, step: str, decision: ExpansionDecision, poll: Callable[[ChildDriver], RunStatus]
+    ) -> ExpansionView:
+        view = ExpansionView(step, decision.run_id, decision.refusal)
+        driver = None if decision.refusal is not None else self._driver(step, decision)
+        if driver is not None:
+            view = replace(view, status=poll(driver))
+        self.views[step] = view
+        return view
+
+    def _driver(self, step: str, decision: ExpansionDecision) -> ChildDriver | None:
+        """Return the driver of the run of a pipeline; None if the run is not written yet."""
+        if self._run_of.get(step) != decision.run_id:
+            try:
+                record = read_record(self.store, decision.run_id)
+            except RunNotFoundError:
+                return None
+            self._drivers[step] = self.drive(record, read_plan(self.store, decision.run_id))
+            self._run_of[step] = decision.run_id
+        return self._drivers[step]
+
+    def _write(self, unfinished: Unfinished, decision: ExpansionDecision) -> None:
+        """Write the documents of the run of a pipeline. Every driver writes the same ones."""
+        expansion = self._read(unfinished)
+        plan = allowed_moves(expansion.plan.plan, Limits(None, decision.max_cost_usd))
+        step, at = unfinished.step, decision.decided_at
+        write_child(self.store, expansion, with_shares(plan), self.record, step, at)
+
+    def _finish(self, unfinished: Unfinished, status: RunStatus) -> None:
+        """Write the outputs of a dynamic step whose pipeline has succeeded."""
+        driver = self._drivers[unfinished.step]
+        refs = RunRefs(status, driver.reports)
+        skipped: dict[str, str] = {}
+        for view in status.jobs:
+            skipped.update({} if view.result is None else view.result.skipped)
+        outputs = outputs_of(self._read(unfinished), driver.plan, refs, skipped)
+        key = RunLayout(self.record.run_id).expanded(unfinished.step, unfinished.job.repetition)
+        self.store.create(key, outputs.to_json())
