@@ -402,9 +402,9 @@ def _wait(
 def _on_departure(traits: ServiceTraits, plan: ExecutionPlan) -> str:
     """Return the state of a service's jobs after their client has left, as a clause."""
     if traits.starts_after_parents and any(
-        job.held and job.backend == traits.name for job in plan.jobs
+        (job.held or job.expansions) and job.backend == traits.name for job in plan.jobs
     ):
-        return f"{traits.on_departure}, jobs that wait for decisions need a client"
+        return f"{traits.on_departure}, jobs that wait for decisions or pipelines need a client"
     return traits.on_departure
 
 

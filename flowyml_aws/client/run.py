@@ -174,7 +174,7 @@ class Run(ShownAsSheets):
 
     def leave(self) -> None:
         """Stop the jobs that cannot continue without this client. `attach` continues the run."""
-        self._driver.backend.release()
+        self._driver.release()
 
     def result(self) -> PipelineResult:
         """Return the result so far."""

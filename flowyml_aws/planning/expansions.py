@@ -37,9 +37,10 @@ def expansion_notes(plan: ExecutionPlan) -> Iterator[str]:
         more = f" and {len(waiting) - _MAX_NAMES} more" if waiting[_MAX_NAMES:] else ""
         names = f"{', '.join(waiting[:_MAX_NAMES])}{more}" if waiting else "no job"
         yield (
-            f"{step!r} can return a pipeline, which is not in this plan: it is planned, priced and "
-            f"checked against the limits when the step has run; {names} will wait for it; "
-            f"pipelines inside one another: at most {max_depth}"
+            f"{step!r} can return a pipeline, which is not in this plan: it is planned and checked "
+            "against the limits when the step has run, and a client or the driver of a detached "
+            f"run runs it; {names} will wait for it; pipelines inside one another: at most "
+            f"{max_depth}"
         )
 
 

@@ -382,8 +382,13 @@ class ExecutionPlan(Document, ShownAsSheets):
 
     @property
     def has_held_jobs(self) -> bool:
-        """True if a client or a driver must submit jobs while the run continues."""
+        """True if decisions of the run can make jobs unnecessary."""
         return any(job.held for job in self.jobs)
+
+    @property
+    def has_late_jobs(self) -> bool:
+        """True if a client or a driver must submit jobs while the run continues."""
+        return self.has_held_jobs or bool(self.dynamic)
 
     @property
     def skipped(self) -> dict[str, str]:

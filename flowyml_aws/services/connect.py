@@ -33,6 +33,7 @@ from flowyml_aws.submission.record import (
 from flowyml_aws.submission.run_names import (
     is_complete,
     matching_runs,
+    names_newest,
     pipeline_of,
     unknown_run,
 )
@@ -169,7 +170,9 @@ def locate_run(name: str) -> FoundRun:
         named = [
             record
             for record in records
-            if record is not None and pipeline in (None, record.pipeline, slug_of(record.pipeline))
+            if record is not None
+            and (record.parent is None or not names_newest(name))
+            and pipeline in (None, record.pipeline, slug_of(record.pipeline))
         ]
         if named:  # ids have the time in seconds, and records the precise time
             newest = max(named, key=lambda record: record.created_at)

@@ -38,7 +38,7 @@ from flowyml_aws.submission.bills import BillsWait, JobBills
 from flowyml_aws.submission.cancellation import Cancellation
 from flowyml_aws.submission.cost_limit import end_reason, has_used_share, share_reason
 from flowyml_aws.submission.cost_watch import CostWatch
-from flowyml_aws.submission.expansions import Expansions, Unfinished
+from flowyml_aws.submission.expansions import Expansions, ReturnedPipeline
 from flowyml_aws.submission.gates import Gates, waiting_reason
 from flowyml_aws.submission.history import record_times
 from flowyml_aws.submission.losses import EndedAttempt, LostAttempts, price_attempts, total_lost
@@ -91,8 +91,8 @@ class RunDriver:
     _end_seen_at: float | None = None
     _approvals: Mapping[str, ApprovalView] = field(default_factory=dict)
     _refusals: Mapping[str, str | None] = field(default_factory=dict)
-    _unfinished: dict[str, Unfinished] = field(default_factory=dict)
-    _expanded: dict[str, Unfinished] = field(default_factory=dict)
+    _unfinished: dict[str, ReturnedPipeline] = field(default_factory=dict)
+    _expanded: dict[str, ReturnedPipeline] = field(default_factory=dict)
     _losses_seen: dict[str, int] = field(default_factory=dict)
     _withdrawn: set[str] = field(default_factory=set)
     _cancellation_seen: bool = False
@@ -230,6 +230,13 @@ class RunDriver:
         self.store.create(self.layout.cancellation, intent.to_json())
         return self._cancel_jobs()
 
+    def release(self) -> None:
+        """Stop the jobs that cannot continue without this client."""
+        try:
+            self._expansions.release()
+        finally:
+            self.backend.release()
+
     def _cancel_jobs(self) -> Sequence[str]:
         # In reverse plan order, so that no job starts because its parent has ended.
         ending: list[str] = []
@@ -254,13 +261,13 @@ class RunDriver:
             self._settle_pipeline(each, view)
         self._see_expanded()
 
-    def _settle_pipeline(self, each: Unfinished, view: ExpansionView | None) -> None:
+    def _settle_pipeline(self, each: ReturnedPipeline, view: ExpansionView | None) -> None:
         """End the job of a dynamic step if the run of its pipeline has ended."""
         reason = None if view is None else view.failure
         if reason is None and view is not None:
             self._settle(each.job, each.summary)
         elif reason is not None or self._cancellation_seen:
-            self._ended[each.job.name] = self._unsuccessful(each, reason or "the run was cancelled")
+            self._ended[each.job.name] = self._unsuccessful(each, view)
             self._keep_expanded(each)
         self._block()
 
@@ -272,7 +279,7 @@ class RunDriver:
 
     def _settle(self, job: PlannedJob, summary: JobSummary) -> None:
         """End a job that has a result, unless the pipeline of its dynamic step has not ended."""
-        if (each := Unfinished.of(job, summary)) is not None:
+        if (each := ReturnedPipeline.of(job, summary)) is not None:
             if (outputs := self._expansions.outputs(each)) is None:
                 self._unfinished[job.name] = each
                 return
@@ -280,25 +287,34 @@ class RunDriver:
             self._keep_expanded(each)
         self._ended[job.name] = self._view_of(job, summary)
 
-    def _keep_expanded(self, each: Unfinished) -> None:
+    def _keep_expanded(self, each: ReturnedPipeline) -> None:
         self._unfinished.pop(each.job.name, None)
         self._expanded[each.job.name] = each
 
-    def _unsuccessful(self, each: Unfinished, reason: str) -> JobView:
+    def _unsuccessful(self, each: ReturnedPipeline, view: ExpansionView | None) -> JobView:
         """Return the final view of a job whose dynamic step has a pipeline that did not succeed."""
         state, step_state, cause = JobState.FAILED, StepState.FAILED, Cause.STEP
+        reason = (None if view is None else view.failure) or "the run was cancelled"
+        if view is not None and view.refusal is not None:
+            cause = Cause.COST_LIMIT
         if self._cancellation_seen:
             cause = Cause.CANCELLED
             if self._costs.reached is not None:
                 reason, cause = end_reason(self._costs.reached), Cause.COST_LIMIT
             else:
                 state, step_state = JobState.CANCELLED, StepState.CANCELLED
-        failure = StepFailure(kind="PipelineFailed", message=reason, cause=cause)
+        traceback = None
+        inner = None if view is None or state is JobState.CANCELLED else view.first_failure
+        if inner is not None:
+            traceback = next(iter(inner[1].tracebacks), None)
+        failure = StepFailure(
+            kind="PipelineFailed", message=reason, traceback=traceback, cause=cause
+        )
         steps = _with_report(each, state=step_state, failure=failure)
         ran_on = self._ran_on(each.job, each.summary)
         return JobView(each.job, state, each.summary.attempt, reason, steps, each.summary, ran_on)
 
-    def _expanding(self, each: Unfinished) -> JobView:
+    def _expanding(self, each: ReturnedPipeline) -> JobView:
         """Return the view of a job while the pipeline of its dynamic step runs."""
         view = self._expansions.views.get(each.step)
         reason = "its pipeline has not started yet" if view is None else view.progress
@@ -842,7 +858,7 @@ class RunDriver:
         return True
 
 
-def _with_report(each: Unfinished, **changes: object) -> tuple[StepReport, ...]:
+def _with_report(each: ReturnedPipeline, **changes: object) -> tuple[StepReport, ...]:
     """Return the reports of a job's steps with another report of its dynamic step."""
     return tuple(
         report.model_copy(update=changes) if report.name == each.step else report

@@ -9,6 +9,7 @@ continues wherever another one has stopped.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -21,7 +22,7 @@ from flowyml_aws.planning.cost_shares import with_shares
 from flowyml_aws.planning.expansions import refusal
 from flowyml_aws.planning.limits import Limits
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
-from flowyml_aws.runtime.result import ExpandedOutputs, expanding_step, read_outputs
+from flowyml_aws.runtime.result import ExpandedOutputs, read_outputs
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.expansion import (
     Expansion,
@@ -35,7 +36,7 @@ from flowyml_aws.submission.refs import RunRefs
 from flowyml_aws.submission.reports import JobReports
 from flowyml_aws.submission.status import ExpansionView, RunStatus
 
-__all__ = ["ChildDriver", "Drive", "Expansions", "Unfinished"]
+__all__ = ["ChildDriver", "Drive", "Expansions", "ReturnedPipeline"]
 
 
 class ChildDriver(Protocol):
@@ -55,14 +56,16 @@ class ChildDriver(Protocol):
 
     def cancel(self, by: str | None = None) -> Sequence[str]: ...
 
+    def release(self) -> None: ...
+
 
 Drive = Callable[[RunRecord, ExecutionPlan], ChildDriver]
 """Returns the driver of a run."""
 
 
 @dataclass(frozen=True, slots=True)
-class Unfinished:
-    """A job whose dynamic step has returned a pipeline that has not succeeded yet.
+class ReturnedPipeline:
+    """A pipeline that the dynamic step of a job has returned.
 
     Attributes:
         job: The job.
@@ -77,12 +80,12 @@ class Unfinished:
     sha256: str
 
     @classmethod
-    def of(cls, job: PlannedJob, summary: JobSummary) -> Unfinished | None:
-        """Return the job with its dynamic step; None if no pipeline is unfinished."""
-        report = expanding_step(summary.steps)
-        if report is None or report.expansion is None:
-            return None
-        return cls(job, summary, report.name, report.expansion)
+    def of(cls, job: PlannedJob, summary: JobSummary) -> ReturnedPipeline | None:
+        """Return the pipeline that a job has returned, or None."""
+        for report in summary.steps:
+            if report.expansion is not None:
+                return cls(job, summary, report.name, report.expansion)
+        return None
 
 
 @dataclass
@@ -101,50 +104,50 @@ class Expansions:
     _run_of: dict[str, str] = field(default_factory=dict)
     _expansions: dict[str, Expansion] = field(default_factory=dict)
 
-    def outputs(self, unfinished: Unfinished) -> ExpandedOutputs | None:
+    def outputs(self, returned: ReturnedPipeline) -> ExpandedOutputs | None:
         """Return the outputs of a dynamic step, or None until its pipeline has succeeded."""
-        repetition = unfinished.job.repetition
-        return read_outputs(self.store, self.record.run_id, unfinished.step, repetition)
+        repetition = returned.job.repetition
+        return read_outputs(self.store, self.record.run_id, returned.step, repetition)
 
-    def look(self, unfinished: Unfinished) -> ExpansionView | None:
+    def look(self, returned: ReturnedPipeline) -> ExpansionView | None:
         """Return the run of a pipeline without changing anything; None before it is decided on."""
-        decision = self._read_decision(unfinished)
+        decision = self._read_decision(returned)
         if decision is None:
             return None
-        return self._viewed(unfinished.step, decision, lambda driver: driver.status())
+        return self._viewed(returned.step, decision, lambda driver: driver.status())
 
-    def is_decided(self, unfinished: Unfinished) -> bool:
+    def is_decided(self, returned: ReturnedPipeline) -> bool:
         """Return whether a pipeline was accepted or refused."""
-        return self._read_decision(unfinished) is not None
+        return self._read_decision(returned) is not None
 
     def decide(
-        self, unfinished: Unfinished, plan: ExecutionPlan, spent_usd: float, now: float
+        self, returned: ReturnedPipeline, plan: ExecutionPlan, spent_usd: float, now: float
     ) -> None:
         """Accept or refuse a pipeline, unless another client has decided.
 
         Args:
-            unfinished: The job whose step has returned it.
+            returned: The job whose step has returned it.
             plan: Plan of the run.
             spent_usd: Counted cost of the run so far, with all its pipelines.
             now: Seconds since the epoch.
         """
-        decision = self._decision(unfinished, plan.max_cost_usd, spent_usd, now)
-        key = RunLayout(self.record.run_id).expansion(unfinished.step, unfinished.job.repetition)
+        decision = self._decision(returned, plan.max_cost_usd, spent_usd, now)
+        key = RunLayout(self.record.run_id).expansion(returned.step, returned.job.repetition)
         self.store.create(key, decision.to_json())
 
-    def advance(self, unfinished: Unfinished) -> ExpansionView | None:
+    def advance(self, returned: ReturnedPipeline) -> ExpansionView | None:
         """Start or drive the run of a pipeline. Return None before it is decided on.
 
         If the run has succeeded, the outputs of the dynamic step are written.
         """
-        decision = self._read_decision(unfinished)
+        decision = self._read_decision(returned)
         if decision is None:
             return None
-        if decision.refusal is None and self._driver(unfinished.step, decision) is None:
-            self._write(unfinished, decision)
-        view = self._viewed(unfinished.step, decision, lambda driver: driver.advance())
+        if decision.refusal is None and self._driver(returned.step, decision) is None:
+            self._write(returned, decision)
+        view = self._viewed(returned.step, decision, lambda driver: driver.advance())
         if view.status is not None and view.status.state is RunState.SUCCEEDED:
-            self._finish(unfinished, view.status)
+            self._finish(returned, view.status)
         return view
 
     def finish(self) -> bool:
@@ -158,10 +161,16 @@ class Expansions:
             driver.advance()
         return any(driver.awaits_bills for driver in waiting)
 
-    def cancel(self, unfinished: Collection[Unfinished], by: str | None = None) -> list[str]:
+    def release(self) -> None:
+        """Stop the jobs of all pipelines that cannot continue without this client."""
+        with ExitStack() as stack:  # all of them, also after an error
+            for driver in self._drivers.values():
+                stack.callback(driver.release)
+
+    def cancel(self, returned: Collection[ReturnedPipeline], by: str | None = None) -> list[str]:
         """Cancel the runs of pipelines. Return the jobs that are still ending: `STEP/JOB`."""
         ending: list[str] = []
-        for each in unfinished:
+        for each in returned:
             decision = self._read_decision(each)
             driver = None if decision is None else self._driver(each.step, decision)
             if driver is not None:
@@ -169,11 +178,11 @@ class Expansions:
         return ending
 
     def _decision(
-        self, unfinished: Unfinished, limit_usd: float | None, spent_usd: float, now: float
+        self, returned: ReturnedPipeline, limit_usd: float | None, spent_usd: float, now: float
     ) -> ExpansionDecision:
         run_id = self.record.run_id
         try:
-            expansion = self._read(unfinished)
+            expansion = self._read(returned)
         except DamagedArtifactError as error:
             refused = f"{error.what}: {error.why}"
             return ExpansionDecision(run_id=run_id, decided_at=now, refusal=refused)
@@ -184,21 +193,21 @@ class Expansions:
             max_cost_usd=None if limit_usd is None else max(0.0, limit_usd - spent_usd),
         )
 
-    def _read_decision(self, unfinished: Unfinished) -> ExpansionDecision | None:
+    def _read_decision(self, returned: ReturnedPipeline) -> ExpansionDecision | None:
         layout = RunLayout(self.record.run_id)
-        key = layout.expansion(unfinished.step, unfinished.job.repetition)
+        key = layout.expansion(returned.step, returned.job.repetition)
         try:
             return read_document(ExpansionDecision, self.store.get(key), f"{self.store.uri}/{key}")
         except ArtifactNotFoundError:
             return None
 
-    def _read(self, unfinished: Unfinished) -> Expansion:
-        if unfinished.sha256 not in self._expansions:
-            job, attempt = unfinished.job.name, unfinished.summary.attempt
-            self._expansions[unfinished.sha256] = read_expansion(
-                self.store, self.record.run_id, job, attempt, unfinished.sha256
+    def _read(self, returned: ReturnedPipeline) -> Expansion:
+        if returned.sha256 not in self._expansions:
+            job, attempt = returned.job.name, returned.summary.attempt
+            self._expansions[returned.sha256] = read_expansion(
+                self.store, self.record.run_id, job, attempt, returned.sha256
             )
-        return self._expansions[unfinished.sha256]
+        return self._expansions[returned.sha256]
 
     def _viewed(
         self, step: str, decision: ExpansionDecision, poll: Callable[[ChildDriver], RunStatus]
@@ -221,20 +230,20 @@ class Expansions:
             self._run_of[step] = decision.run_id
         return self._drivers[step]
 
-    def _write(self, unfinished: Unfinished, decision: ExpansionDecision) -> None:
+    def _write(self, returned: ReturnedPipeline, decision: ExpansionDecision) -> None:
         """Write the documents of the run of a pipeline. Every driver writes the same ones."""
-        expansion = self._read(unfinished)
+        expansion = self._read(returned)
         plan = allowed_moves(expansion.plan.plan, Limits(None, decision.max_cost_usd))
-        step, at = unfinished.step, decision.decided_at
+        step, at = returned.step, decision.decided_at
         write_child(self.store, expansion, with_shares(plan), self.record, step, at)
 
-    def _finish(self, unfinished: Unfinished, status: RunStatus) -> None:
+    def _finish(self, returned: ReturnedPipeline, status: RunStatus) -> None:
         """Write the outputs of a dynamic step whose pipeline has succeeded."""
-        driver = self._drivers[unfinished.step]
+        driver = self._drivers[returned.step]
         refs = RunRefs(status, driver.reports)
         skipped: dict[str, str] = {}
         for view in status.jobs:
             skipped.update({} if view.result is None else view.result.skipped)
-        outputs = outputs_of(self._read(unfinished), driver.plan, refs, skipped)
-        key = RunLayout(self.record.run_id).expanded(unfinished.step, unfinished.job.repetition)
+        outputs = outputs_of(self._read(returned), driver.plan, refs, skipped)
+        key = RunLayout(self.record.run_id).expanded(returned.step, returned.job.repetition)
         self.store.create(key, outputs.to_json())

@@ -133,9 +133,23 @@ class ExpansionView:
             return None
         if self.status.state is RunState.CANCELLED:
             return f"its pipeline, run {self.run_id}, was cancelled"
-        failed = failures(self.status)
-        causes = "; ".join(map(str, failed[:1])) or "too few items of a map succeeded"
-        return f"its pipeline, run {self.run_id}, failed: {causes}"
+        inner = self.first_failure
+        if inner is None:
+            return f"its pipeline, run {self.run_id}, failed: too few items of a map succeeded"
+        path, failure = inner
+        return f"its pipeline failed: job {'/'.join(path)} failed: {failure.reason}"
+
+    @property
+    def first_failure(self) -> tuple[tuple[str, ...], JobFailure] | None:
+        """The first job that has failed, after the dynamic steps whose pipelines contain it."""
+        failed = () if self.status is None else failures(self.status)
+        if self.status is None or not failed:
+            return None
+        for view in self.status.expansions:
+            if view.step in failed[0].steps and (inner := view.first_failure) is not None:
+                path, failure = inner
+                return (self.step, *path), failure
+        return (self.step, failed[0].job), failed[0]
 
     @property
     def progress(self) -> str:
