@@ -137,6 +137,8 @@ def status(
 ) -> None:
     """Show the status of a run."""
     attached = Run.attach(run_id)
+    if job is not None:
+        attached, job = attached.part(job)
     run_status = attached.status()
     selected = None if job is None else find_jobs(attached.plan, job, attached.id)
     if as_json:
@@ -213,6 +215,8 @@ def logs(
 ) -> None:
     """Print the logs of a run."""
     attached = Run.attach(run_id)
+    if job is not None:
+        attached, job = attached.part(job)
     jobs = attached.plan.jobs if job is None else find_jobs(attached.plan, job, attached.id)
     several = len(jobs) > 1
     if follow and _seems_abandoned(attached):

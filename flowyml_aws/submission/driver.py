@@ -93,6 +93,7 @@ class RunDriver:
     _refusals: Mapping[str, str | None] = field(default_factory=dict)
     _unfinished: dict[str, ReturnedPipeline] = field(default_factory=dict)
     _expanded: dict[str, ReturnedPipeline] = field(default_factory=dict)
+    _parts: dict[str, RunDriver] = field(default_factory=dict)
     _losses_seen: dict[str, int] = field(default_factory=dict)
     _withdrawn: set[str] = field(default_factory=set)
     _cancellation_seen: bool = False
@@ -131,7 +132,8 @@ class RunDriver:
     def _drive(self, record: RunRecord, plan: ExecutionPlan) -> RunDriver:
         """Return the driver of a run that is a part of this one."""
         assert self.backend_of is not None
-        return RunDriver(
+        assert record.parent is not None
+        self._parts[record.parent.step] = driver = RunDriver(
             self.store,
             record,
             plan,
@@ -142,6 +144,7 @@ class RunDriver:
             self.waiting_clock,
             self.backend_of,
         )
+        return driver
 
     @cached_property
     def answers(self) -> Approvals:
@@ -207,6 +210,16 @@ class RunDriver:
             for view in status.jobs
         )
         return replace(status, jobs=jobs)
+
+    def part(self, step: str) -> RunDriver | None:
+        """Return the driver of the pipeline that a dynamic step has returned; None if it has none.
+
+        Raises:
+            FlowymlError: The store or the backend can't report the jobs' states.
+        """
+        if step not in self._parts:
+            self.status()
+        return self._parts.get(step)
 
     def cancel(self, by: str | None = None) -> Sequence[str]:
         """Cancel the run and its jobs that have not ended, with every copy of them.
