@@ -264,15 +264,20 @@ class RunDriver:
     def _drive_pipelines(self, statuses: Mapping[str, JobStatus]) -> None:
         """Start or drive the runs of the pipelines that dynamic steps have returned."""
         for each in list(self._unfinished.values()):
-            if not self._expansions.is_decided(each) and not self._is_cancelled():
-                limit = self._make_status(statuses).cost_limit
-                spent_usd = 0.0 if limit is None else limit.counted_usd
-                self._expansions.decide(each, self.plan, spent_usd, self.clock())
+            is_new = not self._expansions.is_started(each)
+            if is_new and not self._is_cancelled():
+                spent_usd = self._spent_usd(statuses)
+                self._expansions.start(each, self.plan.max_cost_usd, spent_usd, self.clock())
             view = self._expansions.advance(each)
-            if not self._cancellation_seen and self._is_cancelled():
+            if is_new and not self._cancellation_seen and self._is_cancelled():
                 self._expansions.cancel([each])  # a concurrent cancel may have missed it
             self._settle_pipeline(each, view)
         self._see_expanded()
+
+    def _spent_usd(self, statuses: Mapping[str, JobStatus]) -> float:
+        """Return what counts against the cost limit of the run so far; 0 without a limit."""
+        limit = self._make_status(statuses).cost_limit
+        return 0.0 if limit is None else limit.counted_usd
 
     def _settle_pipeline(self, each: ReturnedPipeline, view: ExpansionView | None) -> None:
         """End the job of a dynamic step if the run of its pipeline has ended."""

@@ -11,7 +11,6 @@ from flowyml_aws.core.errors import InvalidPipelineError
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import RunStatus
 from tests.contracts.conftest import BACKENDS
-from tests.contracts.test_branches import jobs_at_service
 from tests.support.rigs import BackendRig, eventually
 
 START = """
