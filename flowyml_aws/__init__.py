@@ -11,6 +11,7 @@ from flowyml_aws.core.auto_resources import Auto
 from flowyml_aws.core.context import Context, context
 from flowyml_aws.core.control_flow import If, Switch
 from flowyml_aws.core.data_inputs import LocalData, S3Prefix
+from flowyml_aws.core.dynamic import dynamic
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.mounts import EFS, FSx
 from flowyml_aws.core.resources import (
@@ -56,6 +57,7 @@ __all__ = [
     "__version__",
     "approval",
     "context",
+    "dynamic",
     "log_image",
     "log_metric",
     "log_table",

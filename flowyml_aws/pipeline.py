@@ -243,7 +243,7 @@ class Pipeline(ShownAsSheets):
         """
         from flowyml_aws.client.preview import plan_only
 
-        return plan_only(self._request(options))
+        return plan_only(self.request(options))
 
     def budget_violations(
         self, plan: ExecutionPlan, **options: Unpack[RunKeywords]
@@ -256,7 +256,7 @@ class Pipeline(ShownAsSheets):
         """
         from flowyml_aws.client.preview import budget_violations
 
-        return budget_violations(plan, self._request(options))
+        return budget_violations(plan, self.request(options))
 
     def explain(self, job: str, **options: Unpack[RunKeywords]) -> tuple[PlannedJob, Selection]:
         """Return a job of the plan, and the selection of its instance type with all candidates.
@@ -271,7 +271,7 @@ class Pipeline(ShownAsSheets):
         """
         from flowyml_aws.client.preview import explain
 
-        return explain(self._request(options), job)
+        return explain(self.request(options), job)
 
     def advise(self, runs: int = 10, **options: Unpack[RunKeywords]) -> Advice:
         """Return the smallest adequate requests according to earlier runs, and what they save.
@@ -289,7 +289,7 @@ class Pipeline(ShownAsSheets):
         """
         from flowyml_aws.client.advise import advise
 
-        return advise(self._request(options), runs)
+        return advise(self.request(options), runs)
 
     def submit(self, *, detach: bool = False, **options: Unpack[RunKeywords]) -> Run:
         """Start a run and return immediately.
@@ -308,7 +308,7 @@ class Pipeline(ShownAsSheets):
         from flowyml_aws.client.launch import launch
         from flowyml_aws.client.run import Run
 
-        request = self._request(options, detach)
+        request = self.request(options, detach)
         return Run(launch(request), allow_pickle=request.options.allow_pickle)
 
     def schedule(
@@ -371,7 +371,16 @@ class Pipeline(ShownAsSheets):
                 run.leave()  # the error may be from before `wait`
                 raise
 
-    def _request(self, options: RunKeywords, detached: bool = False) -> RunRequest:
+    def request(self, options: RunKeywords, detached: bool = False) -> RunRequest:
+        """Return the pipeline with the options of a plan or a run. It is not checked.
+
+        Args:
+            options: Options of the plan or the run.
+            detached: Whether the run must continue without its client.
+
+        Raises:
+            SettingsError: An option is unknown or has an invalid value.
+        """
         from flowyml_aws.client.request import RunRequest
         from flowyml_aws.packaging.choices import Choices
 

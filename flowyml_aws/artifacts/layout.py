@@ -15,10 +15,12 @@ __all__ = [
     "CONTENTS",
     "COPIES",
     "EVENTS",
+    "EXPANSION",
     "HISTORY",
     "LAYERS",
     "LOGGED",
     "NODES",
+    "OUTPUTS",
     "RESULT",
     "REWRITTEN",
     "RUNS",
@@ -51,9 +53,11 @@ USES = "uses/"
 RESULT = "result.json"
 SUMMARY = "ended/"
 EVENTS = "events.json"
+EXPANSION = "expansion.json"
 USAGE = "usage.json"
 LOGGED = "logged.json"
 NODES = "nodes.json"
+OUTPUTS = "outputs.json"
 CONTENTS = ("artifacts/", "payloads/", "code/")
 """Prefixes of objects that are named by their digest; runs and cache entries refer to them."""
 COPIES = 8
@@ -138,6 +142,18 @@ class RunLayout:
         """Answer to an approval. Creating the document decides it."""
         # Hashed, because the name may contain characters that a key must not.
         return f"{self.prefix}approvals/{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
+
+    def expansion(self, step: str, repetition: int = 0) -> str:
+        """Decision on the pipeline of a dynamic step. Creating the document decides it."""
+        return f"{self._expansion(step, repetition)}.json"
+
+    def expanded(self, step: str, repetition: int = 0) -> str:
+        """Outputs of a dynamic step, written once its pipeline has succeeded."""
+        return f"{self._expansion(step, repetition)}/{OUTPUTS}"
+
+    def _expansion(self, step: str, repetition: int) -> str:
+        name = hashlib.sha256(step.encode()).hexdigest()[:16]  # see `approval`
+        return f"{self.prefix}expansions/{name}.{repetition}"
 
     @property
     def cancellation(self) -> str:

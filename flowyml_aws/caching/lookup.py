@@ -138,6 +138,7 @@ def find_reuse(
     force_run: Collection[str],
     machines: Mapping[str, str] | None = None,
     cases: Mapping[str, str] | None = None,
+    results: Collection[str] = (),
 ) -> Reuse:
     """Decide which outputs of earlier runs are reused, and which steps run.
 
@@ -151,6 +152,7 @@ def find_reuse(
         force_run: Steps to run without a cache lookup, with all steps that depend on them.
         machines: Kind of machine that each step is planned for, if known.
         cases: Cases of decisions that the client has made; they are not in the graph.
+        results: Assets that are results, also if a step reads them.
     """
     refusals: list[AwsRefusedError] = []
     listing = None if store is None else EntryListing(store)
@@ -201,7 +203,16 @@ def find_reuse(
         return cases_read[ref]
 
     reuse = decide_reuse(
-        graph, identities, external_inputs, entries, missing, force_run, machines, cases, case_of
+        graph,
+        identities,
+        external_inputs,
+        entries,
+        missing,
+        force_run,
+        machines,
+        cases,
+        case_of,
+        results,
     )
     return replace(reuse, notes=tuple(map(_note, refusals[:1])))
 

@@ -64,6 +64,7 @@ def decide_reuse(
     machines: Mapping[str, str] | None = None,
     cases: Mapping[str, str] | None = None,
     case_of: CaseOf | None = None,
+    results: Collection[str] = (),
 ) -> Reuse:
     """Decide which steps run, and which assets of earlier runs are reused.
 
@@ -77,6 +78,7 @@ def decide_reuse(
         machines: Kind of machine that each step is planned for, if known.
         cases: Cases of decisions that the client has made; they are not in the graph.
         case_of: Function that returns the case that a ref contains; None if it can't be read.
+        results: Assets that are results, also if a step reads them.
     """
     machines, python = machines or {}, python_version()
     forced = _with_descendants(graph, refresh)
@@ -100,7 +102,7 @@ def decide_reuse(
     while True:
         known_cases = {**(cases or {}), **_cases_of(graph, hits, case_of)}
         skipped = known_skips(graph, known_cases)
-        runs, refs = _demanded(graph, identities.keys(), hits, skipped, never_read)
+        runs, refs = _demanded(graph, identities.keys(), hits, skipped, never_read, results)
         invalid = known.premature_hits(hits, runs)
         missing_refs = set(missing(tuple(refs.values()))) if not invalid else set()
         invalid.update(graph.producers[asset] for asset, ref in refs.items() if ref in missing_refs)
@@ -265,6 +267,7 @@ def _demanded(
     hits: Mapping[str, CacheEntry],
     skipped: Collection[str],
     never_read: Collection[str],
+    also_results: Collection[str],
 ) -> tuple[set[str], dict[str, ArtifactRef]]:
     """Return the steps that must run, and the earlier assets that they read or that are results.
 
@@ -279,7 +282,7 @@ def _demanded(
     read = {asset for reader in readers for asset in graph.reads[reader]}
     assets_of = {step.name: step.assets for step in steps}
     uncached = [step for step in steps if step.name not in cached]
-    results = [a for step in steps for a in step.assets if a not in read]
+    results = [a for step in steps for a in step.assets if a not in read or a in also_results]
     runs: set[str] = set()
     reused: dict[str, ArtifactRef] = {}
     waiting = [*results, *(asset for step in uncached for asset in step.assets)]

@@ -153,6 +153,8 @@ def status(
 ) -> None:
     """Show the status of a run."""
     attached = Run.attach(run_id)
+    if job is not None:
+        attached, job = attached.part(job)
     run_status = attached.status()
     selected = None if job is None else find_jobs(attached.plan, job, attached.id)
     if as_json:
@@ -231,6 +233,8 @@ def logs(
 ) -> None:
     """Print the logs of a run."""
     attached = Run.attach(run_id)
+    if job is not None:
+        attached, job = attached.part(job)
     jobs = attached.plan.jobs if job is None else find_jobs(attached.plan, job, attached.id)
     several = len(jobs) > 1
     if follow and _seems_abandoned(attached):
@@ -432,9 +436,9 @@ def follow_to_end(run: Run) -> NoReturn:
 def _on_departure(traits: ServiceTraits, plan: ExecutionPlan) -> str:
     """Return the state of a service's jobs after their client has left, as a clause."""
     if traits.starts_after_parents and any(
-        job.held and job.backend == traits.name for job in plan.jobs
+        (job.held or job.expansions) and job.backend == traits.name for job in plan.jobs
     ):
-        return f"{traits.on_departure}, jobs that wait for decisions need a client"
+        return f"{traits.on_departure}, jobs that wait for decisions or pipelines need a client"
     return traits.on_departure
 
 

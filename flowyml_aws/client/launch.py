@@ -11,6 +11,7 @@ from flowyml_aws.artifacts.folder_transfer import save_folder
 from flowyml_aws.artifacts.transfer import save_encoded
 from flowyml_aws.caching.entries import keep_entry
 from flowyml_aws.caching.run_keys import make_keys
+from flowyml_aws.client.expansion_facts import expansion_facts
 from flowyml_aws.client.preflight import CheckedRequest, preflight
 from flowyml_aws.client.preview import limits_of, with_notices
 from flowyml_aws.client.request import RunRequest
@@ -98,7 +99,7 @@ def write_documents(
         with suppress(FlowymlError, OSError):  # only garbage collection reads it
             keep_entry(store, entry, now)
     package = _package_of(checked)
-    specs = job_specs(plan, planned.graph, package, reuse, checked.run_id, store.uri)
+    specs = job_specs(plan, planned.graph, package.facts, reuse, checked.run_id, store.uri)
     incomplete = planned.identities.incomplete
     keys = make_keys(
         checked.graph,
@@ -157,4 +158,5 @@ def _package_of(checked: CheckedRequest) -> RunPackage:
         store_wait_s=checked.settings.store_wait_s,
         stop_idle_gpu_s=checked.settings.stop_idle_gpu if idle is None else seconds_of(idle),
         in_place=in_place,
+        expansion_facts=expansion_facts(checked) if planned.plan.dynamic else None,
     )

@@ -122,7 +122,10 @@ def _settled(runs: Iterable[ListedRun], answers: dict[ListedRun, ListedRun]) -> 
 
 
 def _read(store: ArtifactStore, run_id: str) -> ListedRun | None:
-    """Return a run from its record and its outcome; None if it has no record."""
+    """Return a run from its record and its outcome; None if it has no record.
+
+    None, too, for the pipeline of a dynamic step: it is a part of the run that is listed.
+    """
     run = ListedRun(
         run_id=run_id,
         pipeline=None,
@@ -136,6 +139,8 @@ def _read(store: ArtifactStore, run_id: str) -> ListedRun | None:
     )
     try:
         record = read_record(store, run_id)
+        if record.parent is not None:
+            return None
         run = replace(
             run,
             pipeline=record.pipeline,

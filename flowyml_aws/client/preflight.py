@@ -38,6 +38,7 @@ from flowyml_aws.packaging.project import Project, project_files
 from flowyml_aws.packaging.requirements import resolve_requirements
 from flowyml_aws.packaging.secret_values import secret_arguments
 from flowyml_aws.packaging.snapshot import snapshot_files
+from flowyml_aws.planning.expansions import unlimited_expansions
 from flowyml_aws.planning.limits import over_limits
 from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.services import service_traits
@@ -139,7 +140,9 @@ def preflight(request: RunRequest) -> CheckedRequest:
         if services is not None and settings is not None and placement is not None:
             if not _run_in_place(placement) and settings.requirements:
                 layer = report.attempt(lambda: resolve_requirements(settings.requirements))
-            planned = report.startable_plan(services, request.plan(pipeline, placement, settings))
+            pins = request.pins(settings)
+            plan_request = request.plan(pipeline, placement, settings, pins)
+            planned = report.startable_plan(services, plan_request)
             if planned is not None:
                 report.check_plan(planned, request, settings, services, run_id)
             report.check_driver(request, services, planned)
@@ -260,6 +263,7 @@ class _Report:
         limits = self.attempt(lambda: limits_of(settings, request.limits))
         if limits is not None:
             self.problems += over_limits(planned.plan, limits)
+            self.problems += unlimited_expansions(planned.plan, limits)
         record = placeholder_record(planned.plan, run_id)
         self.problems += services.plan_problems(planned.plan, record)
 

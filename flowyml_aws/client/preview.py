@@ -62,6 +62,7 @@ from flowyml_aws.planning.selection import Selection, select
 from flowyml_aws.planning.services import service_traits, services_with_instances
 from flowyml_aws.planning.targets import CAPACITY_LABEL, machine_kind
 from flowyml_aws.services.connect import connect_to_plan, placement_settings
+from flowyml_aws.services.facts import FactServices
 from flowyml_aws.services.offline import OfflineServices
 from flowyml_aws.services.run_services import RunServices
 from flowyml_aws.services.service import PlanningHost
@@ -83,7 +84,7 @@ __all__ = [
     "with_notices",
 ]
 
-PlanningServices = RunServices | OfflineServices
+PlanningServices = RunServices | OfflineServices | FactServices
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
         request.forced,
         machines,
         request.cases,
+        request.results,
     )
     graph, decided = without_known_branches(request.graph.only(reuse.runs), reuse.cases)
     graph = without_open_gates(graph, reuse.cases)
@@ -207,7 +209,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
         targets,
         host.catalog,
         history,
-        all_assets if request.stores_all else reuse.stored,
+        all_assets if request.stores_all else {*reuse.stored, *request.results},
         request.environment,
         request.secrets,
         request.spot,
@@ -375,7 +377,9 @@ def prepare(request: RunRequest) -> PreparedRequest:
     if problems := environment_problems(settings.env, "the setting `env`"):
         raise InvalidPipelineError(request.name, problems)
     services = connect_to_plan(placement, settings, project)
-    return PreparedRequest(request.plan(pipeline, placement, settings), services, settings, project)
+    pins = request.pins(settings)
+    plan_request = request.plan(pipeline, placement, settings, pins)
+    return PreparedRequest(plan_request, services, settings, project)
 
 
 def _version_readers(request: PlanRequest) -> dict[str, VersionReader]:

@@ -64,6 +64,7 @@ class PlanRequest:
         empty_maps: Mapped steps whose list is empty, so that the graph does not contain them.
         length_runs: Run that had the assumed number of items, by mapped step.
         cases: Cases of the decisions that the client has made.
+        results: Assets that are results of the run, also if a step reads them.
     """
 
     name: str
@@ -85,6 +86,7 @@ class PlanRequest:
     empty_maps: tuple[Step, ...] = ()
     length_runs: Mapping[str, str] = field(default_factory=dict)
     cases: Mapping[str, str] = field(default_factory=dict)
+    results: frozenset[str] = frozenset()
 
     @property
     def environments(self) -> Mapping[str, Mapping[str, str]]:
@@ -195,9 +197,16 @@ class RunRequest:
         return decide_known(expanded, self.values, known)
 
     def plan(
-        self, pipeline: BuiltPipeline, placement: Placement, settings: Settings
+        self, pipeline: BuiltPipeline, placement: Placement, settings: Settings, pins: Pins
     ) -> PlanRequest:
-        """Return the request for the plan of a pipeline that has no mistakes."""
+        """Return the request for the plan of a pipeline that has no mistakes.
+
+        Args:
+            pipeline: The built pipeline.
+            placement: Service of each group.
+            settings: Settings of the project.
+            pins: Versions of packages that the project requires.
+        """
         names = frozenset(step.name for step in pipeline.graph.steps)
         return PlanRequest(
             name=self.name,
@@ -213,7 +222,7 @@ class RunRequest:
             notes=self.resolved.notes,
             cache_on=self.cache_on,
             cache_versions=settings.cache_versions,
-            pins=self._pins(settings),
+            pins=pins,
             stores_all=self.options.checkpoint_steps,
             spot=self.options.spot,
             empty_maps=pipeline.empty_maps,
@@ -241,7 +250,8 @@ class RunRequest:
         values = {name: value for name, value in given.items() if name not in replaced}
         return {**values, **items, **pipeline.cases}
 
-    def _pins(self, settings: Settings) -> Pins:
+    def pins(self, settings: Settings) -> Pins:
+        """Return the versions of packages that the project requires, if cache keys need them."""
         if settings.cache_versions == "none":
             return Pins()
         return project_pins(self.project.root, settings)

@@ -22,7 +22,7 @@ from flowyml_aws.client.result import Outputs, PipelineResult, make_result
 from flowyml_aws.client.run_job import RunJob
 from flowyml_aws.client.savings import Savings, find_savings
 from flowyml_aws.client.stored import StoredList, StoredOutput
-from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.core.errors import FlowymlError, RunNotFoundError
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
 from flowyml_aws.core.termination import Terminated, end_after_cleanup
 from flowyml_aws.planning.limits import Limits
@@ -178,7 +178,7 @@ class Run(ShownAsSheets):
 
     def leave(self) -> None:
         """Stop the jobs that cannot continue without this client. `attach` continues the run."""
-        self._driver.backend.release()
+        self._driver.release()
 
     def result(self) -> PipelineResult:
         """Return the result so far."""
@@ -403,18 +403,46 @@ class Run(ShownAsSheets):
         limits = Limits(max_price_usd_hour, max_cost_usd)
         return Run(resume(self.id, resources, limits, detach), allow_pickle=self._allow_pickle)
 
+    def part(self, name: str) -> tuple[Run, str]:
+        """Return the run that contains a job or step, and its name there.
+
+        Args:
+            name: Name of a job or a step. `search/train` is `train` in the pipeline that the
+                dynamic step `search` has returned, which is a run of its own.
+
+        Raises:
+            RunNotFoundError: The dynamic step has not returned a pipeline.
+        """
+        step = next((step for step in self.plan.dynamic if name.startswith(f"{step}/")), None)
+        if step is None:
+            return self, name
+        driver = self._driver.part(step)
+        if driver is None:
+            raise RunNotFoundError(
+                what=f"No {name!r} in run {self.id}",
+                why=f"{step!r} has not returned a pipeline, or it was not started",
+                fix=f"`flowyml-aws status {self.id}` shows the state of {step!r}",
+            )
+        run = Run(driver, self._drives, self._allow_pickle)
+        return run.part(name.removeprefix(f"{step}/"))
+
     def logs(self, job: str | None = None, follow: bool = False) -> Iterator[LogLine]:
         """Yield the log lines of the jobs.
 
         Args:
             job: Name of a job, or of a step, an item (`train[3]`) or a mapped step, whose jobs are
-                selected; None for all jobs in plan order.
+                selected; None for all jobs in plan order. `search/train` is `train` in the pipeline
+                of the dynamic step `search`.
             follow: Whether to continue until the jobs have ended. Meanwhile, a run that was
                 submitted by this object is driven, and a run that was attached is only polled.
 
         Raises:
             RunNotFoundError: The plan has no such job.
         """
+        if job is not None:
+            run, job = self.part(job)
+            if run is not self:
+                return run.logs(job, follow)
         found = self.plan.jobs if job is None else find_jobs(self.plan, job, self.id)
         selected = [planned.name for planned in found]
         return self._follow_logs(selected) if follow else self._read_logs(selected)

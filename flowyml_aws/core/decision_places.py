@@ -4,7 +4,7 @@ A decision starts no machine of its own if it can be avoided, and makes no job w
 did not wait for before:
 
 - It runs after its last parent, in the same job, if this job already waits for all other parents,
-  and for the approvals that the decision waits for.
+  and for the approvals and the pipelines of dynamic steps that the decision waits for.
 - Otherwise it runs in the job of the first step of its branches. The other branches then wait for
   this job.
 - It is a job of its own if that job has items of a map, which are divided among several jobs.
@@ -63,7 +63,7 @@ class _Places:
     """The groups of steps, to which decisions are added in running order."""
 
     def __init__(self, groups: Sequence[StepGroup], graph: StepGraph) -> None:
-        self._groups, self._graph = groups, graph
+        self._groups, self._graph, self._dynamic = groups, graph, graph.dynamic
         self._added: dict[int, list[Step]] = {}
         self._alone: list[Step] = []
         self._group_of = {s.name: number for number, g in enumerate(groups) for s in g.steps}
@@ -80,8 +80,9 @@ class _Places:
         if (
             last is not None
             and self._takes(last)
+            and not self._groups[last].steps[-1].is_dynamic  # its outputs are not in the job
             and parents <= {last, *self._before[last]}
-            and self._approvals([decision]) <= self._approvals(self._groups[last].steps)
+            and self._gates([decision]) <= self._gates(self._groups[last].steps)
         ):
             self._add_to(last, decision)
             return
@@ -120,9 +121,12 @@ class _Places:
         """Return whether a decision can run in a group: its steps remain in one job."""
         return all(s.item is None and s.mapping is None for s in self._groups[number].steps)
 
-    def _approvals(self, steps: Iterable[Step]) -> set[str]:
-        """Return the approvals that steps wait for: a job waits for those of all its steps."""
-        return {name for step in steps for name in self._graph.gated.get(step.name, ())}
+    def _gates(self, steps: Iterable[Step]) -> set[str]:
+        """Return the approvals and dynamic steps that a job with these steps waits for."""
+        graph = self._graph
+        names = {step.name for step in steps}
+        approvals = {each for name in names for each in graph.gated.get(name, ())}
+        return approvals.union(*(self._dynamic.intersection(graph.parents[n]) for n in names))
 
     def _parent_groups(self, names: Iterable[str]) -> set[int]:
         """Return the groups of the parents of steps, looking through decisions."""

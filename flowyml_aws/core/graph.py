@@ -78,6 +78,11 @@ class StepGraph:
             return self.declared.get(asset, asset)
         return asset
 
+    @property
+    def dynamic(self) -> frozenset[str]:
+        """Names of the dynamic steps."""
+        return frozenset(step.name for step in self.steps if step.is_dynamic)
+
     def only(self, names: Collection[str]) -> StepGraph:
         """Return the subgraph of these steps; assets of other steps become external inputs."""
         steps = tuple(step for step in self.steps if step.name in names)

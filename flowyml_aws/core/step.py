@@ -132,6 +132,8 @@ class Step:
             parameters are filled by name.
         approval: Rule of an approval, which no job runs; None for any other step.
         scope: Sub-pipeline that declares the step; None if the pipeline itself does.
+        max_depth: Maximum number of pipelines inside one another that the step may lead to; None
+            for a step that is not dynamic.
     """
 
     func: Callable[..., Any]
@@ -164,6 +166,7 @@ class Step:
     approval: Approval | None = None
     scope: Scope | None = None
     options: DeclaredOptions = OMITTED
+    max_depth: int | None = None
 
     def __post_init__(self) -> None:
         if self.item is None:  # an item is made from a step that was checked
@@ -206,6 +209,11 @@ class Step:
     def is_placed(self) -> bool:
         """True for a decision without a group: it runs in the job of another step."""
         return bool(self.cases) and self.execution_group is None
+
+    @property
+    def is_dynamic(self) -> bool:
+        """True if its function may return a pipeline, which the run then continues with."""
+        return self.max_depth is not None
 
     @property
     def declared(self) -> Step:
@@ -417,6 +425,7 @@ class Step:
             problems.append(
                 self._invalid("distributed", self.distributed, f"one of {names}, or omitted")
             )
+        problems += self._dynamic_problems()
         problems += environment_problems(self.env, f"step {self.name!r}")
         problems += secret_problems(self.secrets, self.env, f"step {self.name!r}")
         problems += self.options.problems(self.name)
@@ -432,6 +441,38 @@ class Step:
             problems += [self._located(problem) for problem in invalid]
             problems += [] if invalid else self._node_problems()
         return problems
+
+    def _dynamic_problems(self) -> list[FlowymlError]:
+        """Return the mistakes of a dynamic step."""
+        if self.max_depth is None:
+            return []
+        problems: list[FlowymlError] = []
+        if type(self.max_depth) is not int or self.max_depth < 1:
+            problems.append(self._invalid("max_depth", self.max_depth, "an integer from 1"))
+        if self.mapping is not None:
+            problems.append(
+                InvalidStepError(
+                    what=f"Dynamic step {self.name!r} is mapped",
+                    why="a dynamic step returns one pipeline",
+                    fix="write the loop in its function, which adds steps for each item",
+                )
+            )
+        if self.distributed is not None or self._has_nodes():
+            problems.append(
+                InvalidStepError(
+                    what=f"Dynamic step {self.name!r} has several nodes or processes",
+                    why="a dynamic step only declares steps",
+                    fix="omit `nodes` and `distributed`, and write them in the steps of its "
+                    "pipeline",
+                )
+            )
+        return problems
+
+    def _has_nodes(self) -> bool:
+        try:
+            return self.nodes > 1
+        except FlowymlError:
+            return False  # reported with the resources
 
     def _node_problems(self) -> list[FlowymlError]:
         """Return the mistakes of arguments that depend on the number of nodes."""

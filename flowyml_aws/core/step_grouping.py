@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, count, groupby, pairwise
+from itertools import accumulate, chain, count, groupby, pairwise
 from types import MappingProxyType
 
 from flowyml_aws.core.domains import Place, find_places
@@ -130,7 +130,7 @@ def _name_of_items(group: StepGroup, items: Sequence[tuple[Step, ...]]) -> str:
 def group_steps(
     ordered: Sequence[Step], places: Mapping[str, Place] | None = None
 ) -> tuple[StepGroup, ...]:
-    """Split a running order wherever the execution group changes.
+    """Split a running order wherever the execution group changes, and after a dynamic step.
 
     A step without an execution group becomes a group of one step, named after the step. Mapped
     steps are in one group only if they can run item by item.
@@ -246,12 +246,14 @@ def _index(step: Step) -> int | None:
 def _consecutive(
     ordered: Sequence[Step], places: Mapping[str, Place] = MappingProxyType({})
 ) -> list[tuple[Step, ...]]:
+    # A dynamic step is the last one of its job: what follows may wait for its pipeline.
+    dynamic_before = accumulate((step.is_dynamic for step in ordered), initial=0)
     # An ungrouped step uses its position as the key: an int never equals a group name.
     runs = groupby(
-        enumerate(ordered),
-        key=lambda item: (item[1].execution_group or item[0], places.get(item[1].name)),
+        zip(range(len(ordered)), ordered, dynamic_before, strict=False),
+        key=lambda item: (item[1].execution_group or item[0], places.get(item[1].name), item[2]),
     )
-    return [tuple(step for _, step in run) for _, run in runs]
+    return [tuple(step for _, step, _ in run) for _, run in runs]
 
 
 def _names(runs: Sequence[tuple[str | None, str]]) -> Iterator[str]:

@@ -190,13 +190,27 @@ def trying(
         yield CodeTrial(found, trial, given, code.in_place, environment)
 
 
-def payload_of(group: StepGroup, graph: StepGraph, context: Mapping[str, Any]) -> StepPayload:
-    """Return the payload of a group that carries no values.
+def payload_of(
+    group: StepGroup,
+    graph: StepGraph,
+    context: Mapping[str, Any],
+    decision: Decision | None = None,
+    given: bytes | None = None,
+) -> StepPayload:
+    """Return the payload of a group, without a trial load.
+
+    Args:
+        group: Steps of the job.
+        graph: Graph of the pipeline.
+        context: Context values.
+        decision: Names that the job carries; None if it carries none.
+        given: Pickled values by name that the script has before its top level runs.
 
     Raises:
         UnpicklableStepError: A step can't be pickled.
     """
-    return make_payload(_declared_steps(group), _context_of(group, graph, context), Decision())
+    read = _context_of(group, graph, context)
+    return make_payload(_declared_steps(group), read, decision or Decision(), given)
 
 
 def _declared_steps(group: StepGroup) -> tuple[Step, ...]:

@@ -17,8 +17,11 @@ def longest_path_s(plan: ExecutionPlan, limits_s: Mapping[str, int | None]) -> i
         limits_s: Time limit of each job; None for none.
 
     Returns:
-        Sum of the limits along the longest path; None if a job has no limit.
+        Sum of the limits along the longest path; None if a job has no limit, or if the run has
+        dynamic steps, whose pipelines are unknown.
     """
+    if plan.dynamic:
+        return None
     ends_s: dict[str, int] = {}
     for job in plan.jobs:
         limit_s = limits_s[job.name]

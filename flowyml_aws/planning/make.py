@@ -21,6 +21,7 @@ from flowyml_aws.planning.approvals import approval_notes, approvals_of, planned
 from flowyml_aws.planning.cost import with_costs
 from flowyml_aws.planning.data import PlannedData, data_reads, with_data
 from flowyml_aws.planning.durations import Durations, idle_gpu_note, items_of
+from flowyml_aws.planning.expansions import expansion_notes, expansions_of
 from flowyml_aws.planning.held import common_cases, held_by, required_cases
 from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.needs import Needs, needs_of
@@ -93,7 +94,7 @@ def make_plan(
     reduced = transitive_reduction(parents)
     readers = _only_readers(graph, job_of)
     keep = {*keep, *(asset for gate in graph.gates.values() for asset in gate.inputs)}
-    required = required_cases(graph)
+    required, dynamic = required_cases(graph), graph.dynamic
     durations = Durations(history)
     alternatives = Alternatives(targets, catalog)
     jobs: list[PlannedJob] = []
@@ -148,6 +149,7 @@ def make_plan(
             held=held_by(group, required),
             cases=common_cases(group, required),
             approvals=approvals_of(group, graph),
+            expansions=expansions_of(group, graph, dynamic),
             branches={s.name: s.branch for s in group.steps if s.branch is not None},
             notes=(
                 *data_note,
@@ -174,6 +176,7 @@ def make_plan(
         prices_of=catalog.prices_date.isoformat() if is_priced else None,
         jobs=tuple(jobs),
         approvals=planned_approvals(graph, job_of),
+        dynamic={s.name: s.max_depth for s in graph.steps if s.max_depth is not None},
         startable={target: tuple(offers.values()) for target, offers in startable.items()},
     )
     offers = {
@@ -181,7 +184,7 @@ def make_plan(
         for backend, selector in selectors.items()
     }
     plan = with_costs(plan, graph, groups, history, offers)
-    notes = approval_notes(plan, groups, graph)
+    notes = [*approval_notes(plan, groups, graph), *expansion_notes(plan)]
     plan = plan.model_copy(update={"notes": (*plan.notes, *notes)})
     return alternatives.added_to(plan)
 

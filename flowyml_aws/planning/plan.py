@@ -138,6 +138,7 @@ class PlannedJob(Document):
             are made, if it is still necessary.
         cases: Cases without which no step of the job runs.
         approvals: Approvals that must be given before this job is submitted.
+        expansions: Dynamic steps whose pipelines must have succeeded before this job is submitted.
         branches: Branch of each step that is in one.
         mounts: Prefixes of S3 that the service mounts as folders, by the external input that each
             one is.
@@ -179,6 +180,7 @@ class PlannedJob(Document):
     held: tuple[str, ...] = ()
     cases: tuple[Branch, ...] = ()
     approvals: tuple[str, ...] = ()
+    expansions: tuple[str, ...] = ()
     branches: dict[str, Branch] = Field(default_factory=dict)
     mounts: dict[str, str] = Field(default_factory=dict)
     notes: Annotated[tuple[str, ...], InTable("notes")]
@@ -386,6 +388,7 @@ class ExecutionPlan(Document, ShownAsSheets):
         maps: Mapped steps by name.
         approvals: Approvals that jobs wait for by name, in the order in which they are asked.
         notify: Recipients of notices of the run's end.
+        dynamic: Maximum depth of each dynamic step, in running order.
         notes: Notes for the user on the whole run.
     """
 
@@ -406,12 +409,18 @@ class ExecutionPlan(Document, ShownAsSheets):
     maps: dict[str, PlannedMap] = Field(default_factory=dict)
     approvals: dict[str, PlannedApproval] = Field(default_factory=dict)
     notify: tuple[str, ...] = ()
+    dynamic: dict[str, int] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
     def has_held_jobs(self) -> bool:
-        """True if a client or a driver must submit jobs while the run continues."""
+        """True if decisions of the run can make jobs unnecessary."""
         return any(job.held for job in self.jobs)
+
+    @property
+    def has_late_jobs(self) -> bool:
+        """True if a client or a driver must submit jobs while the run continues."""
+        return self.has_held_jobs or bool(self.dynamic)
 
     @property
     def skipped(self) -> dict[str, str]:

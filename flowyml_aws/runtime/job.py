@@ -8,6 +8,7 @@ from pathlib import Path
 from flowyml_aws.core.errors import AwsUnavailableError
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.causes import Cause
+from flowyml_aws.runtime.expanding import Expander
 from flowyml_aws.runtime.failures import describe_job_failure
 from flowyml_aws.runtime.inputs import JobInputs
 from flowyml_aws.runtime.interruption import Interruption
@@ -65,6 +66,7 @@ def run_job(
             interruption=interruption,
             grace_s=grace_s,
             nodes=nodes,
+            expander=Expander(attempt, payload),
         )
         succeeded = runner.run()
     except AwsUnavailableError:

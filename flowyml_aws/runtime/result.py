@@ -20,13 +20,17 @@ from flowyml_aws.runtime.peaks import StepPeaks
 __all__ = [
     "NO_ATTEMPT",
     "AttemptEvents",
+    "ExpandedOutputs",
     "GpuIdle",
     "JobResult",
     "StepFailure",
     "StepReport",
     "StepState",
     "cases_of",
+    "expanded_steps",
+    "expanding_step",
     "failure_reason",
+    "read_outputs",
     "read_result",
 ]
 
@@ -104,6 +108,8 @@ class StepReport(Document):
         produced_in: Run that produced the outputs of a cached step, or None.
         gpu_idle: Longest time without use of the GPUs, from ten minutes on; None if there is none.
         case: Case that the step has chosen, if it is a decision.
+        expansion: Digest of the document with the pipeline that a dynamic step has returned.
+        expanded_in: Run of this pipeline, once it has succeeded.
     """
 
     name: str
@@ -116,6 +122,8 @@ class StepReport(Document):
     produced_in: str | None = None
     gpu_idle: GpuIdle | None = None
     case: str | None = None
+    expansion: str | None = None
+    expanded_in: str | None = None
 
     @property
     def duration_s(self) -> float:
@@ -193,6 +201,57 @@ class JobResult(Document):
         """Reason of the failure in one line; None if the job succeeded."""
         return failure_reason(self.failure, self.steps)
 
+    @property
+    def expanding(self) -> StepReport | None:
+        """Report of the dynamic step whose pipeline has not succeeded yet; None if none waits."""
+        return expanding_step(self.steps)
+
+    def with_outputs(self, outputs: ExpandedOutputs) -> JobResult:
+        """Return the result with the outputs of the pipeline that its dynamic step returned."""
+        return self.model_copy(
+            update={
+                "steps": expanded_steps(self.steps, outputs),
+                "assets": {**self.assets, **outputs.assets},
+                "skipped": {**self.skipped, **outputs.skipped},
+            }
+        )
+
+
+class ExpandedOutputs(Document):
+    """The outputs of a dynamic step, from the run of its pipeline.
+
+    Attributes:
+        run_id: Id of that run.
+        assets: Refs of the values, by asset of the dynamic step.
+        skipped: Assets that do not exist because the pipeline skipped their step, with the cause.
+    """
+
+    version: Literal[1] = 1
+    run_id: str
+    assets: dict[str, ArtifactRef]
+    skipped: dict[str, str] = Field(default_factory=dict)
+
+
+def expanding_step(steps: Iterable[StepReport]) -> StepReport | None:
+    """Return the report of the dynamic step whose pipeline has not succeeded yet, or None."""
+    waiting = (each for each in steps if each.expansion is not None and each.expanded_in is None)
+    return next(waiting, None)
+
+
+def expanded_steps(steps: Iterable[StepReport], outputs: ExpandedOutputs) -> tuple[StepReport, ...]:
+    """Return reports in which the dynamic step names the run of its pipeline."""
+    return tuple(
+        report
+        if report.expansion is None
+        else report.model_copy(
+            update={
+                "expanded_in": outputs.run_id,
+                "reason": f"its pipeline is run {outputs.run_id}",
+            }
+        )
+        for report in steps
+    )
+
 
 def cases_of(steps: Iterable[StepReport]) -> dict[str, str]:
     """Return the case that each decision among some steps has chosen, by its name."""
@@ -217,9 +276,27 @@ def failure_reason(failure: StepFailure | None, steps: Iterable[StepReport]) -> 
 def read_result(
     store: ArtifactStore, run_id: str, job: str, repetition: int = 0
 ) -> JobResult | None:
-    """Return the result that a repetition of a job committed, or None if there is none yet."""
+    """Return the result that a repetition of a job committed, or None if there is none yet.
+
+    It has the outputs of the pipeline that its dynamic step returned, once this has succeeded.
+    """
     key = RunLayout(run_id).result(job, repetition)
     try:
-        return read_document(JobResult, store.get(key), f"{store.uri}/{key}")
+        result = read_document(JobResult, store.get(key), f"{store.uri}/{key}")
+    except ArtifactNotFoundError:
+        return None
+    if (report := result.expanding) is None:
+        return result
+    outputs = read_outputs(store, run_id, report.name, repetition)
+    return result if outputs is None else result.with_outputs(outputs)
+
+
+def read_outputs(
+    store: ArtifactStore, run_id: str, step: str, repetition: int
+) -> ExpandedOutputs | None:
+    """Return the outputs of a dynamic step; None until its pipeline has succeeded."""
+    key = RunLayout(run_id).expanded(step, repetition)
+    try:
+        return read_document(ExpandedOutputs, store.get(key), f"{store.uri}/{key}")
     except ArtifactNotFoundError:
         return None

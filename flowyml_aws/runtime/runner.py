@@ -32,6 +32,7 @@ from flowyml_aws.core.errors import (
     AwsUnavailableError,
     FlowymlError,
     JobError,
+    UserError,
 )
 from flowyml_aws.core.event_loop import EventLoop
 from flowyml_aws.core.maps import drop_cause
@@ -41,6 +42,7 @@ from flowyml_aws.core.step_log import recording
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.exit_codes import STEP_FAILED
+from flowyml_aws.runtime.expanding import Expander, Returned, is_pipeline
 from flowyml_aws.runtime.failures import describe_step_failure, kind_of, text_of
 from flowyml_aws.runtime.forks import call_in_this_process
 from flowyml_aws.runtime.idle_gpus import GpuWatch, idle_failure, idle_text
@@ -91,6 +93,7 @@ class JobRunner:
         sleep: Sleep function, used before a retry.
         grace_s: Seconds that a step has to stop after its timeout, before the process is ended.
         nodes: Nodes of the job; None if the runner alone calls its functions.
+        expander: Plans the pipelines that dynamic steps return; None if the job has none.
     """
 
     attempt: Attempt
@@ -102,6 +105,7 @@ class JobRunner:
     sleep: Callable[[float], None] = clock.sleep
     grace_s: float = GRACE_S
     nodes: NodeCalls | None = None
+    expander: Expander | None = None
     _assets: JobValues = field(init=False)
     _context: JobValues = field(init=False)
     _calls: dict[str, StepCalls] = field(init=False)
@@ -217,6 +221,9 @@ class JobRunner:
                     return True
                 say(f"{spec.name}: started")
                 produced = self._call_with_retries(spec, loop)
+            if isinstance(produced, Returned):
+                self._expand(spec, produced.pipeline)
+                return True
             self._note_case(spec, produced)
             waiting = self._keep(spec, produced)
         except StepError as error:
@@ -225,9 +232,19 @@ class JobRunner:
         except JobError as error:  # a value can't be stored or copied, or too few items succeeded
             self._fail(spec, error)
             return False
+        except UserError as error:  # the pipeline of a dynamic step has mistakes
+            self._fail(spec, error)
+            return False
         is_whole = not self.attempt.partial.intersection(spec.outputs)
         self._succeed(spec, key if spec.stored and is_whole else None, waiting)
         return True
+
+    def _expand(self, spec: StepSpec, pipeline: Any) -> None:
+        """Plan the pipeline that a dynamic step has returned; the driver of the run runs it."""
+        assert self.expander is not None
+        digest = self.expander.expand(spec, pipeline)
+        self.attempt.progress.update(spec.name, expansion=digest)
+        self._end(spec, StepState.SUCCEEDED)
 
     def _skip_of(self, spec: StepSpec) -> Skip | None:
         return skip_of(spec, self._stored.cause_of_absence, self._stored.case_of)
@@ -422,12 +439,14 @@ class JobRunner:
         with self.attempt.sampler.phase(PhaseKind.INPUTS, self._step):
             return self._stored.load(assets)
 
-    def _call_with_retries(self, spec: StepSpec, loop: EventLoop) -> dict[str, Any]:
+    def _call_with_retries(self, spec: StepSpec, loop: EventLoop) -> dict[str, Any] | Returned:
         """Call the function of a step until it succeeds. Return its outputs by asset."""
         for retries in range(spec.retry + 1):
             is_last = retries == spec.retry
             try:
                 returned = self._call(spec, loop, is_last)
+                if spec.max_depth is not None and is_pipeline(returned):
+                    return Returned(returned)
                 with self._code_of_step():
                     outputs = self.steps[spec.function].split_outputs(returned)
                 return dict(zip(spec.outputs, outputs.values(), strict=True))

@@ -18,6 +18,7 @@ __all__ = [
     "STORE_WAIT_S",
     "AssetSource",
     "CodeSource",
+    "Expanding",
     "GatheredAsset",
     "JobSpec",
     "PackageLayer",
@@ -142,6 +143,8 @@ class StepSpec(Document):
         distributed: Program that starts the function on its nodes, or cluster that runs on them.
         branch: Case of a decision in which the step runs; None if it does not depend on one.
         cases: Cases of a decision; its function returns one of them. Empty for any other step.
+        max_depth: Maximum number of pipelines inside one another that a dynamic step may lead to;
+            None for any other step.
     """
 
     name: str
@@ -165,6 +168,7 @@ class StepSpec(Document):
     distributed: Launcher | None = None
     branch: Branch | None = None
     cases: tuple[str, ...] = ()
+    max_depth: int | None = None
 
     @property
     def function(self) -> str:
@@ -246,6 +250,22 @@ class AssetSource(Document):
     mount: str | None = None
 
 
+class Expanding(Document):
+    """Everything that a job needs to plan the pipeline of a dynamic step.
+
+    Attributes:
+        facts: Document with the facts that only the client can look up
+            (`planning/expansion_facts.py`).
+        chain: Dynamic steps whose pipelines contain the step, the outermost first.
+        levels: Number of pipelines inside one another that these steps still allow; None if there
+            are none.
+    """
+
+    facts: StoredObject
+    chain: tuple[str, ...] = ()
+    levels: int | None = None
+
+
 class JobSpec(Document):
     """Everything that the runner needs to run a job.
 
@@ -262,6 +282,7 @@ class JobSpec(Document):
             the run resumes an earlier one, whose completed steps are those of attempt 0.
         secrets: References to secrets, by the environment variable that gets the value.
         gathered: Assets of mapped steps that the job reads as lists.
+        expanding: Facts to plan the pipeline of its dynamic step; None without one.
     """
 
     version: Literal[1] = 1
@@ -280,6 +301,7 @@ class JobSpec(Document):
     first_attempt: Literal[0, 1] = 1
     secrets: dict[str, str] = Field(default_factory=dict)
     gathered: dict[str, GatheredAsset] = Field(default_factory=dict)
+    expanding: Expanding | None = None
 
 
 class SpecPack(Document):

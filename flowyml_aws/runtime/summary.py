@@ -21,7 +21,14 @@ from pydantic import Field, ValidationError
 
 from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.runtime.peaks import StepPeaks
-from flowyml_aws.runtime.result import JobResult, StepFailure, StepReport, failure_reason
+from flowyml_aws.runtime.result import (
+    ExpandedOutputs,
+    JobResult,
+    StepFailure,
+    StepReport,
+    expanded_steps,
+    failure_reason,
+)
 from flowyml_aws.runtime.summary_columns import from_columns, to_columns
 
 __all__ = ["JobSummary"]
@@ -83,6 +90,17 @@ class JobSummary(Document):
             changed=result.changed,
             instance_type=result.instance_type,
             peaks=result.peaks,
+        )
+
+    def with_outputs(self, outputs: ExpandedOutputs) -> JobSummary:
+        """Return the summary with the outputs of the pipeline of its dynamic step."""
+        sizes = {asset: ref.size_bytes for asset, ref in outputs.assets.items()}
+        return self.model_copy(
+            update={
+                "steps": expanded_steps(self.steps, outputs),
+                "asset_bytes": {**self.asset_bytes, **sizes},
+                "skipped": {**self.skipped, **outputs.skipped},
+            }
         )
 
     @property

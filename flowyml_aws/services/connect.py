@@ -22,6 +22,7 @@ from flowyml_aws.services.run_services import RunServices
 from flowyml_aws.services.service import Host, service_type
 from flowyml_aws.settings.load import load_settings
 from flowyml_aws.settings.model import Settings
+from flowyml_aws.submission.backend import Backend
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.record import (
     RunRecord,
@@ -34,6 +35,7 @@ from flowyml_aws.submission.record import (
 from flowyml_aws.submission.run_names import (
     is_complete,
     matching_runs,
+    names_newest,
     pipeline_of,
     unknown_run,
 )
@@ -127,7 +129,13 @@ class FoundRun:
             self.settings.allow_pickle,
             capacity_wait_s=self.settings.capacity_wait_s,
             on_end=[partial(notify_end, store, notify, self.settings.region)] if notify else [],
+            backend_of=self._backend_of,
         )
+
+    def _backend_of(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
+        """Return the backend of a run that is a part of this one."""
+        names = {job.backend for job in plan.jobs} or self.services.services
+        return _services(sorted(names), self.services.host).backend(record, plan)
 
 
 def find_run(name: str) -> RunDriver:
@@ -166,7 +174,9 @@ def locate_run(name: str) -> FoundRun:
         named = [
             record
             for record in records
-            if record is not None and pipeline in (None, record.pipeline, slug_of(record.pipeline))
+            if record is not None
+            and (record.parent is None or not names_newest(name))
+            and pipeline in (None, record.pipeline, slug_of(record.pipeline))
         ]
         if named:  # ids have the time in seconds, and records the precise time
             newest = max(named, key=lambda record: record.created_at)

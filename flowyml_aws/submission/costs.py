@@ -6,7 +6,7 @@ container ran, so far or until its end, with lost attempts. Starts of machines a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from enum import Enum
@@ -105,19 +105,27 @@ class CostRow:
 
 
 def counted_cost_usd(status: RunStatus, now: float) -> float | None:
-    """Return the cost of a run so far; None if a job has run whose price is unknown.
+    """Return the cost of a run so far, with the pipelines of its dynamic steps.
+
+    None if a job has run whose price is unknown.
 
     Args:
         status: Status of the run.
         now: Seconds since the epoch.
     """
     costs = [_job_cost(view, status, now, _price) for view in status.jobs]
-    return None if any(cost.is_partial for cost in costs) else sum(cost.usd for cost in costs)
+    own = None if any(cost.is_partial for cost in costs) else sum(cost.usd for cost in costs)
+    all_costs = [own, *(counted_cost_usd(part, now) for part in _parts(status))]
+    return None if None in all_costs else sum(filter(None, all_costs))
 
 
 def cost_against_limit_usd(status: RunStatus, now: float) -> float:
-    """Return the cost of a run so far, with the highest possible price instead of unknown ones."""
-    return sum(_job_cost(view, status, now, _highest_price).usd for view in status.jobs)
+    """Return the cost of a run so far, with the highest possible price instead of unknown ones.
+
+    It includes the pipelines of its dynamic steps.
+    """
+    own = sum(_job_cost(view, status, now, _highest_price).usd for view in status.jobs)
+    return own + sum(cost_against_limit_usd(part, now) for part in _parts(status))
 
 
 def job_costs(status: RunStatus, now: float) -> tuple[JobCost, ...]:
@@ -220,6 +228,13 @@ def _job_cost(view: JobView, status: RunStatus, now: float, price: Price) -> _Co
         is_partial = is_partial or usd_hour is None
         cost_usd += (usd_hour or 0.0) * seconds / 3600
     return _Cost(cost_usd, is_partial)
+
+
+def _parts(status: RunStatus) -> Iterator[RunStatus]:
+    """Yield the runs of the pipelines of a run's dynamic steps."""
+    for view in status.expansions:
+        if view.status is not None:
+            yield view.status
 
 
 def _counted_usd(view: JobView, status: RunStatus, now: float) -> float | None:

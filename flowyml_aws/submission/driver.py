@@ -38,6 +38,7 @@ from flowyml_aws.submission.bills import BillsWait, JobBills
 from flowyml_aws.submission.cancellation import Cancellation
 from flowyml_aws.submission.cost_limit import end_reason, has_used_share, share_reason
 from flowyml_aws.submission.cost_watch import CostWatch
+from flowyml_aws.submission.expansions import Expansions, ReturnedPipeline
 from flowyml_aws.submission.gates import Gates, waiting_reason
 from flowyml_aws.submission.history import record_times
 from flowyml_aws.submission.losses import EndedAttempt, LostAttempts, price_attempts, total_lost
@@ -46,7 +47,7 @@ from flowyml_aws.submission.moves import CAPACITY_WAIT_S, Move, MoveRecords, mac
 from flowyml_aws.submission.record import RunOutcome, RunRecord, RunState, read_outcome
 from flowyml_aws.submission.repeater import Repeater
 from flowyml_aws.submission.reports import JobReports
-from flowyml_aws.submission.status import JobView, RunStatus, dropped_items
+from flowyml_aws.submission.status import ExpansionView, JobView, RunStatus, dropped_items
 from flowyml_aws.submission.times import JobTimes
 
 __all__ = ["RunDriver"]
@@ -65,6 +66,7 @@ class RunDriver:
         clock: Seconds since the epoch.
         waiting_clock: Seconds since any start, by which waits for capacity and bills are measured.
         capacity_wait_s: Seconds without capacity after which jobs move to another target.
+        backend_of: Returns the backend of the run of a pipeline that a dynamic step has returned.
         on_end: Called once for a run, by the client that has recorded its outcome, with the last
             status, in order. The run has ended whatever they do.
         awaits_bills: Whether the run had ended at the last poll, and its outcome will be recorded
@@ -79,6 +81,7 @@ class RunDriver:
     clock: Callable[[], float] = time.time
     capacity_wait_s: float = CAPACITY_WAIT_S
     waiting_clock: Callable[[], float] = monotonic
+    backend_of: Callable[[RunRecord, ExecutionPlan], Backend] | None = None
     on_end: list[Callable[[RunStatus], None]] = field(default_factory=list)
     awaits_bills: bool = field(default=False, init=False)
     _ended: dict[str, JobView] = field(default_factory=dict)
@@ -91,6 +94,9 @@ class RunDriver:
     _end_seen_at: float | None = None
     _approvals: Mapping[str, ApprovalView] = field(default_factory=dict)
     _refusals: Mapping[str, str | None] = field(default_factory=dict)
+    _unfinished: dict[str, ReturnedPipeline] = field(default_factory=dict)
+    _expanded: dict[str, ReturnedPipeline] = field(default_factory=dict)
+    _parts: dict[str, RunDriver] = field(default_factory=dict)
     _losses_seen: dict[str, int] = field(default_factory=dict)
     _withdrawn: set[str] = field(default_factory=set)
     _cancellation_seen: bool = False
@@ -121,6 +127,27 @@ class RunDriver:
     @cached_property
     def _gates(self) -> Gates:
         return Gates(self.store, self.record)
+
+    @cached_property
+    def _expansions(self) -> Expansions:
+        return Expansions(self.store, self.record, self._drive)
+
+    def _drive(self, record: RunRecord, plan: ExecutionPlan) -> RunDriver:
+        """Return the driver of a run that is a part of this one."""
+        assert self.backend_of is not None
+        assert record.parent is not None
+        self._parts[record.parent.step] = driver = RunDriver(
+            self.store,
+            record,
+            plan,
+            self.backend_of(record, plan),
+            self.allow_pickle,
+            self.clock,
+            self.capacity_wait_s,
+            self.waiting_clock,
+            self.backend_of,
+        )
+        return driver
 
     @cached_property
     def answers(self) -> Approvals:
@@ -155,15 +182,18 @@ class RunDriver:
         self._withdraw_finished(statuses)
         statuses = self._repeat(self._move(statuses))
         is_over_limit = self._end_at_cost_limit(statuses)
+        self._drive_pipelines(statuses)
         # LOST means either: never submitted, or disappeared without reporting.
         startable = [
             job
             for job in self._active_jobs()
             if statuses.get(job.name, _UNKNOWN).state is JobState.LOST
+            and job.name not in self._unfinished
         ]
         if startable and not is_over_limit:
             self._submit(self._after_gates(startable))
         status = self._make_status(statuses)
+        self.awaits_bills |= self._expansions.finish()
         if status.state is RunState.RUNNING:
             self._may_leave_jobs = True
         elif self._may_leave_jobs and not self.awaits_bills:
@@ -174,12 +204,25 @@ class RunDriver:
     def status(self) -> RunStatus:
         """Poll once, and return the run's status without submitting anything."""
         statuses = self._observe()
+        for each in list(self._unfinished.values()):
+            self._settle_pipeline(each, self._expansions.look(each))
+        self._see_expanded()
         status = self._make_status(statuses)
         jobs = tuple(
             replace(view, needs_client=not view.state.ended and self._needs_client(view, statuses))
             for view in status.jobs
         )
         return replace(status, jobs=jobs)
+
+    def part(self, step: str) -> RunDriver | None:
+        """Return the driver of the pipeline that a dynamic step has returned; None if it has none.
+
+        Raises:
+            FlowymlError: The store or the backend can't report the jobs' states.
+        """
+        if step not in self._parts:
+            self.status()
+        return self._parts.get(step)
 
     def cancel(self, by: str | None = None) -> Sequence[str]:
         """Cancel the run and its jobs that have not ended, with every copy of them.
@@ -203,11 +246,102 @@ class RunDriver:
         self.store.create(self.layout.cancellation, intent.to_json())
         return self._cancel_jobs()
 
+    def release(self) -> None:
+        """Stop the jobs that cannot continue without this client."""
+        try:
+            self._expansions.release()
+        finally:
+            self.backend.release()
+
     def _cancel_jobs(self) -> Sequence[str]:
         # In reverse plan order, so that no job starts because its parent has ended.
-        ending = self.backend.cancel(self._active_jobs()[::-1])
+        ending: list[str] = []
+        try:
+            ending += self._expansions.cancel(self._unfinished.values())
+        finally:
+            active = [job for job in self._active_jobs() if job.name not in self._unfinished]
+            ending += self.backend.cancel(active[::-1])
         self._has_cancelled_jobs = True
         return ending
+
+    def _drive_pipelines(self, statuses: Mapping[str, JobStatus]) -> None:
+        """Start or drive the runs of the pipelines that dynamic steps have returned."""
+        for each in list(self._unfinished.values()):
+            is_new = not self._expansions.is_started(each)
+            if is_new and not self._is_cancelled():
+                spent_usd = self._spent_usd(statuses)
+                self._expansions.start(each, self.plan.max_cost_usd, spent_usd, self.clock())
+            view = self._expansions.advance(each)
+            if is_new and not self._cancellation_seen and self._is_cancelled():
+                self._expansions.cancel([each])  # a concurrent cancel may have missed it
+            self._settle_pipeline(each, view)
+        self._see_expanded()
+
+    def _spent_usd(self, statuses: Mapping[str, JobStatus]) -> float:
+        """Return what counts against the cost limit of the run so far; 0 without a limit."""
+        limit = self._make_status(statuses).cost_limit
+        return 0.0 if limit is None else limit.counted_usd
+
+    def _settle_pipeline(self, each: ReturnedPipeline, view: ExpansionView | None) -> None:
+        """End the job of a dynamic step if the run of its pipeline has ended."""
+        reason = None if view is None else view.failure
+        if reason is None and view is not None:
+            self._settle(each.job, each.summary)
+        elif reason is not None or self._cancellation_seen:
+            self._ended[each.job.name] = self._unsuccessful(each, view)
+            self._keep_expanded(each)
+        self._block()
+
+    def _see_expanded(self) -> None:
+        """Read the runs of pipelines that have ended before this client has seen them."""
+        for each in self._expanded.values():
+            if each.step not in self._expansions.views:
+                self._expansions.look(each)
+
+    def _settle(self, job: PlannedJob, summary: JobSummary) -> None:
+        """End a job that has a result, unless the pipeline of its dynamic step has not ended."""
+        if (each := ReturnedPipeline.of(job, summary)) is not None:
+            if (outputs := self._expansions.outputs(each)) is None:
+                self._unfinished[job.name] = each
+                return
+            summary = summary.with_outputs(outputs)
+            self._keep_expanded(each)
+        self._ended[job.name] = self._view_of(job, summary)
+
+    def _keep_expanded(self, each: ReturnedPipeline) -> None:
+        self._unfinished.pop(each.job.name, None)
+        self._expanded[each.job.name] = each
+
+    def _unsuccessful(self, each: ReturnedPipeline, view: ExpansionView | None) -> JobView:
+        """Return the final view of a job whose dynamic step has a pipeline that did not succeed."""
+        state, step_state, cause = JobState.FAILED, StepState.FAILED, Cause.STEP
+        reason = (None if view is None else view.failure) or "the run was cancelled"
+        if view is not None and view.refusal is not None:
+            cause = Cause.COST_LIMIT
+        if self._cancellation_seen:
+            cause = Cause.CANCELLED
+            if self._costs.reached is not None:
+                reason, cause = end_reason(self._costs.reached), Cause.COST_LIMIT
+            else:
+                state, step_state = JobState.CANCELLED, StepState.CANCELLED
+        traceback = None
+        inner = None if view is None or state is JobState.CANCELLED else view.first_failure
+        if inner is not None:
+            traceback = next(iter(inner[1].tracebacks), None)
+        failure = StepFailure(
+            kind="PipelineFailed", message=reason, traceback=traceback, cause=cause
+        )
+        steps = _with_report(each, state=step_state, failure=failure)
+        ran_on = self._ran_on(each.job, each.summary)
+        return JobView(each.job, state, each.summary.attempt, reason, steps, each.summary, ran_on)
+
+    def _expanding(self, each: ReturnedPipeline) -> JobView:
+        """Return the view of a job while the pipeline of its dynamic step runs."""
+        view = self._expansions.views.get(each.step)
+        reason = "its pipeline has not started yet" if view is None else view.progress
+        steps = _with_report(each, state=StepState.RUNNING, ended_at=None, reason=reason)
+        ran_on, attempt = self._ran_on(each.job, each.summary), each.summary.attempt
+        return JobView(each.job, JobState.RUNNING, attempt, reason, steps, each.summary, ran_on)
 
     def _finish_cancellation(self) -> None:
         """End the jobs of a run that was cancelled, or has reached its cost limit.
@@ -260,7 +394,18 @@ class RunDriver:
             for job in ready:
                 del closed[job.name]
             kept = {*closed, *(job.name for job in skipped), *self._ended}
-        return [job for job in jobs if job.name not in kept and self._is_approved(job)]
+        return [job for job in jobs if job.name not in kept and self._is_open(job)]
+
+    def _is_open(self, job: PlannedJob) -> bool:
+        """Return whether a job waits neither for approvals nor for pipelines of dynamic steps."""
+        producers = [self._dynamic[step] for step in job.expansions if step in self._dynamic]
+        return self._is_approved(job) and self._has_succeeded(producers)
+
+    @cached_property
+    def _dynamic(self) -> Mapping[str, str]:
+        """Job of each dynamic step."""
+        dynamic = self.plan.dynamic
+        return {step: job.name for job in self.plan.jobs for step in job.steps if step in dynamic}
 
     def _is_approved(self, job: PlannedJob) -> bool:
         """Return whether all approvals that a job waits for are given."""
@@ -292,7 +437,11 @@ class RunDriver:
         statuses = self._poll()
         # After the poll: a job writes its result before it ends.
         self._read_results(
-            [job for job in self._active_jobs() if self._may_have_ended(statuses, job)]
+            [
+                job
+                for job in self._active_jobs()
+                if job.name not in self._unfinished and self._may_have_ended(statuses, job)
+            ]
         )
         self._losses_seen.update((job, len(status.lost)) for job, status in statuses.items())
         self._read_skips(statuses)
@@ -306,7 +455,7 @@ class RunDriver:
         active = [job for job in active if job.name not in failed]
         self._events = self.reports.events(_attempts(active, statuses))
         for job in active:  # in plan order: parents are settled before their children
-            if job.name in self._repeater.found:
+            if job.name in self._repeater.found or job.name in self._unfinished:
                 continue
             status = statuses.get(job.name, _UNKNOWN)
             view = self._blocked(job) or self._without_result(job, status, cancelled)
@@ -363,7 +512,11 @@ class RunDriver:
             if (summary := summaries.get(job.name)) is None:
                 continue
             if not isinstance(self.backend, Repeats) or not self._repeater.takes(job, summary):
-                self._ended[job.name] = self._view_of(job, summary)
+                self._settle(job, summary)
+        self._block()
+
+    def _block(self) -> None:
+        """End the jobs whose parents have failed."""
         for job in self._active_jobs():
             if (view := self._blocked(job)) is not None:
                 self._ended[job.name] = view
@@ -442,7 +595,8 @@ class RunDriver:
         if not isinstance(backend, Moves):
             return statuses
         # A job that reads a damaged value is executed again, whatever ended it after its result.
-        active = [job for job in self._active_jobs() if job.name not in self._repeater.found]
+        kept = {*self._repeater.found, *self._unfinished}
+        active = [job for job in self._active_jobs() if job.name not in kept]
         ready = [job for job in active if self._is_ready(job)]
         moving = self._mover.moving(self.plan, ready, statuses)
         if not moving or self._is_cancelled():
@@ -493,6 +647,8 @@ class RunDriver:
         self._lost.pop(move.job, None)  # part of the move
         self._costs.forget(move.job)
         self._ended.pop(move.job, None)  # its result is read again, with its new machine
+        self._unfinished.pop(move.job, None)
+        self._expanded.pop(move.job, None)
         self._losses_seen.pop(move.job, None)
         self._withdrawn.discard(move.job)
         if move.repeats is not None:
@@ -507,9 +663,12 @@ class RunDriver:
         """Return whether a job could be submitted or moved now."""
         if view.job.name in self._repeater.found:
             return True
+        if (unfinished := self._unfinished.get(view.job.name)) is not None:
+            expansion = self._expansions.views.get(unfinished.step)
+            return expansion is None or expansion.needs_client
         status = statuses.get(view.job.name, _UNKNOWN)
         if status.state is JobState.LOST:
-            return self._is_ready(view.job) and self._is_approved(view.job)
+            return self._is_ready(view.job) and self._is_open(view.job)
         return status.state.ended and self._movable(view.job, status) is not None
 
     def _is_ready(self, job: PlannedJob) -> bool:
@@ -542,6 +701,9 @@ class RunDriver:
         active = self._active_jobs()
         unended = {step for job in active for step in job.steps}
         for job in active:
+            if (unfinished := self._unfinished.get(job.name)) is not None:
+                views[job.name] = self._expanding(unfinished)
+                continue
             status = self._visible_status(job, statuses.get(job.name, _UNKNOWN))
             if status.reason is None and status.state is JobState.WAITING:
                 status = replace(status, reason=self._reason_to_wait(job, unended))
@@ -566,6 +728,7 @@ class RunDriver:
             times=dict(self._times),
             maps=self.plan.maps,
             approvals=tuple(view.settled(self._ended) for view in self._approvals.values()),
+            expansions=tuple(self._expansions.views.values()),
         )
         return self._with_end(self._costs.with_costs(self.plan, run_status, self.clock()))
 
@@ -573,6 +736,9 @@ class RunDriver:
         asked = [name for name in job.approvals if self._is_asked(name)]
         if asked:
             return f"approval {', '.join(map(repr, asked))} has no answer"
+        steps = {each.step for each in self._unfinished.values()}
+        if expanding := [name for name in job.expansions if name in steps]:
+            return f"the pipeline of {', '.join(map(repr, expanding))} has not succeeded yet"
         return waiting_reason(job, unended)
 
     def _is_asked(self, approval: str) -> bool:
@@ -667,9 +833,12 @@ class RunDriver:
         """
         results = [view.result for view in status.jobs if view.state is not JobState.BLOCKED]
         times = [result.ended_at for result in results if result is not None]
+        parts = (each.status for each in status.expansions if each.status is not None)
+        parts_ended = [part.ended_at for part in parts if part.ended_at is not None]
         if times and len(times) == len(results):
             refused = (each.answer for each in status.approvals if each.refusal is not None)
-            return max([*times, *(answer.answered_at for answer in refused if answer is not None)])
+            answers = (answer.answered_at for answer in refused if answer is not None)
+            return max([*times, *parts_ended, *answers])
         # The end of a job without a result is unknown.
         if self._end_seen_at is None:
             self._end_seen_at = self.clock()
@@ -713,6 +882,14 @@ class RunDriver:
             return True
         self._costs.reached = intent.cost_limit
         return True
+
+
+def _with_report(each: ReturnedPipeline, **changes: object) -> tuple[StepReport, ...]:
+    """Return the reports of a job's steps with another report of its dynamic step."""
+    return tuple(
+        report.model_copy(update=changes) if report.name == each.step else report
+        for report in each.summary.steps
+    )
 
 
 def _attempts(jobs: Sequence[PlannedJob], statuses: Mapping[str, JobStatus]) -> Mapping[str, int]:

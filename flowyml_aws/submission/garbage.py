@@ -21,6 +21,7 @@ from flowyml_aws.artifacts.layout import (
     EVENTS,
     HISTORY,
     LAYERS,
+    OUTPUTS,
     RESULT,
     RUNS,
     USES,
@@ -35,7 +36,7 @@ from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError, FlowymlError
 from flowyml_aws.planning.stored_plan import StoredPlan
 from flowyml_aws.runtime.layer import StoredLayer
-from flowyml_aws.runtime.result import AttemptEvents, JobResult
+from flowyml_aws.runtime.result import AttemptEvents, ExpandedOutputs, JobResult
 from flowyml_aws.runtime.spec import JobSpec, SpecPack
 from flowyml_aws.submission.history import MAX_TIMES
 
@@ -224,6 +225,7 @@ def _references(store: ArtifactStore, key: str) -> _References:
     for spec in _specs(document):
         keys.update((spec.payload.key, spec.code.bundle.key))
         keys.update(value.key for value in spec.large_values)
+        keys.update(() if spec.expanding is None else (spec.expanding.facts.key,))
     return _References(frozenset(keys), tuple(filter(has_members, refs)))
 
 
@@ -248,6 +250,7 @@ def _document_type(key: str) -> type[Document] | None:
     kinds: dict[str, type[Document]] = {
         "plan.json": StoredPlan,
         "spec.json": JobSpec,  # of runs of earlier versions
+        OUTPUTS: ExpandedOutputs,
         RESULT: JobResult,
         EVENTS: AttemptEvents,
     }
@@ -265,7 +268,7 @@ def _refs(document: Document) -> Iterable[ArtifactRef]:
         return chain((ref for ref in sources if ref is not None), stored)
     if isinstance(document, StoredLayer):
         return (document.folder,)
-    assert isinstance(document, JobResult | AttemptEvents | CacheEntry)
+    assert isinstance(document, JobResult | ExpandedOutputs | AttemptEvents | CacheEntry)
     return document.assets.values()
 
 

@@ -20,7 +20,15 @@ from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.environment import sign_of_secret
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
 
-__all__ = ["GitState", "RunOrigin", "client_text", "continued_origin", "find_origin", "read_origin"]
+__all__ = [
+    "GitState",
+    "RunOrigin",
+    "client_text",
+    "continued_origin",
+    "find_origin",
+    "parameter_texts",
+    "read_origin",
+]
 
 _MAX_TEXT = 300
 _GIT_TIMEOUT_S = 2.0
@@ -83,11 +91,14 @@ def find_origin(
         python=platform.python_version(),
         git=_git_state(project),
         packages=_packages(),
-        parameters={
-            _encodable(name): _parameter_text(name, value) for name, value in parameters.items()
-        },
+        parameters=parameter_texts(parameters),
         items=dict(items),
     )
+
+
+def parameter_texts(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return the values of a context as text of limited length."""
+    return {_encodable(name): _parameter_text(name, value) for name, value in parameters.items()}
 
 
 def continued_origin(origin: RunOrigin | None) -> RunOrigin | None:

@@ -12,7 +12,7 @@ from itertools import chain
 
 from flowyml_aws.artifacts.content import Content
 from flowyml_aws.artifacts.documents import Document
-from flowyml_aws.artifacts.layout import EVENTS, RunLayout, bundle_key
+from flowyml_aws.artifacts.layout import EVENTS, RunLayout, bundle_key, payload_key
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.caching.labels import key_label
@@ -27,12 +27,14 @@ from flowyml_aws.packaging.code import RunCode
 from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.planning.arrays import job_arrays
 from flowyml_aws.planning.data import channel_names
+from flowyml_aws.planning.expansion_facts import ExpansionFacts
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.planning.stored_plan import StoredPlan
 from flowyml_aws.runtime.spec import (
     STORE_WAIT_S,
     AssetSource,
     CodeSource,
+    Expanding,
     FolderInPlace,
     GatheredAsset,
     JobSpec,
@@ -42,20 +44,23 @@ from flowyml_aws.runtime.spec import (
     StepSpec,
     StoredObject,
 )
-from flowyml_aws.submission.origin import RunOrigin
+from flowyml_aws.submission.expansion import Expansion
+from flowyml_aws.submission.origin import RunOrigin, read_origin
 from flowyml_aws.submission.packing import (
     StoredPayloads,
     pack_payloads,
     pack_specs,
     spec_index,
 )
-from flowyml_aws.submission.record import JobArray, RunRecord, SpecPlace
+from flowyml_aws.submission.record import JobArray, ParentRun, RunRecord, SpecPlace
 from flowyml_aws.submission.resume import Resumption
 
 __all__ = [
     "RunPackage",
+    "SpecFacts",
     "job_specs",
     "placeholder_record",
+    "write_child",
     "write_package",
     "write_record",
     "write_resumption",
@@ -63,6 +68,29 @@ __all__ = [
 
 
 _WRITES_AT_ONCE = 2  # each has a MiB or more in memory
+
+
+@dataclass(frozen=True, slots=True)
+class SpecFacts:
+    """Everything that the specs of a run's jobs contain in addition to the plan.
+
+    Attributes:
+        code: Code that all jobs share.
+        payloads: Pickled steps of each job.
+        stored: The payloads as objects of the store.
+        external_inputs, layer, store_wait_s, stop_idle_gpu_s, in_place, expanding: Same as in
+            `RunPackage`.
+    """
+
+    code: CodeSource
+    payloads: Mapping[str, StepPayload]
+    stored: StoredPayloads
+    external_inputs: Mapping[str, ArtifactRef]
+    layer: PackageLayer | None = None
+    store_wait_s: float = STORE_WAIT_S
+    stop_idle_gpu_s: float | None = None
+    in_place: Mapping[str, FolderInPlace] = field(default_factory=dict)
+    expanding: Expanding | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +107,7 @@ class RunPackage:
         store_wait_s: Seconds for which jobs wait for a store that does not answer.
         stop_idle_gpu_s: Seconds without use of its GPUs after which a job is stopped, for steps
             without a time of their own; None for never.
+        expansion_facts: Facts for the pipelines of dynamic steps; None without such steps.
     """
 
     code: RunCode
@@ -88,23 +117,49 @@ class RunPackage:
     store_wait_s: float = STORE_WAIT_S
     stop_idle_gpu_s: float | None = None
     in_place: Mapping[str, FolderInPlace] = field(default_factory=dict)
+    expansion_facts: ExpansionFacts | None = None
 
     @cached_property
     def stored(self) -> StoredPayloads:
         """The payloads as objects of the store."""
         return pack_payloads(self.payloads.values())
 
+    @cached_property
+    def stored_facts(self) -> tuple[StoredObject, Content] | None:
+        """The facts for the pipelines of dynamic steps, as an object of the store."""
+        if self.expansion_facts is None:
+            return None
+        content = Content(self.expansion_facts.to_json(indent=None))
+        key = payload_key(content.sha256)
+        place = StoredObject(key=key, sha256=content.sha256, size_bytes=content.size_bytes)
+        return place, content
+
+    @property
+    def facts(self) -> SpecFacts:
+        """Facts for the specs of the jobs."""
+        facts = self.stored_facts
+        return SpecFacts(
+            code=_code_source(self.code),
+            payloads=self.payloads,
+            stored=self.stored,
+            external_inputs=self.external_inputs,
+            layer=self.layer,
+            store_wait_s=self.store_wait_s,
+            stop_idle_gpu_s=self.stop_idle_gpu_s,
+            in_place=self.in_place,
+            expanding=None if facts is None else Expanding(facts=facts[0]),
+        )
+
 
 def job_specs(
     plan: ExecutionPlan,
     graph: StepGraph,
-    package: RunPackage,
+    package: SpecFacts,
     reuse: Reuse,
     run_id: str,
     store: str,
 ) -> Iterator[JobSpec]:
     """Yield the specs of the jobs of a plan, in its order."""
-    code = _code_source(package.code)
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     positions = {step.name: number for number, step in enumerate(graph.steps)}
     lists = {asset for step in graph.steps for asset in _whole_lists(step)}
@@ -119,7 +174,7 @@ def job_specs(
             job=job.name,
             python=python,
             layer=package.layer,
-            code=code,
+            code=package.code,
             payload=package.stored.place(payload.sha256),
             large_values=tuple(package.stored.place(sha256) for sha256, _ in payload.large),
             steps=tuple(
@@ -139,6 +194,7 @@ def job_specs(
             store_wait_s=package.store_wait_s,
             secrets=job.secrets,
             gathered=_gathered(plan, job, graph),
+            expanding=None if plan.dynamic.keys().isdisjoint(job.steps) else package.expanding,
         )
 
 
@@ -154,6 +210,9 @@ def write_package(
     layout = RunLayout(run_id)
     bundle = package.code.bundle
     contents = {**package.stored.objects, bundle_key(bundle.sha256): Content(bundle.data)}
+    if package.stored_facts is not None:
+        place, content = package.stored_facts
+        contents[place.key] = content
     # Keys are digests: contents that an earlier run uploaded are not uploaded again.
     uploads = (partial(store.upload, key, content) for key, content in contents.items())
     documents: dict[str, Document | None] = {layout.keys: keys, layout.origin: origin}
@@ -183,6 +242,38 @@ def write_resumption(
     return _write_specs(store, resumption.specs.values(), run_id, writes)
 
 
+def write_child(
+    store: ArtifactStore,
+    expansion: Expansion,
+    plan: ExecutionPlan,
+    record: RunRecord,
+    step: str,
+    now: float,
+) -> None:
+    """Write the run of a pipeline that a dynamic step has returned.
+
+    Payloads and values are stored already. All clients write the same documents.
+
+    Args:
+        store: Store of the run.
+        expansion: The pipeline.
+        plan: Its plan, with a cost limit.
+        record: Record of the run that contains it.
+        step: The dynamic step.
+        now: Creation time, in seconds since the epoch.
+    """
+    layout = RunLayout(expansion.run_id)
+    origin = read_origin(store, record.run_id)
+    if origin is not None:
+        own = {"parameters": expansion.parameters, "items": {}}
+        origin = origin.model_copy(update=own)
+    documents: dict[str, Document | None] = {layout.keys: expansion.keys, layout.origin: origin}
+    writes = (partial(_write, store, *each) for each in documents.items())
+    places = _write_specs(store, expansion.specs, expansion.run_id, writes)
+    parent = ParentRun(record.run_id, step, expansion.depth)
+    write_record(store, plan, places, expansion.run_id, now, parent=parent, client=record.client)
+
+
 def write_record(
     store: ArtifactStore,
     plan: ExecutionPlan,
@@ -190,6 +281,8 @@ def write_record(
     run_id: str,
     now: float,
     resumes: str | None = None,
+    parent: ParentRun | None = None,
+    client: str | None = None,
 ) -> RunRecord:
     """Write the plan and the record of a run, after everything that its jobs read.
 
@@ -202,6 +295,8 @@ def write_record(
         run_id: Id of the run.
         now: Seconds since the epoch.
         resumes: Id of the run that this one continues, or None.
+        parent: Run that this one is a part of, or None.
+        client: Host name of the client; None for this machine.
     """
     layout = RunLayout(run_id)
     # Indentation would be a quarter of it: megabytes, if there are many jobs.
@@ -213,7 +308,13 @@ def write_record(
         limit=_WRITES_AT_ONCE,
     )
     digests = [JobArray(jobs, hashlib.sha256(index).hexdigest()) for jobs, index in arrays]
-    record = _record(plan, run_id, now, places, digests).model_copy(update={"resumes": resumes})
+    record = _record(plan, run_id, now, places, digests).model_copy(
+        update={
+            "resumes": resumes,
+            "parent": parent,
+            "client": platform.node() if client is None else client,
+        }
+    )
     store.put(layout.run, record.to_json())
     return record
 
@@ -314,6 +415,7 @@ def _step_spec(
         distributed=step.distributed,
         branch=step.branch,
         cases=step.cases,
+        max_depth=step.max_depth,
         has_gpus=has_gpus,
         cache=_step_cache(step, graph, reuse),
         declared=None if step.item is None else step.declared_name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -28,10 +29,12 @@ __all__ = [
     "CostLimit",
     "DriverRecord",
     "JobArray",
+    "ParentRun",
     "RunOutcome",
     "RunRecord",
     "RunState",
     "SpecPlace",
+    "child_run_id",
     "created_at",
     "make_run_id",
     "newest_first",
@@ -75,6 +78,20 @@ class JobArray:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class ParentRun:
+    """The run that a run is a part of.
+
+    Attributes:
+        step: Its dynamic step that has returned the pipeline.
+        depth: Number of runs around the run, 1 or more.
+    """
+
+    run_id: str
+    step: str
+    depth: int
+
+
 class RunRecord(Document):
     """A run, written before anything is submitted.
 
@@ -85,6 +102,7 @@ class RunRecord(Document):
         resumes: Id of the run that this one continues, or None.
         arrays: Jobs that are submitted together. All clients use the same arrays, whichever
             version they have and whichever jobs have moved.
+        parent: The run whose dynamic step has returned the pipeline of this one, or None.
     """
 
     version: Literal[2] = 2
@@ -96,13 +114,16 @@ class RunRecord(Document):
     specs: dict[str, SpecPlace]
     resumes: str | None = None
     arrays: tuple[JobArray, ...] = ()
+    parent: ParentRun | None = None
 
     @model_serializer(mode="wrap")
-    def _without_empty_arrays(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Return the members, so that earlier versions can read runs without arrays."""
+    def _without_unset_members(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Return the members, so that earlier versions can read runs without these."""
         members: dict[str, Any] = serialize(self)
         if not self.arrays:
             del members["arrays"]
+        if self.parent is None:
+            del members["parent"]
         return members
 
     def spec_argument(self, job: str, store: str) -> str:
@@ -225,6 +246,22 @@ def make_run_id(pipeline: str, now: datetime, random_hex: Callable[[int], str]) 
     fraction = now.microsecond * 4096 // 1_000_000
     time = f"{now.astimezone(timezone.utc):%Y%m%d-%H%M%S}-{fraction:03x}"
     return f"{slug_of(pipeline)}-{time}{random_hex(2)[:3]}"
+
+
+def child_run_id(run_id: str, pipeline: str, step: str, repetition: int) -> str:
+    """Return the id of the run of a pipeline that a dynamic step has returned.
+
+    It has the time of the run that contains it, and is the same for all clients.
+
+    Args:
+        run_id: Id of the run that contains it.
+        pipeline: Name of the pipeline.
+        step: Name of the dynamic step.
+        repetition: Repetition of the job of the step.
+    """
+    digest = hashlib.sha256(f"{run_id} {step} {repetition}".encode()).hexdigest()
+    day, time, _ = run_id.rsplit("-", 3)[1:]
+    return f"{slug_of(pipeline)}-{day}-{time}-{digest[:6]}"
 
 
 def slug_of(pipeline: str) -> str:

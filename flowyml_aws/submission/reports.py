@@ -126,7 +126,10 @@ class JobReports:
         return self.results([job]).get(job)
 
     def results(self, jobs: Collection[str]) -> dict[str, JobResult]:
-        """Return the results of the jobs that have committed one, by job. They never change."""
+        """Return the results of the jobs that have committed one, by job.
+
+        They never change, except that of a dynamic step, until its pipeline has succeeded.
+        """
         keys = {job: (job, self.repetitions.get(job, 0)) for job in jobs}
         unread = [key for key in keys.values() if key not in self._results]
         read = map_concurrently(
@@ -134,10 +137,9 @@ class JobReports:
             unread,
             limit=STORE_REQUESTS,
         )
-        for key, result in zip(unread, read, strict=True):
-            if result is not None:
-                self._results[key] = result
-        return {job: self._results[key] for job, key in keys.items() if key in self._results}
+        found = {**self._results, **{k: r for k, r in zip(unread, read, strict=True) if r}}
+        self._results = {key: each for key, each in found.items() if each.expanding is None}
+        return {job: found[key] for job, key in keys.items() if key in found}
 
     def _opened(self, jobs: Sequence[str]) -> dict[str, JobSummary]:
         return {job: JobSummary.of(result) for job, result in self.results(jobs).items()}

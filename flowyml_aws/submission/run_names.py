@@ -8,7 +8,7 @@ from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.core.spelling import nearest
 from flowyml_aws.submission.record import newest_first, slug_of
 
-__all__ = ["LATEST", "is_complete", "matching_runs", "pipeline_of", "unknown_run"]
+__all__ = ["LATEST", "is_complete", "matching_runs", "names_newest", "pipeline_of", "unknown_run"]
 
 LATEST = "latest"
 
@@ -25,6 +25,11 @@ def pipeline_of(name: str) -> str | None:
     """Return the pipeline in `latest:PIPELINE`; None for every other name."""
     keyword, colon, pipeline = name.partition(":")
     return pipeline if colon and keyword == LATEST else None
+
+
+def names_newest(name: str) -> bool:
+    """Return whether a name is `latest` or `latest:PIPELINE`."""
+    return name == LATEST or pipeline_of(name) is not None
 
 
 def matching_runs(name: str, run_ids: Collection[str]) -> Sequence[str]:

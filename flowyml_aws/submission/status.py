@@ -22,6 +22,7 @@ from flowyml_aws.submission.record import Bill, CostLimit, RunState
 from flowyml_aws.submission.times import JobTimes
 
 __all__ = [
+    "ExpansionView",
     "JobFailure",
     "JobView",
     "RunStatus",
@@ -107,6 +108,72 @@ class JobView:
         return offer.price_usd_hour * (self.result.ended_at - self.result.started_at) / 3600
 
 
+@dataclass(frozen=True, slots=True)
+class ExpansionView:
+    """The pipeline that a dynamic step has returned, as one client sees it.
+
+    Attributes:
+        step: The dynamic step.
+        run_id: Id of the run of the pipeline.
+        refusal: Reason why it was not started; None if it was.
+        status: Status of its run at the last poll; None before the first one.
+    """
+
+    step: str
+    run_id: str
+    refusal: str | None = None
+    status: RunStatus | None = None
+
+    @property
+    def failure(self) -> str | None:
+        """Reason why it can't succeed any more; None if it can, or has succeeded."""
+        if self.refusal is not None:
+            return self.refusal
+        if self.status is None or self.status.state in (RunState.RUNNING, RunState.SUCCEEDED):
+            return None
+        if self.status.state is RunState.CANCELLED:
+            return f"its pipeline, run {self.run_id}, was cancelled"
+        inner = self.first_failure
+        if inner is None:
+            return f"its pipeline, run {self.run_id}, failed: too few items of a map succeeded"
+        path, failure = inner
+        job = "/".join(path)
+        return f"its pipeline, run {self.run_id}, failed: job {job} failed: {failure.reason}"
+
+    @property
+    def first_failure(self) -> tuple[tuple[str, ...], JobFailure] | None:
+        """The first job that has failed, after the dynamic steps whose pipelines contain it."""
+        failed = () if self.status is None else failures(self.status)
+        if self.status is None or not failed:
+            return None
+        for view in self.status.expansions:
+            if view.step in failed[0].steps and (inner := view.first_failure) is not None:
+                path, failure = inner
+                return (self.step, *path), failure
+        return (self.step, failed[0].job), failed[0]
+
+    @property
+    def progress(self) -> str:
+        """Text on its state while it runs."""
+        if self.status is None:
+            return f"its pipeline is run {self.run_id}"
+        ended = sum(view.state.ended for view in self.status.jobs)
+        return f"its pipeline is run {self.run_id}: {ended} of {len(self.status.jobs)} jobs ended"
+
+    @property
+    def has_ended(self) -> bool:
+        """True if its run has ended."""
+        return self.status is not None and self.status.state is not RunState.RUNNING
+
+    @property
+    def needs_client(self) -> bool:
+        """True if it continues only when a client drives the run."""
+        status = self.status
+        if status is None or status.state is not RunState.RUNNING:
+            return True
+        return any(view.needs_client for view in status.jobs)
+
+
 @dataclass(frozen=True)
 class RunStatus:
     """The status of a run at one moment.
@@ -126,6 +193,7 @@ class RunStatus:
         outage: Reason why AWS could not be asked now, so that this is an older status; or None.
         maps: Mapped steps of the plan, by name.
         approvals: Approvals of the plan, in the order in which they are asked.
+        expansions: Pipelines that dynamic steps have returned.
     """
 
     run_id: str
@@ -146,6 +214,7 @@ class RunStatus:
     cost_limit: CostLimit | None = None
     maps: Mapping[str, PlannedMap] = field(default_factory=dict)
     approvals: tuple[ApprovalView, ...] = ()
+    expansions: tuple[ExpansionView, ...] = ()
 
     @property
     def state(self) -> RunState:

@@ -17,7 +17,7 @@ def a_step(name: str, *inputs: str) -> Step:
 
 def built(flow: Any, declared: Any = None, **options: Any) -> tuple[BuiltPipeline, list[str]]:
     pipeline = Pipeline("p", declared).add_step(a_step("evaluate")).add_control_flow(flow)
-    request: RunRequest = pipeline._request(options)  # type: ignore[arg-type]
+    request: RunRequest = pipeline.request(options)  # type: ignore[arg-type]
     made, problems = request.build()
     assert made is not None
     return made, [str(problem) for problem in problems]
@@ -75,7 +75,7 @@ def test_an_empty_map_in_a_branch_that_may_not_be_taken_is_refused(
     flow = If(lambda evaluate: evaluate, squares)
     pipeline = Pipeline("p", {"rows": rows}).add_step(a_step("evaluate")).add_control_flow(flow)
     pipeline.add_step(a_step("total", "squares"))
-    _, problems = pipeline._request({}).build()
+    _, problems = pipeline.request({}).build()
     assert ["over an empty list in a branch" in str(each) for each in problems] == [
         True
     ] * is_refused
@@ -85,4 +85,4 @@ def test_an_empty_map_in_the_branch_that_is_taken_gives_an_empty_list() -> None:
     squares = step(name="squares", outputs=["squares"])(lambda rows: rows).map(over="rows")
     pipeline = Pipeline("p", {"rows": [], "go": True}).add_control_flow(If(lambda go: go, squares))
     pipeline.add_step(a_step("total", "squares"))
-    assert pipeline._request({}).build()[1] == []
+    assert pipeline.request({}).build()[1] == []

@@ -111,7 +111,7 @@ class WrittenRun:
             stop_idle_gpu_s=stop_idle_gpu_s,
         )
         reuse = find_reuse(None, graph, {}, {}, ())
-        specs = list(job_specs(self.plan, graph, package, reuse, RUN, self.store.uri))
+        specs = list(job_specs(self.plan, graph, package.facts, reuse, RUN, self.store.uri))
         self.specs = {spec.job: spec for spec in specs}
         keys = RunKeys(forced=(), steps={})
         places = write_package(self.store, package, specs, keys, RUN)

@@ -85,7 +85,7 @@ def specs_of(
 ) -> dict[str, JobSpec]:
     plan, graph = planned
     reuse = find_reuse(None, graph, {}, {}, ())
-    return {spec.job: spec for spec in job_specs(plan, graph, package, reuse, RUN, store.uri)}
+    return {spec.job: spec for spec in job_specs(plan, graph, package.facts, reuse, RUN, store.uri)}
 
 
 def test_a_spec_has_the_steps_of_its_job_in_execution_order(

@@ -201,7 +201,7 @@ class Machine:
             external_inputs={**reuse.refs, **inputs},
         )
         run_id = f"run-{len(self.history)}"
-        specs = list(job_specs(plan, decision.graph, package, reuse, run_id, self.store.uri))
+        specs = list(job_specs(plan, decision.graph, package.facts, reuse, run_id, self.store.uri))
         recording = {s.name: replace(s, func=_recording(s, calls, wrapper)) for s in steps}
         results: list[JobResult] = []
         for written in specs:

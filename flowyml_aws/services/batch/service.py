@@ -147,8 +147,8 @@ class BatchService(Service):
         return [*problems, *account.secret_problems(references)]
 
     def driver_problems(self, plan: ExecutionPlan | None) -> list[FlowymlError]:
-        has_held_jobs = plan is not None and plan.has_held_jobs
-        if self._account.settings.driver_queue is None and not has_held_jobs:
+        has_late_jobs = plan is not None and plan.has_late_jobs
+        if self._account.settings.driver_queue is None and not has_late_jobs:
             return []  # the run needs none
         return run_driver_problems(self._account)
 
@@ -213,6 +213,8 @@ def _driver_purposes(plan: ExecutionPlan) -> list[str]:
     purposes = []
     if plan.has_held_jobs:
         purposes.append("it submits or skips the jobs that wait for decisions")
+    if plan.dynamic:
+        purposes.append("it runs the pipelines of dynamic steps")
     if _can_leave_spot(plan):
         purposes.append("jobs that lose their spot hosts continue on other capacity")
     if plan.notify:
