@@ -340,7 +340,7 @@ class Pipeline(ShownAsSheets):
         from flowyml_aws.core.schedule_times import schedule_times
 
         times = schedule_times(cron, rate, timezone)
-        return prepare(self._request(options), times, name)
+        return prepare(self.request(options), times, name)
 
     def run(self, *, progress: bool = True, **options: Unpack[RunKeywords]) -> PipelineResult:
         """Run the pipeline and wait until it ends.

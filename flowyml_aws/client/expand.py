@@ -86,7 +86,8 @@ def expand(pipeline: _Pipeline, attempt: Attempt, step: StepSpec, payload: Paylo
     request = pipeline.request(_options(facts, is_cached))
     planned, built = _plan(request, FactServices(facts, store), step)
     run_id = child_run_id(spec.run_id, request.name, step.name, attempt.repetition)
-    inputs = [v for asset, v in planned.inputs.items() if asset in planned.graph.external_inputs]
+    external = planned.graph.external_inputs
+    inputs = [v for asset, v in planned.inputs.values.items() if asset in external]
     payloads = _payloads(planned, built, request, spec, store, payload)
     shared = SpecFacts(
         code=spec.code,

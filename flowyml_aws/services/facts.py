@@ -9,6 +9,7 @@ from functools import cached_property
 
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.catalog.types import Catalog
+from flowyml_aws.core.data_inputs import S3Prefix
 from flowyml_aws.planning.expansion_facts import ExpansionFacts
 from flowyml_aws.planning.targets import Target
 
@@ -37,6 +38,9 @@ class FactServices:
     @cached_property
     def catalog(self) -> Catalog:
         return self.facts.catalog.catalog()
+
+    def list_prefix(self, prefix: S3Prefix) -> None:
+        """Return None: a pipeline that a step returns has no external inputs."""
 
     @property
     def image(self) -> str | None:

@@ -121,7 +121,7 @@ def test_a_condition_that_reads_a_folder_is_decided_in_a_job(folder: Path) -> No
 
     flow = If(lambda data: bool(list(data.iterdir())), train)
     pipeline = Pipeline("p").add_control_flow(flow)
-    request: RunRequest = pipeline._request({"inputs": {"data": LocalData(folder)}})
+    request: RunRequest = pipeline.request({"inputs": {"data": LocalData(folder)}})
     built, problems = request.build()
     assert built is not None and not problems
     assert built.cases == {}
@@ -135,7 +135,7 @@ def test_each_item_of_a_map_gets_a_folder_of_its_own(folder: Path) -> None:
     request: RunRequest = (
         Pipeline("p")
         .add_step(count.map(over="parts"))
-        ._request({"inputs": {"parts": [LocalData(folder), LocalData(folder)]}})
+        .request({"inputs": {"parts": [LocalData(folder), LocalData(folder)]}})
     )
     built, problems = request.build()
     assert built is not None and not problems

@@ -33,8 +33,7 @@ from flowyml_aws.submission.record import DriverRecord, RunRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
-    from mypy_boto3_batch.type_defs import JobQueueDetailTypeDef
-    from mypy_boto3_batch.type_defs import SubmitJobRequestTypeDef
+    from mypy_boto3_batch.type_defs import JobQueueDetailTypeDef, SubmitJobRequestTypeDef
 
 __all__ = [
     "DRIVER",
