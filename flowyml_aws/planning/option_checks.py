@@ -56,10 +56,11 @@ def option_notes(group: StepGroup, backend: str) -> Iterator[str]:
     if unused := [name for name in names if name in traits.unused_options]:
         yield f"{traits.title} does not use {', '.join(unused)} of its steps"
     used = [name for name in names if name not in traits.unused_options]
-    for step in {step.declared_name: step for step in group.steps}.values():
+    steps = {step.declared_name: step for step in group.steps if not step.is_placed}
+    for name, step in steps.items():
         own = step.job.names
-        if taken := [name for name in used if name not in own]:
-            yield f"step {step.name!r} gets options of its group: {', '.join(taken)}"
+        if taken := [option for option in used if option not in own]:
+            yield f"step {name!r} gets options of its group: {', '.join(taken)}"
 
 
 def _elsewhere(option: str, group: StepGroup, backend: str) -> str:

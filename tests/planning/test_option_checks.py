@@ -19,11 +19,12 @@ from flowyml_aws.planning.advice.merging import cheapest_merge
 from flowyml_aws.planning.arrays import job_arrays
 from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.make import make_plan
+from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.planning.services import service_traits
 from flowyml_aws.planning.stored_plan import StoredPlan
-from flowyml_aws.planning.targets import Target, offline_targets
+from flowyml_aws.planning.targets import Target, machine_kind, offline_targets
 from flowyml_aws.runtime.causes import Cause
 from tests.core.graphs import a_step
 from tests.support.histories import a_run
@@ -184,6 +185,12 @@ def test_the_options_of_a_job_are_stored_with_the_plan() -> None:
     options = a_step("a", **{**EVERY_OPTION, "job_definition": None}).job
     plan = a_plan(a_job("a", options=options, share="flowyml"), a_job("b"))
     assert read_document(StoredPlan, StoredPlan.of(plan).to_json(), "plan.json").plan == plan
+
+
+def test_a_job_with_an_own_image_has_its_own_kind_of_machine() -> None:
+    kinds = [machine_kind("batch", Needs(), image) for image in (None, "a", "b")]
+    assert kinds[0] == machine_kind("batch", Needs())
+    assert len(set(kinds)) == 3
 
 
 def a_map(*options: JobOptions) -> ExecutionPlan:

@@ -57,6 +57,12 @@ def test_default_values_are_not_stored() -> None:
     assert not {"moved", "capacity", "secrets", "highest"} & job.keys()
 
 
+def test_a_plan_of_a_version_without_options_of_jobs_can_be_read() -> None:
+    document = json.loads(StoredPlan.of(PLAN).to_json())
+    del document["tables"]["options"]
+    assert read(json.dumps(document).encode()) == PLAN
+
+
 def test_jobs_that_are_read_share_their_common_values() -> None:
     first, second, _ = read(StoredPlan.of(PLAN).to_json()).jobs
     for field in ("needs", "offers", "environment", "notes"):

@@ -7,6 +7,7 @@ import pytest
 
 from flowyml_aws.testing import Capacity
 from flowyml_aws.testing.capacity import needs, resource_requirements
+from tests.support.queues import make_queue
 from tests.support.rigs import raised_emulator
 from tests.testing.programs import WAIT_FOR_FILE
 
@@ -98,6 +99,24 @@ class TestScheduling:
             driver = batch.submit(jobQueue="flowyml-emulator-driver")
             (tmp_path / "go").touch()
             assert batch.ended(driver)["startedAt"] < batch.ended(job)["startedAt"]
+
+    def test_a_job_of_a_fair_share_queue_with_a_higher_priority_is_placed_first(
+        self, connect: Any, tmp_path: Path
+    ) -> None:
+        with raised_emulator(capacity=Capacity(vcpus=1, memory_mib=512), propagation_s=0) as aws:
+            batch = connect(aws)
+            policy = batch.api.create_scheduling_policy(name="shares", fairsharePolicy={})["arn"]
+            queue = make_queue(batch.api, "shared", ["m6i.large"], policy=policy)
+            running = batch.submit(WAIT_FOR_FILE.format(str(tmp_path / "go")))
+            batch.wait_for_line(running, "ready")
+            low, high = (
+                batch.submit(
+                    jobQueue=queue, shareIdentifier="a", schedulingPriorityOverride=priority
+                )
+                for priority in (0, 9)
+            )
+            (tmp_path / "go").touch()
+            assert batch.ended(high)["startedAt"] < batch.ended(low)["startedAt"]
 
     def test_overrides_are_returned_by_describe_jobs(self, batch: Any) -> None:
         job_id = batch.submit(

@@ -7,7 +7,9 @@ from typing import Any
 from typing_extensions import assert_type
 
 from flowyml_aws import (
+    EFS,
     Context,
+    FSx,
     GPUConfig,
     NodeAffinity,
     Pipeline,
@@ -43,6 +45,21 @@ def load(rows: int = 10) -> list[int]:
 def train(data: list[int], epochs: int) -> dict[str, float]:
     log_metric("loss", 1 / len(data), step=epochs)
     return {"loss": 1 / (len(data) * epochs)}
+
+
+@step(
+    image="registry/train:1",
+    queue="gpu",
+    priority=1,
+    shared_memory="8Gi",
+    ulimits={"nofile": (1024, 65536), "memlock": -1},
+    mounts=[EFS("fs-0123456789abcdef0", read_only=True), FSx("fs-fedcba98765432100", at="/fast")],
+)
+def with_options() -> int:
+    return 1
+
+
+assert_type(with_options, Step)
 
 
 @step

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.text import Text
 
 from flowyml_aws.catalog.files import load_catalog
+from flowyml_aws.core.job_options import JobOptions, Ulimit
+from flowyml_aws.core.mounts import Mount
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import (
     Estimate,
@@ -92,6 +94,16 @@ def test_a_plan_shows_machine_price_order_assets_and_notes_of_each_job() -> None
         "all jobs at once: $0.526 per hour (us-east-1, prices from 2026-07-20)",
     ):
         assert fact in output
+
+
+def test_a_plan_shows_the_options_of_a_job() -> None:
+    mount = Mount("efs", "fs-0123456789abcdef0", "/a", "/mnt/a", read_only=True)
+    options = JobOptions(queue="gpu", ulimits=(Ulimit("nofile", 1, 2),), mounts=(mount,))
+    job = JOB.model_copy(update={"options": options})
+    output = rendered(plan_table(PLAN.model_copy(update={"jobs": (job,)})))
+    assert "queue: gpu" in output
+    assert "ulimits nofile: 1:2" in output
+    assert "mounts /mnt/a: EFS fs-0123456789abcdef0:/a, read-only" in output
 
 
 def test_a_plan_shows_the_nodes_of_a_job_with_the_price_of_all() -> None:
