@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from flowyml_aws.client.request import RunRequest
     from flowyml_aws.client.result import PipelineResult
     from flowyml_aws.client.run import Run
+    from flowyml_aws.client.schedules import NewSchedule
     from flowyml_aws.planning.advice.document import Advice
     from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
     from flowyml_aws.planning.selection import Selection
@@ -309,6 +310,37 @@ class Pipeline(ShownAsSheets):
 
         request = self._request(options, detach)
         return Run(launch(request), allow_pickle=request.options.allow_pickle)
+
+    def schedule(
+        self,
+        *,
+        cron: str | None = None,
+        rate: str | None = None,
+        timezone: str = "UTC",
+        name: str | None = None,
+        **options: Unpack[RunKeywords],
+    ) -> NewSchedule:
+        """Check and plan the runs of a schedule on AWS. Its `create` creates it.
+
+        All that a run executes is decided now: code, values, plan and settings. Every step is
+        executed in each run. Not yet run on AWS.
+
+        Args:
+            cron: Times with six fields, as of EventBridge Scheduler: `0 6 * * ? *`.
+            rate: Interval instead: `12 hours`.
+            timezone: Time zone of `cron`, by its name in the IANA database.
+            name: Name of the schedule; by default that of the pipeline.
+            **options: See `RunOptions`. `cache` and `refresh` have no effect.
+
+        Raises:
+            InvalidPipelineError: With every mistake found; nothing was created.
+            SettingsError: The times or the name are invalid.
+        """
+        from flowyml_aws.client.schedules import prepare
+        from flowyml_aws.core.schedule_times import schedule_times
+
+        times = schedule_times(cron, rate, timezone)
+        return prepare(self._request(options), times, name)
 
     def run(self, *, progress: bool = True, **options: Unpack[RunKeywords]) -> PipelineResult:
         """Run the pipeline and wait until it ends.

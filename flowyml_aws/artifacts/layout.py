@@ -150,6 +150,20 @@ class RunLayout:
         return f"{self.prefix}outcome.json"
 
     @property
+    def schedule(self) -> str:
+        """Schedule whose runs are copies of this run, which itself has no record."""
+        return f"{self.prefix}schedule.json"
+
+    @property
+    def firings(self) -> str:
+        """Prefix of the times at which a schedule has started or skipped a run."""
+        return f"{self.prefix}firings/"
+
+    def firing(self, time: str) -> str:
+        """Run at one time of a schedule. Creating the document decides it."""
+        return f"{self.firings}{time}.json"
+
+    @property
     def notices(self) -> str:
         """Results of sending the notices of the run's end."""
         return f"{self.prefix}notices.json"

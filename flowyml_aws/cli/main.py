@@ -21,6 +21,7 @@ from flowyml_aws.cli import (  # noqa: F401
     plans,
     reports,
     runs,
+    schedules,
     storage,
 )
 from flowyml_aws.cli.app import INTERRUPTED, READER_GONE, app

@@ -77,7 +77,18 @@ from flowyml_aws.view import (
 from flowyml_aws.view.outputs import MAX_OUTPUTS, ending, outputs_table
 from flowyml_aws.view.terminal import Terminal
 
-__all__ = ["attach", "cancel", "compare", "get", "logs", "resume", "run", "status", "why"]
+__all__ = [
+    "attach",
+    "cancel",
+    "compare",
+    "follow_to_end",
+    "get",
+    "logs",
+    "resume",
+    "run",
+    "status",
+    "why",
+]
 
 _MAX_BYTES, _MAX_RATIO = 2**30, 1000
 
@@ -402,6 +413,11 @@ def _wait(
         _print_ending(started, result)
     is_good = result.status.state is RunState.SUCCEEDED or result.status.waits_for_approval
     sys.exit(0 if is_good else RUN_FAILED)
+
+
+def follow_to_end(run: Run) -> NoReturn:
+    """Drive a run until it ends or only waits for an approval, print its end, and exit."""
+    _wait(run, as_json=False, wait=run.wait_for_approval if run.plan.approvals else run.wait)
 
 
 def _on_departure(traits: ServiceTraits, plan: ExecutionPlan) -> str:

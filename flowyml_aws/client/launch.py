@@ -29,7 +29,7 @@ from flowyml_aws.submission.own_runs import remember_run
 from flowyml_aws.submission.package import RunPackage, job_specs, write_package, write_record
 from flowyml_aws.submission.record import RunRecord, SpecPlace
 
-__all__ = ["begin", "launch"]
+__all__ = ["begin", "final_plan", "launch", "write_documents"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +64,38 @@ def launch(request: RunRequest) -> RunDriver:
 
 def _package(request: RunRequest) -> _PackagedRun:
     checked = preflight(request)
-    services, planned = checked.services, checked.planned
-    store, plan, reuse = services.host.store, planned.plan, planned.reuse
     now = time.time()
-    for entry in reuse.entries.values():
-        with suppress(FlowymlError, OSError):  # only garbage collection reads it
-            keep_entry(store, entry, now)
-    package = _package_of(checked)
+    plan = final_plan(checked)
+    places = write_documents(checked, plan, now)
+    return _PackagedRun(checked.run_id, checked.services, plan, places, now, checked.settings)
+
+
+def final_plan(checked: CheckedRequest) -> ExecutionPlan:
+    """Return the plan of a run that is about to be written."""
+    request, services, plan = checked.request, checked.services, checked.planned.plan
     plan = with_shares(allowed_moves(plan, limits_of(checked.settings, request.limits)))
     plan = with_notices(plan, checked.settings, request.options.notify)
     driver_notes = services.driver_notes(plan) if request.detached else ()
     notes = (*plan.notes, *checked.notes, *driver_notes)
-    plan = plan.model_copy(update={"notes": notes})
+    return plan.model_copy(update={"notes": notes})
+
+
+def write_documents(
+    checked: CheckedRequest, plan: ExecutionPlan, now: float
+) -> Mapping[str, SpecPlace]:
+    """Write everything that the jobs of a run read. Return the place of each job's spec.
+
+    Args:
+        checked: The run.
+        plan: Its final plan.
+        now: Seconds since the epoch.
+    """
+    request, services, planned = checked.request, checked.services, checked.planned
+    store, reuse = services.host.store, planned.reuse
+    for entry in reuse.entries.values():
+        with suppress(FlowymlError, OSError):  # only garbage collection reads it
+            keep_entry(store, entry, now)
+    package = _package_of(checked)
     specs = job_specs(plan, planned.graph, package, reuse, checked.run_id, store.uri)
     incomplete = planned.identities.incomplete
     keys = make_keys(
@@ -89,8 +109,7 @@ def _package(request: RunRequest) -> _PackagedRun:
     remember_run(store.uri, checked.run_id)
     items = item_parameters(checked.graph, checked.items)
     origin = find_origin(request.project.root, request.values, items)
-    places = write_package(store, package, specs, keys, checked.run_id, origin)
-    return _PackagedRun(checked.run_id, services, plan, places, now, checked.settings)
+    return write_package(store, package, specs, keys, checked.run_id, origin)
 
 
 def begin(

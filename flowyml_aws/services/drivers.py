@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from flowyml_aws.submission.record import RunRecord
 if TYPE_CHECKING:
     from flowyml_aws.aws.batch.definition import JobImage
 
-__all__ = ["end_run_driver", "run_driver_problems", "start_run_driver"]
+__all__ = ["DriverJob", "end_run_driver", "run_driver_problems", "start_run_driver"]
 
 
 def run_driver_problems(account: Account) -> list[FlowymlError]:
@@ -34,47 +34,65 @@ def run_driver_problems(account: Account) -> list[FlowymlError]:
     return [] if problem is None else [problem]
 
 
-def start_run_driver(
-    account: Account,
-    image: JobImage,
-    record: RunRecord,
-    plan: ExecutionPlan,
-    settings: Settings,
-    tags: Mapping[str, str],
-    timeout_s: int,
-    price_usd_hour: float | None,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class DriverJob:
+    """The small Batch job that would drive the runs of a plan.
+
+    Attributes:
+        account: Account whose setting `driver_queue` is checked.
+        job_image: Container settings of the account's Batch jobs.
+        settings: Settings of the driver.
+        tags: Tags of the job.
+        timeout_s: Time limit of the job.
+        price_usd_hour: Price of its machine; None if it is unknown.
+    """
+
+    account: Account
+    job_image: JobImage
+    settings: Settings
+    tags: Mapping[str, str]
+    timeout_s: int
+    price_usd_hour: float | None
+
+    @property
+    def queue(self) -> str:
+        """Name of its queue."""
+        assert self.account.settings.driver_queue is not None
+        return self.account.settings.driver_queue
+
+    @property
+    def image(self) -> JobImage:
+        """Container settings of the job, with its role."""
+        own = self.account.settings
+        return replace(self.job_image, job_role=own.driver_role or own.job_role)
+
+
+def start_run_driver(driver: DriverJob, record: RunRecord, plan: ExecutionPlan) -> None:
     """Start the driver of a run, which ends while the run only waits for approvals.
 
     Args:
-        account: Account whose setting `driver_queue` is checked.
-        image: Container settings of the account's Batch jobs.
+        driver: Its job.
         record: Record of the run.
         plan: Plan of the run.
-        settings: Settings of the driver.
-        tags: Tags of its job.
-        timeout_s: Time limit of its job.
-        price_usd_hour: Price of its machine; None if it is unknown.
 
     Raises:
         AwsRefusedError: AWS denied a call.
     """
     from flowyml_aws.aws.batch.driver_job import start_driver
 
-    own = account.settings
-    assert own.driver_queue is not None
+    account = driver.account
     start_driver(
         account.client("batch"),
         account.store,
-        own.driver_queue,
-        replace(image, job_role=own.driver_role or own.job_role),
+        driver.queue,
+        driver.image,
         record,
-        as_environment(settings),
-        tags,
-        timeout_s,
-        pause=partial(sleep, own.poll_s),
+        as_environment(driver.settings),
+        driver.tags,
+        driver.timeout_s,
+        pause=partial(sleep, account.settings.poll_s),
         options=("--until-approval",) if plan.approvals else (),
-        price_usd_hour=price_usd_hour,
+        price_usd_hour=driver.price_usd_hour,
     )
 
 

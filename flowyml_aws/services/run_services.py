@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.targets import Target
+from flowyml_aws.services.drivers import DriverJob
 from flowyml_aws.services.service import Host, Service
 from flowyml_aws.submission.backend import Backend
 from flowyml_aws.submission.record import RunRecord
@@ -71,6 +72,10 @@ class RunServices:
         Return whether the driver submits the jobs of the run; otherwise the client does.
         """
         return self._driven_by.start_driver(record, plan)
+
+    def driver_job(self, plan: ExecutionPlan) -> DriverJob | None:
+        """Return the job that can drive a run of a plan; None if there is none."""
+        return self._driven_by.driver_job(plan)
 
     @property
     def _driven_by(self) -> Service:

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.catalog.types import Catalog
@@ -18,6 +18,9 @@ from flowyml_aws.planning.targets import Target
 from flowyml_aws.settings.model import Settings
 from flowyml_aws.submission.backend import Backend
 from flowyml_aws.submission.record import RunRecord
+
+if TYPE_CHECKING:
+    from flowyml_aws.services.drivers import DriverJob
 
 __all__ = ["Host", "PlanningHost", "Service", "ServiceType", "service_type"]
 
@@ -110,6 +113,10 @@ class Service(Protocol):
         Return whether it submits the jobs of the run; otherwise the client does.
         """
         return False
+
+    def driver_job(self, plan: ExecutionPlan) -> DriverJob | None:
+        """Return the job that can drive a run of a plan; None if there is none."""
+        return None
 
     @abstractmethod
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:

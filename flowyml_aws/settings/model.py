@@ -44,6 +44,8 @@ class Settings:
         log_group: CloudWatch log group of Batch jobs.
         driver_queue: Batch queue of the small jobs that drive detached runs on SageMaker.
         driver_role: ARN of the role of these jobs.
+        schedule_group: Group of EventBridge Scheduler that contains the schedules.
+        schedule_role: ARN of the role with which EventBridge Scheduler submits their jobs.
         tags: Tags of the jobs, in addition to those that name the run.
         env: Environment variables of the jobs.
         sagemaker_role: ARN of the role of training jobs.
@@ -93,6 +95,8 @@ class Settings:
     log_group: str = "/aws/batch/job"
     driver_queue: str | None = None
     driver_role: str | None = None
+    schedule_group: str | None = None
+    schedule_role: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     sagemaker_role: str | None = None
@@ -170,6 +174,8 @@ _BEFORE_A_RUN = {
     "queues",
     "repository",
     "requirements",
+    "schedule_group",
+    "schedule_role",
     "stop_idle_gpu",
     "store_wait_s",
     "targets",

@@ -106,6 +106,8 @@ def find_garbage(
     unended: list[str] = []
     for run_id, group in runs.items():
         layout, keys = RunLayout(run_id), {entry.key for entry in group}
+        if layout.schedule in keys:
+            continue  # until the schedule is deleted
         has_record = layout.run in keys
         if max(entry.modified_at for entry in group) >= (run_cutoff if has_record else cutoff):
             continue

@@ -65,7 +65,7 @@ NAMES = {
     **placeholders(NAME, DEFAULT_ACCOUNT_ID, REGION),
     **{
         f"{role}_role_arn": f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/{PREFIX}-{role}"
-        for role in ROLES
+        for role in (*ROLES, "scheduler")
     },
 }
 
@@ -107,6 +107,7 @@ _NOTICES = {
         ]
     ),
 }
+_SCHEDULER = "optional/scheduler"
 _BATCH_TRUST = json.dumps(
     {
         "Version": "2012-10-17",
@@ -189,6 +190,12 @@ def create_account(node_families: Collection[str] = ()) -> Account:
         iam.put_role_policy(
             f"{PREFIX}-{role}", f"{role}-notices", account_policy("optional/notices", _NOTICES)
         )
+    # The option `schedules` of infra/.
+    trust, policy = account_policy("trust-scheduler", NAMES), account_policy(_SCHEDULER, NAMES)
+    _create_role(iam, "scheduler", trust, policy)
+    iam.put_role_policy(
+        f"{PREFIX}-user", "user-schedules", account_policy("optional/schedules", NAMES)
+    )
     _create_role(iam, "instance", account_policy("trust-instance", NAMES))
     logs_backends[DEFAULT_ACCOUNT_ID][REGION].create_log_group(LOG_GROUP, tags={})
     ecr_backends[DEFAULT_ACCOUNT_ID][REGION].create_repository(
@@ -256,6 +263,8 @@ def client_settings(
         "sagemaker_role": account.sagemaker,
         "driver_queue": DRIVER_QUEUE,
         "driver_role": account.driver,
+        "schedule_group": PREFIX,
+        "schedule_role": NAMES["scheduler_role_arn"],
     }
 
 

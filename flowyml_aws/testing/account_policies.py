@@ -62,7 +62,7 @@ def placeholders(name: str, account: str, region: str) -> dict[str, str]:
         # IAM's names are unique in an account, in all its regions.
         **{
             f"{role}_role_arn": f"arn:aws:iam::{account}:role/{prefix}-{region}-{role}"
-            for role in ROLES
+            for role in (*ROLES, "scheduler")
         },
     }
 

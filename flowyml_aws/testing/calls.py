@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, parse_qsl
+from urllib.parse import parse_qs, parse_qsl, unquote
 
 __all__ = [
     "ApiCall",
@@ -37,6 +37,21 @@ _BATCH_TAGGING = {
     "GET": "ListTagsForResource",
     "POST": "TagResource",
     "DELETE": "UntagResource",
+}
+# (method, first part of the path, whether a name follows) -> operation
+_SCHEDULER = {
+    ("GET", "schedules", False): "ListSchedules",
+    ("GET", "schedule-groups", False): "ListScheduleGroups",
+    **{
+        (method, kind, True): f"{verb}{title}"
+        for kind, title in (("schedules", "Schedule"), ("schedule-groups", "ScheduleGroup"))
+        for method, verb in (
+            *(("GET", "Get"), ("POST", "Create"), ("PUT", "Update"), ("DELETE", "Delete")),
+        )
+    },
+    ("GET", "tags", True): "ListTagsForResource",
+    ("POST", "tags", True): "TagResource",
+    ("DELETE", "tags", True): "UntagResource",
 }
 # Settings of buckets and of objects, by query parameter: `?policy` is for GetBucketPolicy.
 _BUCKET_SETTINGS = {
@@ -191,12 +206,32 @@ def api_call(environ: Mapping[str, Any], body: bytes) -> ApiCall:
     if service == "batch":
         operation = _BATCH.get(path.rpartition("/")[2])
         return ApiCall(service, operation or f"{method} {path}", _resource(body))
+    if service == "scheduler":
+        return _scheduler_call(environ, method, path, body)
     if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
         action = parse_qs(body.decode()).get("Action", [path])[0]
         return ApiCall(service, action, "")
     if "/operation/" in path:  # the protocol of CloudWatch: Smithy RPC
         return ApiCall(service, path.rpartition("/")[2], "")
     return ApiCall(service, f"{method} {path}", "")
+
+
+def _scheduler_call(environ: Mapping[str, Any], method: str, path: str, body: bytes) -> ApiCall:
+    """Return the call of EventBridge Scheduler, whose resource is `GROUP/NAME` or a group."""
+    kind, _, name = unquote(path).strip("/").partition("/")
+    operation = _SCHEDULER.get((method, kind, bool(name)), f"{method} {path}")
+    if kind != "schedules" or not name:
+        return ApiCall("scheduler", operation, name)
+    group = query_of(environ).get("groupName") or _member(body, "GroupName") or "default"
+    return ApiCall("scheduler", operation, f"{group}/{name}")
+
+
+def _member(body: bytes, name: str) -> str:
+    try:
+        members = json.loads(body) if body else {}
+    except ValueError:
+        return ""
+    return str(members.get(name) or "")
 
 
 def _s3_resource(path: str) -> str:

@@ -81,6 +81,7 @@ from flowyml_aws.testing.registry.tokens import Tokens
 from flowyml_aws.testing.sagemaker.api import SageMakerApi
 from flowyml_aws.testing.sagemaker.service import TrainingService
 from flowyml_aws.testing.sagemaker.stock import Stock
+from flowyml_aws.testing.schedules import Schedules
 from flowyml_aws.testing.server import Application, Server, listen
 from flowyml_aws.testing.starts import Starts
 
@@ -164,7 +165,8 @@ class Emulator:
         faults: Fault injection for parts of the account.
         disk_limit: Whether the disks of the account's own queues are limited, and why not, as a
             sentence.
-        failed_invocations: Events that EventBridge's rules could not deliver.
+        failed_invocations: Events that EventBridge's rules could not deliver, and jobs that its
+            schedules could not submit.
     """
 
     endpoint_url: str
@@ -411,8 +413,18 @@ class Emulator:
             "servicequotas": QuotasApi(self._quotas, scheduler.wake),
             "budgets": BudgetsApi(),
         }
+        schedules = Schedules(
+            clock,
+            guard,
+            principals,
+            apis["batch"],
+            None if self._empty else PREFIX,
+            REGION,
+            self.failed_invocations,
+        )
         application = Application(
             apis,
+            schedules,
             guard,
             self._lock,
             clock,

@@ -43,6 +43,7 @@ from flowyml_aws.testing.pricing_api import get_products, spot_price_history
 from flowyml_aws.testing.refusal import Refusal
 from flowyml_aws.testing.registry.application import Registry
 from flowyml_aws.testing.registry.routes import is_for_registry
+from flowyml_aws.testing.schedules import Schedules
 from flowyml_aws.testing.web_pages import foreign_request, without_cors
 
 __all__ = ["Application", "Moto", "Server", "listen"]
@@ -79,6 +80,7 @@ class Application:
 
     Args:
         apis: Services of the emulator, by their names in boto3.
+        schedules: Schedules of EventBridge Scheduler.
         guard: Access control.
         lock: Guards all state, and moto.
         clock: Clock of the account; each request ends at most one delay of a service.
@@ -99,6 +101,7 @@ class Application:
     def __init__(
         self,
         apis: Mapping[str, Api],
+        schedules: Schedules,
         guard: Guard,
         lock: RLock,
         clock: Clock,
@@ -114,6 +117,7 @@ class Application:
         self.calls: list[ApiCall] = []
         self.requests: list[ApiRequest] = []
         self._apis = apis
+        self._schedules = schedules
         self._guard = guard
         self._keep_requests = keep_requests
         self._metadata = metadata
@@ -178,6 +182,12 @@ class Application:
             return offerings(self._forward_to_moto, environ, start_response, region, body)
         if call[:2] == ("ecr", "GetAuthorizationToken"):
             return _respond(start_response, "200 OK", self._registry.authorize(environ))
+        if call.service == "scheduler":
+            with self._lock:
+                self._schedules.prepare()
+                response = self._forward_to_moto(environ, start_response)
+                self._schedules.changed()
+                return response
         if (api := self._apis.get(call.service)) is None:
             with self._lock:
                 response = self._forward_to_moto(environ, start_response)

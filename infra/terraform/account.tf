@@ -8,7 +8,7 @@ resource "aws_ssm_parameter" "account" {
   type        = "String"
   tags        = local.tags
 
-  value = jsonencode({
+  value = jsonencode(merge({
     version        = 1
     store          = local.store
     queues         = [for key in sort(keys(local.queues)) : "${local.prefix}-${key}"]
@@ -19,5 +19,8 @@ resource "aws_ssm_parameter" "account" {
     driver_queue   = local.driver_queue
     driver_role    = local.role_arn["driver"]
     sagemaker_role = local.role_arn["sagemaker"]
-  })
+    }, var.schedules ? {
+    schedule_group = local.prefix
+    schedule_role  = local.role_arn["scheduler"]
+  } : {}))
 }

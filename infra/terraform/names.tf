@@ -12,7 +12,7 @@ locals {
   parameter  = "/flowyml-aws/${var.name}"
   topic_arn  = "arn:${local.partition}:sns:${local.region}:${local.account}:${local.prefix}-alerts"
   repository = "${local.account}.dkr.ecr.${local.region}.${data.aws_partition.current.dns_suffix}/${local.prefix}"
-  role_arn   = { for role in ["job", "execution", "driver", "sagemaker"] : role => "arn:${local.partition}:iam::${local.account}:role/${local.iam_prefix}-${role}" }
+  role_arn   = { for role in ["job", "execution", "driver", "sagemaker", "scheduler"] : role => "arn:${local.partition}:iam::${local.account}:role/${local.iam_prefix}-${role}" }
   tags       = merge(var.tags, { "flowyml-aws" = var.name })
 
   # Queue of the drivers of detached runs. No family has this name.
@@ -34,6 +34,7 @@ locals {
     execution_role_arn = local.role_arn["execution"]
     driver_role_arn    = local.role_arn["driver"]
     sagemaker_role_arn = local.role_arn["sagemaker"]
+    scheduler_role_arn = local.role_arn["scheduler"]
 
     # JSON lists, for optional documents.
     image_repository_arns = jsonencode(var.image_repositories)

@@ -84,6 +84,7 @@ resource "aws_iam_role_policy" "user" {
   for_each = merge(
     var.cost_explorer ? { user-costs = "costs" } : {},
     length(var.notice_arns) == 0 ? {} : { user-notices = "notices" },
+    var.schedules ? { user-schedules = "schedules" } : {},
   )
 
   name   = each.key

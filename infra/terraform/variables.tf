@@ -213,6 +213,13 @@ variable "notice_arns" {
   }
 }
 
+variable "schedules" {
+  description = "Whether users may create schedules of EventBridge Scheduler, which submit small jobs to the queue of drivers."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "cost_explorer" {
   description = "Whether users may read the billed costs of the whole AWS account, for `flowyml-aws costs --billed`. Each request costs $0.01."
   type        = bool

@@ -46,6 +46,7 @@ EVERYTHING: dict[str, Any] = {
     "sagemaker_kms_key_arns": ["arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d"],
     "secret_arns": ["arn:aws:secretsmanager:us-east-1:123456789012:secret:token-AbCdEf"],
     "notice_arns": ["arn:aws:sns:us-east-1:123456789012:runs"],
+    "schedules": True,
     "cost_explorer": True,
     "log_retention_days": 90,
     "capacity_wait_s": 3600,

@@ -32,11 +32,13 @@ from flowyml_aws.submission.record import DriverRecord, RunRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
+    from mypy_boto3_batch.type_defs import SubmitJobRequestTypeDef
 
 __all__ = [
     "DRIVER",
     "DRIVER_NEEDS",
     "driver_problem",
+    "driver_request",
     "driver_timeout_s",
     "end_driver",
     "is_on_fargate",
@@ -140,23 +142,11 @@ def start_driver(
     key = RunLayout(record.run_id).driver
     if not store.create(key, DriverRecord(queue=queue, price_usd_hour=price_usd_hour).to_json()):
         queue = _recorded_queue(store, key)
-    if is_on_fargate(batch, queue):
-        definition = ensure_on_fargate(batch, image)
-    else:
-        definition = ensure_definition(batch, image, 64)
-    region = {"AWS_DEFAULT_REGION": batch.meta.region_name}
-    job = BatchJob(
-        name=_job_name(record.run_id),
-        planned=DRIVER,
-        is_join=False,
-        queue=queue,
-        after=(),
-        command=("python", "-m", "flowyml_aws", "attach", record.run_id, *options),
-        needs=DRIVER_NEEDS,
-        timeout_s=timeout_s,
-        environment={**RUNNER, **region, **environment},
+    command = ("python", "-m", "flowyml_aws", "attach", record.run_id, *options)
+    name = _job_name(record.run_id)
+    request = driver_request(
+        batch, queue, image, record, name, command, environment, tags, timeout_s
     )
-    request = submit_request(job, record, definition, {}, tags)
     doing = f"submit the driver of the run to queue {queue!r}"
     for _ in range(_CALLS - 1):
         try:
@@ -166,6 +156,52 @@ def start_driver(
             if found := _look_up(batch, queue, record.run_id, asked_at, pause, clock):
                 return preferred_copy(found).job_id
     return submit_job(batch, request, doing)
+
+
+def driver_request(
+    batch: BatchClient,
+    queue: str,
+    image: JobImage,
+    record: RunRecord,
+    name: str,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    tags: Mapping[str, str],
+    timeout_s: int,
+) -> SubmitJobRequestTypeDef:
+    """Return the arguments of SubmitJob for a driver, whose definition is registered.
+
+    Args:
+        batch: Batch client.
+        queue: Name of the queue.
+        image: Container settings; the image must contain this package.
+        record: Record of the run, for tags.
+        name: Name of the job.
+        command: Command of the container.
+        environment: Settings, as environment variables.
+        tags: Extra tags, in addition to the run tags.
+        timeout_s: Time limit of the driver.
+
+    Raises:
+        AwsRefusedError: AWS denied a call.
+    """
+    if is_on_fargate(batch, queue):
+        definition = ensure_on_fargate(batch, image)
+    else:
+        definition = ensure_definition(batch, image, 64)
+    region = {"AWS_DEFAULT_REGION": batch.meta.region_name}
+    job = BatchJob(
+        name=name,
+        planned=DRIVER,
+        is_join=False,
+        queue=queue,
+        after=(),
+        command=tuple(command),
+        needs=DRIVER_NEEDS,
+        timeout_s=timeout_s,
+        environment={**RUNNER, **region, **environment},
+    )
+    return submit_request(job, record, definition, {}, tags)
 
 
 def end_driver(

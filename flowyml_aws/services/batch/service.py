@@ -19,7 +19,12 @@ from flowyml_aws.planning.targets import Target, offline_targets
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.services.account import Account, missing_setting
 from flowyml_aws.services.batch.traits import TRAITS
-from flowyml_aws.services.drivers import end_run_driver, run_driver_problems, start_run_driver
+from flowyml_aws.services.drivers import (
+    DriverJob,
+    end_run_driver,
+    run_driver_problems,
+    start_run_driver,
+)
 from flowyml_aws.services.service import Service
 from flowyml_aws.settings.model import Settings
 from flowyml_aws.settings.targets import TargetSettings, as_target, settings_of_service
@@ -158,23 +163,24 @@ class BatchService(Service):
 
     def start_driver(self, record: RunRecord, plan: ExecutionPlan) -> bool:
         """Submit a small Batch job that submits held jobs, and moves those that lose spot hosts."""
+        if self._account.settings.driver_queue is not None and _driver_purposes(plan):
+            start_run_driver(self.driver_job(plan), record, plan)
+        return False
+
+    def driver_job(self, plan: ExecutionPlan) -> DriverJob:
+        """Return the small Batch job that can drive a run of a plan."""
         from flowyml_aws.aws.batch.driver_job import driver_timeout_s
 
         account = self._account
-        if account.settings.driver_queue is None or not _driver_purposes(plan):
-            return False
         limits_s = {job.name: job.timeout_s for job in plan.jobs}
-        start_run_driver(
+        return DriverJob(
             account,
             job_image(account),
-            record,
-            plan,
             account.images.effective_settings,
             account.settings.tags,
             driver_timeout_s(longest_path_s(plan, limits_s)),
             driver_price_usd_hour(account),
         )
-        return False
 
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
         from flowyml_aws.aws.batch.backend import BatchBackend

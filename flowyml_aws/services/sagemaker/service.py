@@ -14,7 +14,12 @@ from flowyml_aws.planning.longest_path import longest_path_s
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.targets import Target
 from flowyml_aws.services.account import Account, missing_setting
-from flowyml_aws.services.drivers import end_run_driver, run_driver_problems, start_run_driver
+from flowyml_aws.services.drivers import (
+    DriverJob,
+    end_run_driver,
+    run_driver_problems,
+    start_run_driver,
+)
 from flowyml_aws.services.sagemaker.targets import training_targets, without_types
 from flowyml_aws.services.sagemaker.traits import TRAITS
 from flowyml_aws.services.service import Service
@@ -128,21 +133,23 @@ class SageMakerService(Service):
 
     def start_driver(self, record: RunRecord, plan: ExecutionPlan) -> bool:
         """Submit a small Batch job that drives the run."""
+        start_run_driver(self.driver_job(plan), record, plan)
+        return True
+
+    def driver_job(self, plan: ExecutionPlan) -> DriverJob:
+        """Return the small Batch job that drives a run of a plan."""
         from flowyml_aws.services.batch.service import driver_price_usd_hour, job_image
         from flowyml_aws.services.sagemaker.training import driver_settings
 
         account = self._account
-        start_run_driver(
+        return DriverJob(
             account,
             job_image(account),
-            record,
-            plan,
             driver_settings(account.images.effective_settings, self._options),
             self._options.tags,
             self._driver_timeout_s(plan),
             driver_price_usd_hour(account),
         )
-        return True
 
     def _driver_timeout_s(self, plan: ExecutionPlan) -> int:
         from flowyml_aws.aws.batch.driver_job import driver_timeout_s

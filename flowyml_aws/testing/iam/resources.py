@@ -90,6 +90,16 @@ RESOURCES: Mapping[str, tuple[str, ...]] = {
     **_each("events", "PutRule DescribeRule DeleteRule EnableRule DisableRule", _RULE),
     **_each("events", "PutTargets RemoveTargets ListTargetsByRule", _TARGETS),
     "events:PutEvents": ("event-bus/{Entries.EventBusName}",),
+    **_each(
+        "scheduler",
+        "CreateSchedule DeleteSchedule GetSchedule UpdateSchedule",
+        ("schedule/{resourceArn}",),
+    ),
+    **_each(
+        "scheduler",
+        "CreateScheduleGroup DeleteScheduleGroup GetScheduleGroup",
+        ("schedule-group/{resourceArn}",),
+    ),
     **_each("sns", "CreateTopic", ("{Name}",)),
     **_each(
         "sns",
@@ -132,6 +142,8 @@ PASSED_ROLES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "batch:UpdateComputeEnvironment": (("serviceRole",), "batch.amazonaws.com"),
     "sagemaker:CreateTrainingJob": (("RoleArn",), "sagemaker.amazonaws.com"),
     "events:PutTargets": (("RoleArn",), "events.amazonaws.com"),
+    "scheduler:CreateSchedule": (("RoleArn",), "scheduler.amazonaws.com"),
+    "scheduler:UpdateSchedule": (("RoleArn",), "scheduler.amazonaws.com"),
     "iam:AddRoleToInstanceProfile": (("RoleName",), "ec2.amazonaws.com"),
 }
 """Action: members with roles, at any depth, and the service that the roles are passed to."""

@@ -55,6 +55,9 @@ class FlowymlAccount(Construct):
             "driver_role": names.role_arn("driver"),
             "sagemaker_role": names.role_arn("sagemaker"),
         }
+        if options.schedules:
+            settings["schedule_group"] = names.prefix
+            settings["schedule_role"] = names.role_arn("scheduler")
         # All settings that a client needs; it reads them if its setting `account` is `name`.
         ssm.CfnParameter(
             self,

@@ -72,7 +72,7 @@ class Names:
         """Values of the placeholders in the documents under `infra/account/policies`."""
         bucket = f"arn:{Aws.PARTITION}:s3:::{self.bucket}"
         account_root = f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:root"
-        roles = ("job", "execution", "driver", "sagemaker")
+        roles = ("job", "execution", "driver", "sagemaker", "scheduler")
         return {
             "partition": Aws.PARTITION,
             "region": Aws.REGION,

@@ -103,6 +103,8 @@ class Options:
         notice_arns: ARNs of what notices of the end of runs need: topics of SNS, event buses, and
             the secrets or SSM parameters with the URLs of webhooks. Users and drivers may publish
             to them and read them.
+        schedules: Whether users may create schedules of EventBridge Scheduler, which submit small
+            jobs to the queue of drivers.
         cost_explorer: Whether users may read the billed costs of the whole AWS account, for
             `flowyml-aws costs --billed`. Each request costs $0.01.
         log_retention_days: Retention of job logs, in days.
@@ -136,6 +138,7 @@ class Options:
     sagemaker_kms_key_arns: Sequence[str] = ()
     secret_arns: Sequence[str] = ()
     notice_arns: Sequence[str] = ()
+    schedules: bool = False
     cost_explorer: bool = False
     log_retention_days: int = 30
     capacity_wait_s: int = 86400

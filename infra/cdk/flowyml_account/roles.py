@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
 from flowyml_account.names import Names
@@ -87,7 +88,23 @@ def make_roles(scope: Construct, names: Names) -> Roles:
             role_name=user_role.ref,
             policy_document=policy(f"optional/{document}", names.named),
         )
+    if names.options.schedules:
+        _make_scheduler(scope, names)
     return Roles(profile.attr_arn, instance, user_role.attr_arn, user.ref)
+
+
+def _make_scheduler(scope: Construct, names: Names) -> None:
+    """Create the group of schedules, and the role with which they submit their jobs."""
+    group_tags = [CfnTag(key=key, value=value) for key, value in names.tags.items()]
+    scheduler.CfnScheduleGroup(scope, "ScheduleGroup", name=names.prefix, tags=group_tags)
+    role = _role(scope, names, "scheduler", "scheduler")
+    iam.CfnRolePolicy(
+        scope,
+        "SchedulerPolicy",
+        policy_name="scheduler",
+        role_name=role.ref,
+        policy_document=policy("optional/scheduler", names.named),
+    )
 
 
 def _optional(options: Options) -> dict[str, list[str]]:
@@ -98,9 +115,10 @@ def _optional(options: Options) -> dict[str, list[str]]:
     secrets = ["secrets"] if options.secret_arns else []
     costs = ["costs"] if options.cost_explorer else []
     notices = ["notices"] if options.notice_arns else []
+    schedules = ["schedules"] if options.schedules else []
     return {
         "driver": notices,
-        "user": [*costs, *notices],
+        "user": [*costs, *notices, *schedules],
         "execution": [*images, *secrets],
         "sagemaker": [*images, *network, *keys, *secrets],
     }

@@ -33,6 +33,7 @@ module "flowyml" {
   sagemaker_kms_key_arns = var.sagemaker_kms_key_arns
   secret_arns            = var.secret_arns
   notice_arns            = var.notice_arns
+  schedules              = var.schedules
   cost_explorer          = var.cost_explorer
   log_retention_days     = var.log_retention_days
   capacity_wait_s        = var.capacity_wait_s

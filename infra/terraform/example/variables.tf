@@ -101,6 +101,12 @@ variable "notice_arns" {
   default     = null
 }
 
+variable "schedules" {
+  description = "Same as in the module."
+  type        = bool
+  default     = null
+}
+
 variable "cost_explorer" {
   description = "Same as in the module."
   type        = bool
