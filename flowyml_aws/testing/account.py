@@ -107,7 +107,6 @@ _NOTICES = {
         ]
     ),
 }
-_SCHEDULER = "optional/scheduler"
 _BATCH_TRUST = json.dumps(
     {
         "Version": "2012-10-17",
@@ -191,7 +190,7 @@ def create_account(node_families: Collection[str] = ()) -> Account:
             f"{PREFIX}-{role}", f"{role}-notices", account_policy("optional/notices", _NOTICES)
         )
     # The option `schedules` of infra/.
-    trust, policy = account_policy("trust-scheduler", NAMES), account_policy(_SCHEDULER, NAMES)
+    trust, policy = account_policy("trust-scheduler", NAMES), account_policy("scheduler", NAMES)
     _create_role(iam, "scheduler", trust, policy)
     iam.put_role_policy(
         f"{PREFIX}-user", "user-schedules", account_policy("optional/schedules", NAMES)

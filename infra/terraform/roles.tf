@@ -17,12 +17,14 @@ resource "aws_iam_instance_profile" "instance" {
 }
 
 locals {
-  roles = {
+  roles = merge({
     job       = "tasks"     # the user's code in a job
     execution = "tasks"     # pulls the image and writes the log
     driver    = "tasks"     # drives a run on SageMaker after the client has detached
     sagemaker = "sagemaker" # the user's code in a training job, and the platform
-  }
+    }, var.schedules ? {
+    scheduler = "scheduler" # submits the drivers of scheduled runs
+  } : {})
 }
 
 resource "aws_iam_role" "this" {

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.infra.conftest import synthesize
-from tests.support.infra import INFRA, PREFIX, policy, settings
+from tests.support.infra import INFRA, PREFIX, named, policy, settings
 from tests.support.infra_tools import tool
 from tests.support.same_account import Resources, of_template
 
@@ -43,17 +43,19 @@ def test_cfn_lint_finds_nothing(synthesized: Path) -> None:
 
 def test_the_accounts_parameter_contains_the_settings_of_clients(resources: Resources) -> None:
     (parameter,) = resources["AWS::SSM::Parameter"].values()
-    assert parameter["value"] == settings(QUEUES)
+    schedules = {"schedule_group": PREFIX, "schedule_role": named()["scheduler_role_arn"]}
+    assert parameter["value"] == {**settings(QUEUES), **schedules}
 
 
 def test_policies_match_the_shared_documents(resources: Resources) -> None:
     documents = {n: facts["document"] for n, facts in resources["AWS::IAM::RolePolicy"].items()}
     assert {name for name in documents if "-" in name} == {
         *("execution-images", "sagemaker-images", "sagemaker-vpc", "sagemaker-keys"),
-        *("execution-secrets", "sagemaker-secrets", "user-costs"),
+        *("execution-secrets", "sagemaker-secrets", "user-costs", "user-schedules"),
+        *("driver-notices", "user-notices"),
     }
     own = {name: document for name, document in documents.items() if "-" not in name}
-    assert own == {n: policy(n) for n in ("job", "execution", "driver", "sagemaker")}
+    assert own == {n: policy(n) for n in ("job", "execution", "driver", "sagemaker", "scheduler")}
     (user,) = resources["AWS::IAM::ManagedPolicy"].values()
     assert user["document"] == policy("user")
 

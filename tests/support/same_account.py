@@ -116,6 +116,7 @@ _TERRAFORM: Mapping[str, tuple[str, ...]] = {
     "aws_s3_bucket_policy": ("AWS::S3::BucketPolicy",),
     "aws_s3_bucket_public_access_block": (),
     "aws_s3_bucket_server_side_encryption_configuration": (),
+    "aws_scheduler_schedule_group": ("AWS::Scheduler::ScheduleGroup",),
     "aws_security_group": ("AWS::EC2::SecurityGroup",),
     "aws_sns_topic": ("AWS::SNS::Topic",),
     "aws_sns_topic_policy": ("AWS::SNS::TopicPolicy",),
@@ -520,6 +521,7 @@ _ALIKE = {
     "AWS::EC2::VPCEndpoint": _common("ServiceName", "VpcEndpointType", "PrivateDnsEnabled"),
     "AWS::Logs::LogGroup": _common("RetentionInDays"),
     "AWS::SNS::Subscription": _common("Protocol", "Endpoint"),
+    "AWS::Scheduler::ScheduleGroup": _common("Name"),
     "AWS::SNS::Topic": _common(),
 }
 _DIFFERENT: Mapping[

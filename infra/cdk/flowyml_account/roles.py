@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_scheduler as scheduler
+from aws_cdk.aws_scheduler import CfnScheduleGroup
 from constructs import Construct
 
 from flowyml_account.names import Names
@@ -54,7 +54,9 @@ def make_roles(scope: Construct, names: Names) -> Roles:
         instance_profile_name=f"{names.iam_prefix}-instance",
         roles=[instance.ref],
     )
-    for name, trust in _TRUSTS.items():
+    # Submits the drivers of scheduled runs.
+    scheduler = {"scheduler": "scheduler"} if names.options.schedules else {}
+    for name, trust in {**_TRUSTS, **scheduler}.items():
         role = _role(scope, names, name, trust)
         iam.CfnRolePolicy(
             scope,
@@ -89,22 +91,8 @@ def make_roles(scope: Construct, names: Names) -> Roles:
             policy_document=policy(f"optional/{document}", names.named),
         )
     if names.options.schedules:
-        _make_scheduler(scope, names)
+        CfnScheduleGroup(scope, "ScheduleGroup", name=names.prefix, tags=names.cfn_tags())
     return Roles(profile.attr_arn, instance, user_role.attr_arn, user.ref)
-
-
-def _make_scheduler(scope: Construct, names: Names) -> None:
-    """Create the group of schedules, and the role with which they submit their jobs."""
-    group_tags = [CfnTag(key=key, value=value) for key, value in names.tags.items()]
-    scheduler.CfnScheduleGroup(scope, "ScheduleGroup", name=names.prefix, tags=group_tags)
-    role = _role(scope, names, "scheduler", "scheduler")
-    iam.CfnRolePolicy(
-        scope,
-        "SchedulerPolicy",
-        policy_name="scheduler",
-        role_name=role.ref,
-        policy_document=policy("optional/scheduler", names.named),
-    )
 
 
 def _optional(options: Options) -> dict[str, list[str]]:
