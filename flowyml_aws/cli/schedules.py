@@ -1,4 +1,4 @@
-"""Commands for schedules, and the one that starts their runs in a job."""
+"""Commands for schedules, and the hidden command of the job that starts their runs."""
 
 from __future__ import annotations
 

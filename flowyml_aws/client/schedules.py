@@ -111,7 +111,7 @@ class NewSchedule:
         return list(islice(self.times.after(time.time()), number))
 
     def create(self) -> Schedule:
-        """Write the documents of its runs, then create it.
+        """Write the documents of its runs, then create it. It can be created once.
 
         Raises:
             SettingsError: A schedule of this name exists.

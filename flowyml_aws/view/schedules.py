@@ -37,6 +37,9 @@ def schedule_lines(schedule: NewSchedule) -> Iterator[str]:
     if limit is not None:
         most = usd(limit * schedule.runs_per_month)
         yield f"limit: {usd(limit)} per run (max_cost_usd), {most} in 30 days, without drivers"
+    queue, price = schedule.driver.queue, schedule.driver.price_usd_hour
+    priced = "at an unknown price" if price is None else f"{usd(price)} per hour"
+    yield f"a small job on queue {queue!r} starts and drives each run ({priced})"
     yield "every step is executed in each run; a time is skipped if the last run has not ended"
 
 
