@@ -172,12 +172,12 @@ class RunLayout:
 
     @property
     def firings(self) -> str:
-        """Prefix of the times at which a schedule has started or skipped a run."""
+        """Prefix of the decisions at the times at which a schedule has started or skipped a run."""
         return f"{self.prefix}firings/"
 
-    def firing(self, time: str) -> str:
-        """Run at one time of a schedule. Creating the document decides it."""
-        return f"{self.firings}{time}.json"
+    def firing(self, number: int) -> str:
+        """Run at one time of a schedule, from 1. Creating the document decides it."""
+        return f"{self.firings}{number:09}.json"
 
     @property
     def notices(self) -> str:

@@ -210,7 +210,7 @@ class ListedSchedule:
     @property
     def last_run(self) -> str | None:
         """Id of the last run; None without one."""
-        return next((each.run_id for each in self.firings if each.run_id), None)
+        return self.firings[0].last_run if self.firings else None
 
     @property
     def skipped(self) -> int:
@@ -298,11 +298,11 @@ def start_run(template: str, sha256: str, at: str) -> tuple[Firing, Run | None]:
     return firing, Run.attach(firing.run_id)
 
 
-def _has_ended(run_id: str) -> bool:
+def _has_ended(run_id: str) -> bool | None:
     try:
         return find_run(run_id).status().state is not RunState.RUNNING
     except RunNotFoundError:
-        return True  # its job has died before the run existed
+        return None  # its job has not written it yet, or has died before
 
 
 def _account() -> Account:

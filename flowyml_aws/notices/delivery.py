@@ -103,7 +103,7 @@ def record_deliveries(
     store: ArtifactStore, run_id: str, errors: Mapping[str, FlowymlError | None], now: float
 ) -> None:
     """Write the record of the notices of a run, unless it exists."""
-    failed = {name: f"{e.what}: {e.why}" for name, e in errors.items() if e is not None}
+    failed = {name: f"{e.what}: {e.why.rstrip('.')}" for name, e in errors.items() if e is not None}
     document = Deliveries(sent_at=now, recipients=tuple(errors), failed=failed)
     store.create(RunLayout(run_id).notices, document.to_json())
 

@@ -7,15 +7,15 @@ the schedule is created: plan, code, values and settings. A copy needs nothing b
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
 from typing import Literal
 
 from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
-from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
+from flowyml_aws.core.errors import DamagedArtifactError
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.stored_plan import StoredPlan
 from flowyml_aws.submission.origin import read_origin
@@ -35,6 +35,9 @@ __all__ = [
 
 TIME_VARIABLE = "FLOWYML_SCHEDULED_TIME"
 """Environment variable of the jobs of a scheduled run: the time of the schedule, in UTC."""
+
+_ORDERED_WITHIN_S = 24 * 3600.0
+_WRITTEN_WITHIN_S = 900.0  # from the decision about a run to its record
 
 
 class Schedule(Document):
@@ -91,6 +94,11 @@ class Firing(Document):
     run_id: str | None = None
     unended: str | None = None
 
+    @property
+    def last_run(self) -> str | None:
+        """Id of the last run at this time."""
+        return self.run_id or self.unended
+
 
 def read_schedule(store: ArtifactStore, template: str, sha256: str) -> Schedule:
     """Return a schedule.
@@ -110,11 +118,12 @@ def begin_firing(
     time: str,
     job: str,
     new_run_id: str,
-    has_ended: Callable[[str], bool],
+    has_ended: Callable[[str], bool | None],
 ) -> Firing:
     """Return the decision at a time of a schedule, which the first caller makes.
 
-    The run is skipped if that of the latest earlier time has not ended.
+    The run is skipped if the last one has not ended. Decisions are numbered, and each number exists
+    once: of several jobs that start together, the next one knows the run of the first one.
 
     Args:
         store: Store of the schedule.
@@ -122,28 +131,77 @@ def begin_firing(
         time: Time of the schedule.
         job: Id of this Batch job.
         new_run_id: Id for the run.
-        has_ended: Returns whether a run has ended.
+        has_ended: Returns whether a run has ended; None if it does not exist.
     """
-    key = RunLayout(schedule.template).firing(_key_of(time))
-    if (known := _read_firing(store, key)) is not None:
-        return known
-    earlier = [each for each in latest_firings(store, schedule.template) if each.run_id]
-    unended = earlier[0].run_id if earlier else None
-    if unended is not None and not has_ended(unended):
-        firing = Firing(time=time, job=job, unended=unended)
-    else:
+    layout = RunLayout(schedule.template)
+    while True:
+        known = _since(store, schedule.template, time)
+        for _, firing in known:
+            if firing.time == time:
+                return firing
         firing = Firing(time=time, job=job, run_id=new_run_id)
-    if store.create(key, firing.to_json()):
-        return firing
-    return _read_firing(store, key) or firing
+        last_run = known[0][1].last_run if known else None
+        if last_run is not None and not _may_follow(store, schedule, known, last_run, has_ended):
+            firing = Firing(time=time, job=job, unended=last_run)
+        number = known[0][0] + 1 if known else 1
+        if store.create(layout.firing(number), firing.to_json()):
+            return firing
 
 
 def latest_firings(store: ArtifactStore, template: str, limit: int = 20) -> list[Firing]:
     """Return the latest decisions of a schedule, newest first."""
-    layout = RunLayout(template)
-    names = store.children(layout.firings)[::-1][:limit]
-    found = (_read_firing(store, f"{layout.firings}{name}") for name in names)
-    return [firing for firing in found if firing is not None]
+    numbers = _numbers(store, template)[:limit]
+    return [firing for _, firing in _read_firings(store, template, numbers)]
+
+
+def _since(store: ArtifactStore, template: str, time: str) -> list[tuple[int, Firing]]:
+    """Return the latest decision and those since a day before a time, newest first.
+
+    Times are decided almost in their order. A job whose host is lost may ask about its time again
+    later.
+    """
+    numbers, found = _numbers(store, template), list[tuple[int, Firing]]()
+    oldest = _seconds_of(time) - _ORDERED_WITHIN_S
+    while numbers and (not found or _seconds_of(found[-1][1].time) >= oldest):
+        part, numbers = numbers[:STORE_REQUESTS], numbers[STORE_REQUESTS:]
+        found += _read_firings(store, template, part)
+    return found
+
+
+def _may_follow(
+    store: ArtifactStore,
+    schedule: Schedule,
+    known: Sequence[tuple[int, Firing]],
+    last_run: str,
+    has_ended: Callable[[str], bool | None],
+) -> bool:
+    """Return whether a run may follow the last one: it has ended, or was never written."""
+    if (ended := has_ended(last_run)) is not None:
+        return ended
+    number = next((number for number, firing in known if firing.run_id == last_run), None)
+    if number is None:
+        return True
+    return store.age_s(RunLayout(schedule.template).firing(number)) >= _WRITTEN_WITHIN_S
+
+
+def _numbers(store: ArtifactStore, template: str) -> list[int]:
+    """Return the numbers of all decisions, newest first."""
+    names = store.children(RunLayout(template).firings)
+    return sorted((int(name.removesuffix(".json")) for name in names), reverse=True)
+
+
+def _read_firings(
+    store: ArtifactStore, template: str, numbers: Sequence[int]
+) -> list[tuple[int, Firing]]:
+    def read(number: int) -> tuple[int, Firing]:
+        key = RunLayout(template).firing(number)
+        return number, read_document(Firing, store.get(key), f"{store.uri}/{key}")
+
+    return map_concurrently(read, numbers, limit=STORE_REQUESTS)
+
+
+def _seconds_of(time: str) -> float:
+    return datetime.strptime(time, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).timestamp()
 
 
 def write_scheduled_run(
@@ -200,15 +258,3 @@ def _verified(store: ArtifactStore, key: str, sha256: str) -> bytes:
             fix="delete the schedule, and create it again",
         )
     return data
-
-
-def _read_firing(store: ArtifactStore, key: str) -> Firing | None:
-    try:
-        return read_document(Firing, store.get(key), f"{store.uri}/{key}")
-    except ArtifactNotFoundError:
-        return None
-
-
-def _key_of(time: str) -> str:
-    """Return a time as a part of a key: `2026-11-30T06:00:00Z` as `20261130T060000Z`."""
-    return re.sub(r"[^0-9A-Za-z]", "", time)

@@ -1,8 +1,8 @@
 """EventBridge Scheduler: schedules that submit a job to Batch, on the account's clock.
 
 moto stores the schedules and their groups, and never invokes a target. Not emulated: other targets,
-retries of a failed invocation, flexible time windows, end dates, and a second invocation for one
-time, which AWS may make.
+retries of a failed invocation, flexible time windows, end dates, a second invocation for one time,
+which AWS may make, and the invocation at once for a rate without a start date.
 
 Sources: "Managing targets", "Adding context attributes" and "Setting up the execution role" in the
 user guide of EventBridge Scheduler.

@@ -85,7 +85,8 @@ def test_a_schedule_submits_a_job_with_limited_retries(scheduler: Stubber) -> No
 
 
 def test_a_rate_starts_after_its_interval_instead_of_at_once(scheduler: Stubber) -> None:
-    expected = {name: ANY for name in (*KNOWN, "Description") if name != "State"}
+    names = {*KNOWN, "Description"} - {"State"}
+    expected: dict[str, Any] = dict.fromkeys(names, ANY)
     expected["StartDate"] = START
     scheduler.add_response("create_schedule", {"ScheduleArn": "arn"}, expected)
     create(scheduler.client, rate_times("1 day"), START.timestamp())

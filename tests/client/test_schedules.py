@@ -66,9 +66,9 @@ def test_a_schedule_of_runs_on_this_machine_is_refused(
 
 def test_a_schedule_has_either_a_cron_expression_or_a_rate() -> None:
     pipeline = Pipeline("p").add_step(one)
-    for times in ({}, {"cron": "0 6 * * ? *", "rate": "1 day"}):
+    for cron, rate in ((None, None), ("0 6 * * ? *", "1 day")):
         with pytest.raises(SettingsError, match="either a cron expression or a rate"):
-            pipeline.schedule(**times)
+            pipeline.schedule(cron=cron, rate=rate)
 
 
 def test_an_invalid_name_is_an_error() -> None:

@@ -426,7 +426,7 @@ def test_files_of_folders_are_kept_as_long_as_something_refers_to_the_folder(
 
 def test_the_run_that_a_schedule_copies_is_kept_until_the_schedule_is_deleted() -> None:
     layout = RunLayout("p-20250101-000000-000000")
-    keys = [layout.schedule, layout.plan, layout.specs(0), layout.firing("20250101T060000Z")]
+    keys = [layout.schedule, layout.plan, layout.specs(0), layout.firing(1)]
     objects = [ObjectEntry(key, 1, NOW - OLD_S) for key in keys]
     assert find_garbage(objects, (), DAY_S, NOW).runs == ()
     assert len(find_garbage(objects[1:], (), DAY_S, NOW).runs) == 3

@@ -24,7 +24,7 @@ from flowyml_aws.submission.schedules import (
     write_scheduled_run,
 )
 from tests.support.plans import a_job, a_plan, a_spec
-from tests.support.stores import overwrite
+from tests.support.stores import date_back, overwrite
 
 TEMPLATE, RUN = "p-20261130-060000-000001", "p-20261201-060003-000002"
 SIX, SEVEN = "2026-12-01T06:00:00Z", "2026-12-01T07:00:00Z"
@@ -58,7 +58,11 @@ def schedule(store: DirectoryArtifactStore) -> Schedule:
 
 
 def begin(
-    store: DirectoryArtifactStore, schedule: Schedule, time: str, job: str, ended: bool = True
+    store: DirectoryArtifactStore,
+    schedule: Schedule,
+    time: str,
+    job: str,
+    ended: bool | None = True,
 ) -> Firing:
     return begin_firing(store, schedule, time, job, f"run-of-{job}", lambda run_id: ended)
 
@@ -81,6 +85,41 @@ def test_a_time_is_skipped_while_the_last_run_has_not_ended(
     later = begin(store, schedule, "2026-12-01T08:00:00Z", "job3", ended=True)
     assert later.run_id == "run-of-job3"
     assert [each.time[11:13] for each in latest_firings(store, TEMPLATE)] == ["08", "07", "06"]
+
+
+def test_many_skipped_times_do_not_hide_the_run_that_has_not_ended(
+    store: DirectoryArtifactStore, schedule: Schedule
+) -> None:
+    times = [f"2026-12-{day:02}T{hour:02}:00:00Z" for day in (1, 2, 3) for hour in range(24)]
+    for time in times:
+        firing = begin(store, schedule, time, f"job-{time}", ended=False)
+    assert firing.unended == f"run-of-job-{times[0]}"
+    # The job of an early time asks again, after its host was lost.
+    assert begin(store, schedule, times[0], "other").job == f"job-{times[0]}"
+
+
+def test_jobs_that_start_together_start_one_run(
+    store: DirectoryArtifactStore, schedule: Schedule
+) -> None:
+    def start_another(run_id: str) -> bool:
+        if len(latest_firings(store, TEMPLATE)) == 1:  # while this job asks
+            begin(store, schedule, SEVEN, "job2")
+        return run_id == "run-of-job1"
+
+    begin(store, schedule, SIX, "job1")
+    eight = "2026-12-01T08:00:00Z"
+    firing = begin_firing(store, schedule, eight, "job3", "run-of-job3", start_another)
+    assert (firing.run_id, firing.unended) == (None, "run-of-job2")
+
+
+def test_a_run_that_is_not_written_yet_has_not_ended(
+    store: DirectoryArtifactStore, schedule: Schedule
+) -> None:
+    begin(store, schedule, SIX, "job1")
+    assert begin(store, schedule, SEVEN, "job2", ended=None).unended == "run-of-job1"
+    date_back(store, RunLayout(TEMPLATE).firing(1), 1000.0)
+    later = begin(store, schedule, "2026-12-01T08:00:00Z", "job3", ended=None)
+    assert later.run_id == "run-of-job3"
 
 
 def test_a_run_of_a_schedule_is_a_copy_that_knows_its_time(
