@@ -51,6 +51,7 @@ def test_policies_match_the_shared_documents(resources: Resources) -> None:
     assert {name for name in documents if "-" in name} == {
         *("execution-images", "sagemaker-images", "sagemaker-vpc", "sagemaker-keys"),
         *("execution-secrets", "sagemaker-secrets", "user-costs"),
+        *("job-data", "sagemaker-data", "user-data"),
     }
     own = {name: document for name, document in documents.items() if "-" not in name}
     assert own == {n: policy(n) for n in ("job", "execution", "driver", "sagemaker")}
