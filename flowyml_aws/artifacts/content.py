@@ -17,6 +17,7 @@ from flowyml_aws.artifacts.refs import ItemBytes
 
 __all__ = [
     "CHUNK_BYTES",
+    "MAX_PARTS",
     "PART_BYTES",
     "Buffer",
     "Content",
@@ -30,6 +31,9 @@ __all__ = [
 
 PART_BYTES = 16 * 1024 * 1024
 """Size of every part except the last. The digest depends on it."""
+
+MAX_PARTS = 10_000
+"""Largest number of parts of an object in S3 (Amazon S3 User Guide, "Multipart upload limits")."""
 
 CHUNK_BYTES = 1024 * 1024
 """Size of the pieces in which files are read into memory."""

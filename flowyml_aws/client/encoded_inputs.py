@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from flowyml_aws.artifacts.content import MAX_PARTS, PART_BYTES, part_count
 from flowyml_aws.artifacts.folder_scan import ScannedFolder, scan_folder
 from flowyml_aws.artifacts.prefix_listing import PrefixListing
 from flowyml_aws.artifacts.values import EncodedValue, encode_value
@@ -169,6 +170,8 @@ def folders_of(inputs: Mapping[str, Any]) -> Collection[Path]:
 
 def _encoded_folder(asset: str, data: LocalData, in_place: bool) -> EncodedInput:
     folder = scan_folder(data.path)
+    if not in_place:
+        _check_sizes(folder)
     index = folder.index()
     use = (
         "jobs read the folder itself"
@@ -183,6 +186,22 @@ def _encoded_folder(asset: str, data: LocalData, in_place: bool) -> EncodedInput
         data=PlannedData(0 if in_place else index.size_bytes),
         note=f"input {asset!r} is the folder {data.path} ({size}): {use}",
     )
+
+
+def _check_sizes(folder: ScannedFolder) -> None:
+    """Check that each file can be an object of the store.
+
+    Raises:
+        InvalidDataError: A file is too large.
+    """
+    for file in folder.files:
+        size = file.piece.size_bytes
+        if part_count(size) > MAX_PARTS:
+            raise InvalidDataError(
+                what=f"File too large for an object of S3: {file.piece.path}",
+                why=f"it has {_bytes(size)}; the limit is {_bytes(MAX_PARTS * PART_BYTES)}",
+                fix="split the file",
+            )
 
 
 def _encoded_prefix(

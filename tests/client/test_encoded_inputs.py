@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flowyml_aws import If, LocalData, Pipeline, S3Prefix, step
+from flowyml_aws.artifacts.content import MAX_PARTS, PART_BYTES
 from flowyml_aws.artifacts.folder_index import FOLDER_INDEX
 from flowyml_aws.artifacts.prefix_listing import PREFIX_LISTING, PrefixListing, PrefixObject
 from flowyml_aws.client.encoded_inputs import data_problems, encode_inputs, key_types
@@ -36,6 +38,12 @@ def test_a_folder_is_encoded_as_the_index_of_its_files(folder: Path) -> None:
     assert encoded.data == {"data": PlannedData(3)}
     (note,) = encoded.notes
     assert note.startswith(f"input 'data' is the folder {folder} (1 file, 3 bytes): files that")
+
+
+def test_a_file_that_is_too_large_for_an_object_is_refused_before_it_is_read(folder: Path) -> None:
+    os.truncate(folder / "a.csv", MAX_PARTS * PART_BYTES + 1)
+    with pytest.raises(InvalidDataError, match=r"it has 167\.8 GB; the limit is 167\.8 GB"):
+        encode_inputs({"data": LocalData(folder)}, never_listed)
 
 
 def test_a_folder_in_place_needs_no_disk(folder: Path) -> None:

@@ -327,3 +327,10 @@ def test_ignored_files_and_caches_are_not_reported(repository: Path) -> None:
     (repository / ".gitignore").write_text(".env\n")
     (repository / ".flowymlignore").write_text("wandb/\n")
     assert project_files(repository).excluded == ()
+
+
+def test_data_is_left_out_except_modules_that_the_program_imports(tmp_path: Path) -> None:
+    fill(tmp_path, "flow.py", "data/a.csv", "data/loader.py", "database/b.csv")
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    files = project_files(tmp_path).without([tmp_path / "data"], [tmp_path / "data" / "loader.py"])
+    assert list(files.paths) == ["data/loader.py", "database/b.csv", "flow.py", "link/loader.py"]

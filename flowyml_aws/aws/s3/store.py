@@ -16,7 +16,7 @@ from botocore.exceptions import (
     FlexibleChecksumError,
 )
 
-from flowyml_aws.artifacts.content import PART_BYTES, Parts
+from flowyml_aws.artifacts.content import MAX_PARTS, PART_BYTES, Parts
 from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.artifacts.keys import check_key, check_prefix
 from flowyml_aws.artifacts.layout import is_write_once, use_key
@@ -45,7 +45,6 @@ __all__ = ["S3ArtifactStore"]
 
 Result = TypeVar("Result")
 
-_MAX_PARTS = 10_000  # Amazon S3 User Guide, "Multipart upload limits"
 _MAX_DELETED = 1000  # Amazon S3 API Reference, DeleteObjects
 _ATTEMPTS = 5
 _ABSENT = {"404", "NoSuchKey", "NotFound"}
@@ -179,10 +178,10 @@ class S3ArtifactStore:
             DamagedArtifactError: Another content is stored there, and can't be deleted.
         """
         path = self._path(key)
-        if len(content.part_sizes) > _MAX_PARTS:
+        if len(content.part_sizes) > MAX_PARTS:
             raise UnstorableValueError(
                 what=f"Value too large for {self.uri}/{key}",
-                why=f"it has {content.size_bytes} bytes, the limit is {_MAX_PARTS * PART_BYTES}",
+                why=f"it has {content.size_bytes} bytes, the limit is {MAX_PARTS * PART_BYTES}",
                 fix="split the value into several assets",
             )
         doing = f"write {self.uri}/{key}"
