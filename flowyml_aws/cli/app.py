@@ -21,6 +21,7 @@ __all__ = [
     "CheckpointSteps",
     "Context",
     "ContextFile",
+    "DebugShell",
     "Detach",
     "Env",
     "File",
@@ -170,6 +171,10 @@ StopIdleGpu = Annotated[
         metavar="TIME",
         help="Stop a step that has not used the GPUs of its job for this time, such as 30m.",
     ),
+]
+DebugShell = Annotated[
+    bool,
+    typer.Option("--debug-shell", help="Let `flowyml-aws shell` open a shell in the jobs on AWS."),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="Do not wait until it finishes.")]
 MaxCost = Annotated[

@@ -23,6 +23,7 @@ from flowyml_aws.cli.app import (
     CheckpointSteps,
     Context,
     ContextFile,
+    DebugShell,
     Detach,
     Env,
     File,
@@ -96,6 +97,7 @@ def run(
     spot: Spot = None,
     sweep: Sweep = None,
     stop_idle_gpu: StopIdleGpu = None,
+    debug_shell: DebugShell = False,
     detach: Detach = False,
     as_json: AsJson = False,
 ) -> None:
@@ -115,6 +117,8 @@ def run(
         sweep,
         stop_idle_gpu,
     )
+    if debug_shell:
+        options["debug_shell"] = True
     started = pipeline.submit(detach=detach, **options)
     # The run is stored in the pipeline's project, which may not be the current folder.
     _follow(started, detach, find_project(s.func for s in pipeline.all_steps).root, as_json)

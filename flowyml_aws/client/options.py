@@ -37,6 +37,7 @@ class RunKeywords(TypedDict, total=False):
     spot: SpotRule | None
     sweep: Mapping[str, Sequence[Mapping[str, Any]]]
     stop_idle_gpu: TimeSpan | None
+    debug_shell: bool | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +76,8 @@ class RunOptions:
         stop_idle_gpu: Time without use of the GPUs of its job after which a step is stopped and
             fails, such as `"30m"`; for the steps that have no time of their own. None for the
             setting of this name, or never.
+        debug_shell: Whether jobs on AWS are submitted so that `flowyml-aws shell` can open a shell
+            in them. None for the setting of this name.
     """
 
     backend: BackendSpec | None = None
@@ -90,6 +93,7 @@ class RunOptions:
     spot: SpotRule | None = None
     sweep: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     stop_idle_gpu: TimeSpan | None = None
+    debug_shell: bool | None = None
 
     def __post_init__(self) -> None:
         names = self.refresh

@@ -61,6 +61,7 @@ class PlanRequest:
         empty_maps: Mapped steps whose list is empty, so that the graph does not contain them.
         length_runs: Run that had the assumed number of items, by mapped step.
         cases: Cases of the decisions that the client has made.
+        debug_shell: Whether shells can be opened in the jobs on AWS.
     """
 
     name: str
@@ -82,6 +83,7 @@ class PlanRequest:
     empty_maps: tuple[Step, ...] = ()
     length_runs: Mapping[str, str] = field(default_factory=dict)
     cases: Mapping[str, str] = field(default_factory=dict)
+    debug_shell: bool = False
 
     @property
     def environments(self) -> Mapping[str, Mapping[str, str]]:
@@ -194,6 +196,7 @@ class RunRequest:
     ) -> PlanRequest:
         """Return the request for the plan of a pipeline that has no mistakes."""
         names = frozenset(step.name for step in pipeline.graph.steps)
+        shell = self.options.debug_shell
         return PlanRequest(
             name=self.name,
             graph=pipeline.graph,
@@ -214,6 +217,7 @@ class RunRequest:
             empty_maps=pipeline.empty_maps,
             length_runs=pipeline.length_runs,
             cases=pipeline.cases,
+            debug_shell=settings.debug_shell if shell is None else shell,
         )
 
     def _forced(self, pipeline: BuiltPipeline) -> frozenset[str]:

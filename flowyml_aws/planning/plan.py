@@ -355,6 +355,7 @@ class ExecutionPlan(Document, ShownAsSheets):
         max_cost_usd: Maximum cost of the run; None for no limit.
         maps: Mapped steps by name.
         approvals: Approvals that jobs wait for by name, in the order in which they are asked.
+        debug_shell: Whether jobs on AWS are submitted so that shells can be opened in them.
         notes: Notes for the user on the whole run.
     """
 
@@ -374,6 +375,7 @@ class ExecutionPlan(Document, ShownAsSheets):
     max_cost_usd: float | None = None
     maps: dict[str, PlannedMap] = Field(default_factory=dict)
     approvals: dict[str, PlannedApproval] = Field(default_factory=dict)
+    debug_shell: bool = False
     notes: tuple[str, ...] = ()
 
     @property
