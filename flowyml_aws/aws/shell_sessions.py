@@ -78,8 +78,7 @@ def not_requested(job: str) -> StepUnavailableError:
     return StepUnavailableError(
         what=f"Job {job!r} was submitted without a shell",
         why="AWS starts the agent for shells together with the container, and only if asked to",
-        fix="set debug_shell = true (FLOWYML_AWS_DEBUG_SHELL=true), and start another run; or use "
-        "`flowyml-aws exec`",
+        fix="start another run with `flowyml-aws run --debug-shell`, or use `flowyml-aws exec`",
     )
 
 

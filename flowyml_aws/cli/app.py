@@ -21,6 +21,7 @@ __all__ = [
     "CheckpointSteps",
     "Context",
     "ContextFile",
+    "DebugShell",
     "Detach",
     "Env",
     "File",
@@ -179,6 +180,10 @@ Notify = Annotated[
         help="Send a notice when the run has ended: sns:TOPIC_ARN, events:BUS, webhook:SECRET or "
         "webhook:env:VARIABLE; repeatable. Default: the setting `notify`.",
     ),
+]
+DebugShell = Annotated[
+    bool,
+    typer.Option("--debug-shell", help="Let `flowyml-aws shell` open a shell in the jobs on AWS."),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="Do not wait until it finishes.")]
 MaxCost = Annotated[

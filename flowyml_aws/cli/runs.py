@@ -24,6 +24,7 @@ from flowyml_aws.cli.app import (
     CheckpointSteps,
     Context,
     ContextFile,
+    DebugShell,
     Detach,
     Env,
     File,
@@ -111,6 +112,7 @@ def run(
     sweep: Sweep = None,
     stop_idle_gpu: StopIdleGpu = None,
     notify: Notify = None,
+    debug_shell: DebugShell = False,
     detach: Detach = False,
     as_json: AsJson = False,
 ) -> None:
@@ -131,6 +133,8 @@ def run(
         stop_idle_gpu,
         notify,
     )
+    if debug_shell:
+        options["debug_shell"] = True
     started = pipeline.submit(detach=detach, **options)
     # The run is stored in the pipeline's project, which may not be the current folder.
     _follow(started, detach, find_project(s.func for s in pipeline.all_steps).root, as_json)

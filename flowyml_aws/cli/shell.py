@@ -32,7 +32,7 @@ def shell(
         str, typer.Option(help="Program to start in a job on AWS Batch.")
     ] = "/bin/sh",
 ) -> None:
-    """Open a shell in a running job on AWS, which was submitted with the setting debug_shell."""
+    """Open a shell in a running job on AWS, of a run that was started with --debug-shell."""
     session = open_shell(find_run(run_id), step, node, command)
     # Ctrl-C is for the program in the shell. Not SIG_IGN, which the plugin would inherit.
     before = signal.signal(signal.SIGINT, lambda *_: None)

@@ -12,11 +12,12 @@ from flowyml_aws.client.preview import plan_only
 from flowyml_aws.client.request import RunRequest
 from flowyml_aws.client.run import Run
 from flowyml_aws.client.step_of_run import StepOfRun
-from flowyml_aws.core.errors import ArtifactNotFoundError
+from flowyml_aws.core.errors import ArtifactNotFoundError, SettingsError
 from flowyml_aws.core.step import Step
 from flowyml_aws.job.command import run_command
 from flowyml_aws.job.inputs import Inputs, Kind, RecordedInput
 from flowyml_aws.planning.needs import resources_of
+from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.planning.services import service_traits
 from flowyml_aws.runtime.inputs import JobInputs
@@ -75,9 +76,20 @@ def like_step(
         limit_s: Time limit of the command in seconds.
         scratch: Folder for values that are files.
         backend: Service of the job; None for that of the step.
+
+    Raises:
+        SettingsError: There is no such service, or its jobs can't read the store of the run.
     """
-    inputs, missing = recorded_inputs(step, scratch)
     job = step.job
+    service = backend or job.backend
+    has_same_store = Placement.of(service).host == Placement.of(job.backend).host
+    if not has_same_store and not service_traits(service).inherits_environment:
+        raise SettingsError(
+            what=f"The command can't run on {service!r}",
+            why=f"its inputs are in {step.driver.store.uri}, which only this machine can read",
+            fix=f"omit --backend, or run the pipeline on {service!r} first",
+        )
+    inputs, missing = recorded_inputs(step, scratch)
     made = Step(
         func=run_command,
         name=STEP,
@@ -92,7 +104,7 @@ def like_step(
         name=f"exec-{step.driver.plan.pipeline}",
         steps=(made,),
         context={"command": list(command), "inputs": inputs.model_dump(mode="json")},
-        options=RunOptions(backend=backend or job.backend),
+        options=RunOptions(backend=service),
     )
     return CommandJob(request, inputs, missing, limit_s)
 

@@ -38,6 +38,7 @@ class RunKeywords(TypedDict, total=False):
     sweep: Mapping[str, Sequence[Mapping[str, Any]]]
     stop_idle_gpu: TimeSpan | None
     notify: Sequence[str] | None
+    debug_shell: bool | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +80,8 @@ class RunOptions:
             setting of this name, or never.
         notify: Recipients of a notice when the run has ended: `sns:TOPIC_ARN`, `events:BUS`,
             `webhook:SECRET` or `webhook:env:VARIABLE`. None for the setting of this name, or none.
+        debug_shell: Whether jobs on AWS are submitted so that `flowyml-aws shell` can open a shell
+            in them. None for the setting of this name.
     """
 
     backend: BackendSpec | None = None
@@ -95,6 +98,7 @@ class RunOptions:
     sweep: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     stop_idle_gpu: TimeSpan | None = None
     notify: Sequence[str] | None = None
+    debug_shell: bool | None = None
 
     def __post_init__(self) -> None:
         names = self.refresh

@@ -237,6 +237,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
         "notes": tuple(notes),
         "reused": reused,
         "image": _image_of(host),
+        "debug_shell": request.debug_shell,
         "maps": planned_maps(request.graph, running, batches, request.empty_maps),
     }
     plan = plan.model_copy(update=facts)

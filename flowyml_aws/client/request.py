@@ -65,6 +65,7 @@ class PlanRequest:
         length_runs: Run that had the assumed number of items, by mapped step.
         cases: Cases of the decisions that the client has made.
         results: Assets that are results of the run, also if a step reads them.
+        debug_shell: Whether shells can be opened in the jobs on AWS.
     """
 
     name: str
@@ -87,6 +88,7 @@ class PlanRequest:
     length_runs: Mapping[str, str] = field(default_factory=dict)
     cases: Mapping[str, str] = field(default_factory=dict)
     results: frozenset[str] = frozenset()
+    debug_shell: bool = False
 
     @property
     def environments(self) -> Mapping[str, Mapping[str, str]]:
@@ -208,6 +210,7 @@ class RunRequest:
             pins: Versions of packages that the project requires.
         """
         names = frozenset(step.name for step in pipeline.graph.steps)
+        shell = self.options.debug_shell
         return PlanRequest(
             name=self.name,
             graph=pipeline.graph,
@@ -228,6 +231,7 @@ class RunRequest:
             empty_maps=pipeline.empty_maps,
             length_runs=pipeline.length_runs,
             cases=pipeline.cases,
+            debug_shell=settings.debug_shell if shell is None else shell,
         )
 
     def _forced(self, pipeline: BuiltPipeline) -> frozenset[str]:

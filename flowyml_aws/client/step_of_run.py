@@ -143,7 +143,7 @@ def _check_pickles(driver: RunDriver, allow_pickle: bool | None) -> None:
         allowed = is_own_run(driver.store.uri, run_id)
     if not allowed:
         raise PickleRefusedError(
-            what=f"The steps of run {run_id} were not loaded",
+            what=f"The steps and values of run {run_id} were not loaded",
             why="they are pickles, which can execute code when they are loaded, and "
             + (
                 "the option or the setting forbids it"

@@ -389,6 +389,7 @@ class ExecutionPlan(Document, ShownAsSheets):
         approvals: Approvals that jobs wait for by name, in the order in which they are asked.
         notify: Recipients of notices of the run's end.
         dynamic: Maximum depth of each dynamic step, in running order.
+        debug_shell: Whether jobs on AWS are submitted so that shells can be opened in them.
         notes: Notes for the user on the whole run.
     """
 
@@ -410,6 +411,7 @@ class ExecutionPlan(Document, ShownAsSheets):
     approvals: dict[str, PlannedApproval] = Field(default_factory=dict)
     notify: tuple[str, ...] = ()
     dynamic: dict[str, int] = Field(default_factory=dict)
+    debug_shell: bool = False
     notes: tuple[str, ...] = ()
 
     @property

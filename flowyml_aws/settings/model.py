@@ -77,7 +77,8 @@ class Settings:
         notify: Recipients of a notice when a run has ended.
         allow_pickle: Whether values whose format can execute code (pickle) may be loaded on this
             machine; None if only those of runs that this user started here.
-        debug_shell: Whether jobs on AWS are submitted so that shells can be opened in them.
+        debug_shell: Whether jobs on AWS are submitted so that `flowyml-aws shell` can open a shell
+            in them.
     """
 
     backend: str | Mapping[str, str] | None = None
@@ -162,6 +163,7 @@ _BEFORE_A_RUN = {
     "base_image",
     "ca_certificates",
     "cache_versions",
+    "debug_shell",
     "driver_queue",
     "driver_role",
     "env",

@@ -216,7 +216,7 @@ variable "sagemaker_kms_key_arns" {
 }
 
 variable "debug_shell" {
-  description = "Whether users may open shells in their running jobs: `flowyml-aws shell`, for jobs submitted with the setting `debug_shell`."
+  description = "Whether users may open shells in their running jobs: `flowyml-aws shell`, for runs that were started with `--debug-shell`."
   type        = bool
   default     = false
   nullable    = false

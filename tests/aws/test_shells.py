@@ -24,6 +24,7 @@ TRAINING = {
     "RemoteDebugConfig": {"EnableRemoteDebug": True},
 }
 SESSION = {"sessionId": "s-1", "streamUrl": "wss://stream", "tokenValue": "token"}
+TASKS = {"tasks": [{"containers": [{"name": "default", "runtimeId": "beef"}]}]}
 CALL = {"cluster": "AWSBatch-cpu-0a1b", "task": TASK, "interactive": True, "command": "/bin/sh"}
 
 
@@ -46,12 +47,8 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_shell_in_a_batch_job_is_a_session_of_its_task() -> None:
     ecs = client("ecs")
     with Stubber(ecs) as answers:
+        answers.add_response("describe_tasks", TASKS, {"cluster": CALL["cluster"], "tasks": [TASK]})
         answers.add_response("execute_command", {"session": SESSION}, CALL)
-        answers.add_response(
-            "describe_tasks",
-            {"tasks": [{"containers": [{"name": "default", "runtimeId": "beef"}]}]},
-            {"cluster": CALL["cluster"], "tasks": [TASK]},
-        )
         session = open_batch_shell(ecs, RUNNING, "train", "/bin/sh")
     program, described, region, action, profile, target, endpoint = session.arguments
     assert (program, json.loads(described), region) == (PLUGIN, SESSION, "eu-west-3")
@@ -75,6 +72,7 @@ def test_a_shell_in_a_training_job_is_a_session_of_one_of_its_instances() -> Non
 def test_a_session_that_aws_does_not_open_is_an_error_with_a_fix(code: str) -> None:
     ecs = client("ecs")
     with Stubber(ecs) as answers, pytest.raises(AwsRefusedError) as caught:
+        answers.add_response("describe_tasks", TASKS)
         answers.add_client_error("execute_command", code, "no")
         open_batch_shell(ecs, RUNNING, "train", "/bin/sh")
     assert "create the account with debug_shell = true" in caught.value.fix

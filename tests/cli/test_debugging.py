@@ -71,7 +71,9 @@ def test_the_examples_of_the_page_print_what_it_says(tmp_path: Path) -> None:
         out, err = process.communicate(timeout=DEADLINE_S)
     assert "(Pdb) (0, [0, 1, 2, 3])" in out, err
     refused = Answer(*rig.command("replay", "latest", "divide", "--no-pickle"))
-    assert_error(refused, BAD_DATA, "The steps of run", "the option or the setting forbids it")
+    assert_error(
+        refused, BAD_DATA, "The steps and values of run", "the option or the setting forbids it"
+    )
     assert_error(Answer(*rig.command("replay", "latest", "dvide")), MISTAKE, "mean 'divide'?")
     assert_error(Answer(*rig.command("shell", "latest", "divide")), MISTAKE, "divide is failed")
     assert stored(rig) == before
@@ -80,6 +82,9 @@ def test_the_examples_of_the_page_print_what_it_says(tmp_path: Path) -> None:
     assert code == 0, err
     assert set(expected.splitlines()) <= set(out.splitlines())
     assert "\ninput: rows\n" in err
+    away = ("exec", "latest:demo", "--like", "divide", "--backend")
+    assert_error(Answer(*rig.command(*away, "batch", "--", "ls")), MISTAKE, "only this machine")
+    assert_error(Answer(*rig.command(*away, "btach", "--", "ls")), MISTAKE, "Unknown backend")
 
 
 def test_an_interrupt_cancels_a_command(tmp_path: Path) -> None:

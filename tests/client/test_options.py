@@ -93,6 +93,7 @@ OPTIONS: RunKeywords = {
     "checkpoint_steps": True,
     "spot": "never",
     "stop_idle_gpu": "30m",
+    "debug_shell": True,
     "sweep": {},
     "notify": [],
 }
@@ -128,3 +129,16 @@ def test_the_cache_of_a_pipeline_is_disabled_unless_a_run_enables_it(
     assert pipeline.run(progress=False, inputs=inputs).success
     assert [job.name for job in pipeline.plan(inputs=inputs).jobs] == ["multiply"]
     assert pipeline.plan(inputs=inputs, cache=True).jobs == ()
+
+
+def test_shells_are_requested_by_the_option_or_otherwise_by_the_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pipeline = Pipeline("p").add_step(multiply)
+
+    def requested(**options: Any) -> bool:
+        return pipeline.plan(inputs={"number": 1}, **options).debug_shell
+
+    assert (requested(), requested(debug_shell=True)) == (False, True)
+    monkeypatch.setenv("FLOWYML_AWS_DEBUG_SHELL", "true")
+    assert (requested(), requested(debug_shell=False)) == (True, False)

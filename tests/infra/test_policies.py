@@ -152,6 +152,24 @@ def test_only_jobs_with_the_tag_of_a_run_can_be_terminated(caller: str) -> None:
     assert not decide(Need("batch:TerminateJob", job), role(caller)).is_allowed
 
 
+@pytest.mark.parametrize(
+    ("action", "resource", "key"),
+    [
+        ("ecs:ExecuteCommand", f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/c/t", "aws:ResourceTag"),
+        ("ecs:DescribeTasks", f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/c/t", "aws:ResourceTag"),
+        ("ssm:StartSession", f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/i-1", "ssm:resourceTag"),
+    ],
+)
+def test_shells_can_be_opened_only_by_the_option_and_in_jobs_of_runs(
+    action: str, resource: str, key: str
+) -> None:
+    of_a_run = Need(action, resource, {f"{key}/flowyml-aws:run": "a run"})
+    user = role("user", policy("user"), policy("optional/sessions"))
+    assert decide(of_a_run, user).is_allowed
+    assert not decide(Need(action, resource), user).is_allowed
+    assert not decide(of_a_run, role("user")).is_allowed
+
+
 @pytest.mark.parametrize("caller", ["user", "driver"])
 def test_children_of_array_jobs_which_have_no_tags_can_be_terminated(caller: str) -> None:
     child = f"arn:aws:batch:{REGION}:{ACCOUNT}:job/any:3"

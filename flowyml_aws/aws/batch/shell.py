@@ -53,10 +53,10 @@ def open_batch_shell(ecs: Any, detail: Any, job: str, shell: str) -> ShellSessio
     # arn:aws:ecs:REGION:ACCOUNT:task/CLUSTER/ID
     _, cluster, task_id = task.rpartition(":")[2].split("/")
     try:
-        answer = ecs.execute_command(cluster=cluster, task=task, interactive=True, command=shell)
         described = ecs.describe_tasks(cluster=cluster, tasks=[task])["tasks"]
+        answer = ecs.execute_command(cluster=cluster, task=task, interactive=True, command=shell)
     except (ClientError, BotoCoreError) as error:
         raise no_session(job, error) from error
-    runtimes = [each["runtimeId"] for task in described for each in task["containers"]]
-    target = f"ecs:{cluster}_{task_id}_{runtimes[0] if runtimes else ''}"
+    runtimes = [container["runtimeId"] for each in described for container in each["containers"]]
+    target = f"ecs:{cluster}_{task_id}_{next(iter(runtimes), '')}"
     return plugin_session(answer["session"], ecs, target)

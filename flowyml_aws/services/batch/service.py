@@ -123,7 +123,6 @@ class BatchService(Service):
                 problems.append(missing_setting("image"))
             if account.access_problem is None:
                 self.targets()
-                problems += _shell_problems(account)
         except FlowymlError as error:
             problems.append(error)
         return problems
@@ -144,6 +143,8 @@ class BatchService(Service):
         references = {reference for job in own.jobs for reference in job.secrets.values()}
         if references and account.settings.execution_role is None:
             problems.append(missing_setting("execution_role"))  # ECS reads the secrets with it
+        if plan.debug_shell and own.jobs:
+            problems += _shell_problems(account)
         return [*problems, *account.secret_problems(references)]
 
     def driver_problems(self, plan: ExecutionPlan | None) -> list[FlowymlError]:
@@ -196,7 +197,7 @@ class BatchService(Service):
             store=account.store,
             record=record,
             plan=plan,
-            image=job_image(account),
+            image=replace(job_image(account), debug_shell=plan.debug_shell),
             poll_s=account.settings.poll_s,
             diagnosis=RunnableDiagnosis(account.client, lambda: account.catalog, time.time),
             tags=account.settings.tags,
@@ -269,7 +270,6 @@ def job_image(account: Account) -> JobImage:
         job_role=settings.job_role,
         execution_role=settings.execution_role,
         log_group=settings.log_group,
-        debug_shell=settings.debug_shell,
     )
 
 
@@ -289,15 +289,15 @@ def _with_settings(target: Target, configured: TargetSettings | None) -> Target:
 
 
 def _shell_problems(account: Account) -> list[FlowymlError]:
-    """Return an error if the setting `debug_shell` needs a newer boto3."""
+    """Return an error if boto3 can't request shells in jobs."""
     from flowyml_aws.aws.batch.shell import knows_shells
 
-    if not account.settings.debug_shell or knows_shells(account.client("batch")):
+    if knows_shells(account.client("batch")):
         return []
     return [
         SettingsError(
-            what="debug_shell is set, but boto3 can't request shells in jobs of AWS Batch",
-            why="its version is too old for `enableExecuteCommand`",
-            fix="run `pip install --upgrade boto3`, or omit the setting",
+            what="boto3 can't request shells in jobs of AWS Batch",
+            why="debug_shell is set, and its version is too old for `enableExecuteCommand`",
+            fix="run `pip install --upgrade boto3`, or omit debug_shell",
         )
     ]

@@ -173,7 +173,7 @@ class SageMakerService(Service):
             store=account.store,
             record=record,
             plan=plan,
-            options=self._options,
+            options=replace(self._options, debug_shell=plan.debug_shell),
             poll_s=account.settings.poll_s,
             end_driver=partial(end_run_driver, account, record.run_id),
             ssm=partial(account.client, "ssm"),

@@ -53,7 +53,6 @@ def training_options(settings: Settings, client: SageMakerClient) -> TrainingOpt
         region=client.meta.region_name,
         has_preferences=knows_preferences(client),
         needs_volume=requires_volume(client),
-        debug_shell=settings.debug_shell,
     )
     if max_runtime_s is not None:
         options = replace(options, max_runtime_s=max_runtime_s)

@@ -84,6 +84,7 @@ RESOURCES: Mapping[str, tuple[str, ...]] = {
     ),
     "ecr:DescribeRepositories": ("repository/{repositoryNames}",),
     "ecs:DescribeTasks": ("task/{cluster}/{tasks}",),
+    "ecs:ExecuteCommand": ("task/{cluster}/{task}", "cluster/{cluster}"),
     "ecs:DescribeContainerInstances": ("container-instance/{cluster}/{containerInstances}",),
     "ecs:DescribeClusters": ("cluster/{clusters}",),
     **_each("servicequotas", "RequestServiceQuotaIncrease", _QUOTA),

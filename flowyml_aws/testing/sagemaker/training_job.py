@@ -47,6 +47,7 @@ _FAILURE_REASON_LENGTH = 1024
 _ECHOED = (
     *("AlgorithmSpecification", "RoleArn", "HyperParameters", "InputDataConfig"),
     *("OutputDataConfig", "VpcConfig", "CheckpointConfig", "Environment", "RetryStrategy"),
+    "RemoteDebugConfig",
 )
 _FLAGS = (
     *("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption"),

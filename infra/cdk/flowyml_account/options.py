@@ -125,7 +125,7 @@ class Options:
         cost_explorer: Whether users may read the billed costs of the whole AWS account, for
             `flowyml-aws costs --billed`. Each request costs $0.01.
         debug_shell: Whether users may open shells in their running jobs: `flowyml-aws shell`, for
-            jobs submitted with the setting `debug_shell`.
+            runs that were started with `--debug-shell`.
         log_retention_days: Retention of job logs, in days.
         capacity_wait_s: Maximum seconds that the first job of a queue waits for an instance
             before Batch cancels it: 600 to 86400.
