@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.step_grouping import StepGroup
+from flowyml_aws.planning.cost_shares import highest_sum_usd
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedApproval, PlannedJob
 from flowyml_aws.planning.wording import time_text
 
@@ -78,11 +79,11 @@ def _cost_text(jobs: Sequence[PlannedJob]) -> str:
     """Return the costs of the jobs after an approval as a clause; empty if they are unknown."""
     costs = [job.expected_cost_usd for job in jobs]
     if None not in costs:
-        return f". After it: {usd(sum(filter(None, costs)))} expected"
+        return f". After it: {usd(highest_sum_usd(jobs, costs))} expected"
     prices = [job.price_usd_hour for job in jobs]
     if None in prices:
         return ""
-    return f". After it: {usd(sum(filter(None, prices)))} per hour if all jobs run at once"
+    return f". After it: {usd(highest_sum_usd(jobs, prices))} per hour if all jobs run at once"
 
 
 def _splits(name: str, groups: Sequence[StepGroup], graph: StepGraph) -> Iterator[str]:

@@ -3,7 +3,8 @@
 The expected time of a job is its startup time plus the sum of its steps. Each step is expected to
 take the median of earlier runs with the same number of nodes on the same instance type, or on any
 type or number if there is none. The job costs its price for that time. Moving assets is not
-included.
+included. Of the branches of a decision, the one with the highest cost counts, and for the time, the
+slowest one.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.resources import ResourceRequirements, merge_resources
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
+from flowyml_aws.planning.cases import ALWAYS, Amounts, Cases, highest_end, highest_sum
 from flowyml_aws.planning.durations import Durations, items_of
+from flowyml_aws.planning.held import required_cases
 from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.needs import Needs, needs_of
 from flowyml_aws.planning.plan import Estimate, ExecutionPlan, InstanceOffer, Variant
@@ -33,11 +36,27 @@ Offers = Callable[[Needs], InstanceOffer | None]
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Steps in one job of a possible split."""
+    """Steps in one job of a possible split.
+
+    Attributes:
+        steps: Names of the steps.
+        times: Seconds of the steps and of the start, by the cases in which they count.
+        price_usd_hour: Price of the machines; None if it is unknown, or on this machine.
+    """
 
     steps: tuple[str, ...]
-    seconds: float
-    cost_usd: float | None
+    times: Amounts
+    price_usd_hour: float | None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of the job in the slowest run."""
+        return highest_sum(self.times.items())
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Cost of these seconds; None if the price is unknown."""
+        return None if self.price_usd_hour is None else self.price_usd_hour * self.seconds / 3600
 
 
 def with_costs(
@@ -60,8 +79,10 @@ def with_costs(
     if not history or not plan.jobs:
         return plan
     durations = Durations(history, {step.name: items_of(step) for step in graph.steps})
+    required = required_cases(graph)
     by_backend = {
-        b: _Costing(service_traits(b).startup_s, durations, offer) for b, offer in offers.items()
+        b: _Costing(service_traits(b).startup_s, durations, offer, required)
+        for b, offer in offers.items()
     }
     costings = [by_backend[job.backend] for job in plan.jobs]
     parts = [
@@ -120,8 +141,11 @@ def _notes(plan: ExecutionPlan, durations: Durations) -> Iterator[str]:
 class _Costing:
     """Time and cost of steps in one job; each offer and duration is looked up once."""
 
-    def __init__(self, startup_s: int, durations: Durations, offer: Offers) -> None:
+    def __init__(
+        self, startup_s: int, durations: Durations, offer: Offers, required: Mapping[str, Cases]
+    ) -> None:
         self.startup_s = startup_s
+        self._required = required
         self._durations = durations
         self._offer = offer
         self._offers: dict[frozenset[Needs], InstanceOffer | None] = {}
@@ -139,14 +163,14 @@ class _Costing:
         """
         instance_type = offer.instance_type if offer else None
         nodes = offer.nodes if offer else nodes
-        seconds = float(self.startup_s)
-        for step in steps:
+        required = [self._required.get(step, ALWAYS) for step in steps]
+        times: dict[Cases, float] = {required[0].intersection(*required): float(self.startup_s)}
+        for step, cases in zip(steps, required, strict=True):
             step_s = self.seconds(step, instance_type, nodes)
             if step_s is None:
                 return None
-            seconds += step_s
-        price = offer.price_usd_hour if offer else None
-        return _Part(tuple(steps), seconds, None if price is None else price * seconds / 3600)
+            times[cases] = times.get(cases, 0.0) + step_s
+        return _Part(tuple(steps), times, offer.price_usd_hour if offer else None)
 
     def seconds(self, step: str, instance_type: str | None, nodes: int) -> float | None:
         """Return the expected seconds of a step, or None if it has never run."""
@@ -171,7 +195,8 @@ def _variants(
     groups: Sequence[StepGroup],
     grouped: Sequence[_Part],
 ) -> Iterator[Variant]:
-    yield _variant("as grouped", graph, grouped)
+    whole = _variant("as grouped", graph, grouped)
+    yield whole
     steps = [(c, s) for c, group in zip(costings, groups, strict=True) for s in group.steps]
     if len(steps) > len(grouped):
         alone = [_alone(costing, step) for costing, step in steps]
@@ -187,7 +212,10 @@ def _variants(
             for group, parts in zip(groups, splits, strict=True)
             if len(parts) > 1
         }
-        yield _variant("cheapest split", graph, [p for parts in splits for p in parts], cuts)
+        split = _variant("cheapest split", graph, [p for parts in splits for p in parts], cuts)
+        # A split of jobs that count only in some runs may save nothing in the most expensive run.
+        is_more = (split.cost_usd or 0.0) > (whole.cost_usd or 0.0)
+        yield whole.model_copy(update={"name": split.name}) if is_more else split
 
 
 def _variant(
@@ -280,13 +308,20 @@ def _sums(
 def _wall_s(parts: Sequence[_Part], graph: StepGraph) -> float:
     """Return the time of the critical path: each part starts after those whose assets it reads."""
     part_of = {step: number for number, part in enumerate(parts) for step in part.steps}
-    ends: list[float] = []
-    for number, part in enumerate(parts):  # in running order: parents precede their children
-        parents = {part_of[p] for step in part.steps for p in graph.parents[step]} - {number}
-        ends.append(max((ends[parent] for parent in parents), default=0.0) + part.seconds)
-    return max(ends, default=0.0)
+    # In running order: parents precede their children.
+    parents = [
+        {part_of[p] for step in part.steps for p in graph.parents[step]} - {number}
+        for number, part in enumerate(parts)
+    ]
+    return highest_end([part.times for part in parts], parents)
 
 
 def _sum(parts: Sequence[_Part]) -> float | None:
-    costs = [part.cost_usd for part in parts]
-    return None if None in costs else sum(cost for cost in costs if cost is not None)
+    """Return the cost of the most expensive run; None if a price is unknown."""
+    if any(part.price_usd_hour is None for part in parts):
+        return None
+    return highest_sum(
+        (cases, (part.price_usd_hour or 0.0) * seconds / 3600)
+        for part in parts
+        for cases, seconds in part.times.items()
+    )

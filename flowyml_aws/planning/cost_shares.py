@@ -3,17 +3,27 @@
 The limit is divided in proportion to the highest cost of each job: its expected time, or else its
 timeout with the assumed start, at the price of the most expensive type that may be started. A job
 may run for the time that its share buys at that price, less the assumed start. So one attempt of
-each job costs at most the limit, starts included. Attempts that repeat a lost one have the same
-time again.
+each job costs at most the limit, starts included. Of jobs in branches of one decision, only those
+that can run together divide the limit. Attempts that repeat a lost one have the same time again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from flowyml_aws.core.amounts import usd
+from flowyml_aws.planning.cases import highest_sum
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.planning.services import service_traits
 
-__all__ = ["MIN_ATTEMPT_S", "attempt_limit_s", "ends_at_share", "highest_cost_usd", "with_shares"]
+__all__ = [
+    "MIN_ATTEMPT_S",
+    "attempt_limit_s",
+    "ends_at_share",
+    "highest_cost_usd",
+    "highest_sum_usd",
+    "with_shares",
+]
 
 MIN_ATTEMPT_S = 60
 """Shortest time limit of a job: AWS Batch accepts none below (SubmitJob, JobTimeout)."""
@@ -29,7 +39,7 @@ def with_shares(plan: ExecutionPlan) -> ExecutionPlan:
     a plan is refused before. A note says who enforces the limit.
     """
     costs = [highest_cost_usd(job) for job in plan.jobs]
-    total_usd = sum(filter(None, costs))
+    total_usd = highest_sum_usd(plan.jobs, costs)
     limit_usd = plan.max_cost_usd
     if limit_usd is None or not plan.is_priced or None in costs or not total_usd:
         shares: list[float | None] = [None] * len(costs)
@@ -43,6 +53,12 @@ def with_shares(plan: ExecutionPlan) -> ExecutionPlan:
     if limit_usd is not None:
         notes.append(_note(limit_usd) if plan.is_priced else _NOTE_WITHOUT_COST)
     return plan.model_copy(update={"jobs": jobs, "notes": tuple(notes)})
+
+
+def highest_sum_usd(jobs: Iterable[PlannedJob], costs: Iterable[float | None]) -> float:
+    """Return the highest sum of the costs of jobs that one run can have; an unknown cost is 0."""
+    each = zip(jobs, costs, strict=True)
+    return highest_sum((frozenset(job.cases), cost or 0.0) for job, cost in each)
 
 
 def highest_cost_usd(job: PlannedJob) -> float | None:

@@ -4,43 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from flowyml_aws.core.branches import Branch
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
+from flowyml_aws.planning.cases import ALWAYS, Cases
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.services import service_traits
 
-__all__ = ["deciding_steps", "held_by", "held_notes"]
-
-Decisions = frozenset[str]
-_NONE: Decisions = frozenset()
+__all__ = ["common_cases", "held_by", "held_notes", "required_cases"]
 
 
-def deciding_steps(graph: StepGraph) -> dict[str, Decisions]:
-    """Return the decisions that can make each step unnecessary, for steps that have any.
+def required_cases(graph: StepGraph) -> dict[str, Cases]:
+    """Return the cases without which each step is skipped, for steps that need any.
 
     A step is skipped with the branch that it is in, and with the step of an asset that it needs.
     """
-    deciding: dict[str, Decisions] = {}
+    required: dict[str, Cases] = {}
     for step in graph.steps:
-        own = frozenset() if step.branch is None else frozenset({step.branch.decision})
-        found = own.union(*(deciding.get(name, _NONE) for name in _needed_steps(step, graph)))
+        own = ALWAYS if step.branch is None else frozenset({step.branch})
+        found = own.union(*(required.get(name, ALWAYS) for name in _needed_steps(step, graph)))
         if found:
-            deciding[step.name] = found
-    return deciding
+            required[step.name] = found
+    return required
 
 
-def held_by(group: StepGroup, deciding: Mapping[str, Decisions]) -> tuple[str, ...]:
+def held_by(group: StepGroup, required: Mapping[str, Cases]) -> tuple[str, ...]:
     """Return the decisions that can make a whole job unnecessary, in the order of its steps.
 
     Args:
         group: Steps of the job.
-        deciding: Decisions that can make steps unnecessary.
+        required: Cases without which steps are skipped.
     """
-    if not all(step.name in deciding for step in group.steps):
+    if not all(step.name in required for step in group.steps):
         return ()
-    found = (name for step in group.steps for name in sorted(deciding[step.name]))
+    found = (n for step in group.steps for n in sorted(b.decision for b in required[step.name]))
     return tuple(dict.fromkeys(found))
+
+
+def common_cases(group: StepGroup, required: Mapping[str, Cases]) -> tuple[Branch, ...]:
+    """Return the cases without which no step of a job runs, in the order of their names.
+
+    Args:
+        group: Steps of the job.
+        required: Cases without which steps are skipped.
+    """
+    first, *others = (required.get(step.name, ALWAYS) for step in group.steps)
+    return tuple(sorted(first.intersection(*others), key=lambda b: (b.decision, b.case)))
 
 
 def held_notes(plan: ExecutionPlan) -> Iterator[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.errors import FlowymlError, PlanOverBudgetError, SettingsError
-from flowyml_aws.planning.cost_shares import highest_cost_usd
+from flowyml_aws.planning.cost_shares import highest_cost_usd, highest_sum_usd
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 
 __all__ = ["Limits", "over_limits"]
@@ -96,7 +96,7 @@ def _cost_violations(plan: ExecutionPlan, limit: float | None) -> Iterator[Flowy
             )
             return
         extra = [_extra_usd(job) for job in plan.jobs]
-        highest = None if None in extra else expected + sum(filter(None, extra))
+        highest = None if None in extra else expected + highest_sum_usd(plan.jobs, extra)
         if highest is None or highest > limit:
             amount = "an unknown amount" if highest is None else f"up to {usd(highest)}"
             yield PlanOverBudgetError(
@@ -117,7 +117,7 @@ def _cost_violations(plan: ExecutionPlan, limit: float | None) -> Iterator[Flowy
             fix="give the steps a timeout, or run it once without max_cost_usd",
         )
         return
-    most = sum(bound for bound in bounds.values() if bound is not None)
+    most = highest_sum_usd(plan.jobs, bounds.values())
     if most > limit:
         yield PlanOverBudgetError(
             what=f"The run of {plan.pipeline!r} can cost up to {usd(most)}, given its timeouts",

@@ -119,6 +119,7 @@ class PlannedJob(Document):
             again because a value was damaged, by job. Their results before that do not count.
         held: Decisions of other jobs that can make this job unnecessary. It is submitted after they
             are made, if it is still necessary.
+        cases: Cases without which no step of the job runs.
         approvals: Approvals that must be given before this job is submitted.
         branches: Branch of each step that is in one.
         notes: Notes for the user on this job.
@@ -155,6 +156,7 @@ class PlannedJob(Document):
     ended_attempts: int = 0
     repetitions: dict[str, int] = Field(default_factory=dict)
     held: tuple[str, ...] = ()
+    cases: tuple[Branch, ...] = ()
     approvals: tuple[str, ...] = ()
     branches: dict[str, Branch] = Field(default_factory=dict)
     notes: Annotated[tuple[str, ...], InTable("notes")]
@@ -439,8 +441,8 @@ class ExecutionPlan(Document, ShownAsSheets):
 
     @property
     def expected_label(self) -> str:
-        """Label of the expected cost and time, which count every branch."""
-        return "expected at most, if every branch is taken" if self.has_held_jobs else "expected"
+        """Label of the expected cost and time: with branches, those of the highest ones."""
+        return "expected at most" if any(job.branches for job in self.jobs) else "expected"
 
     def _not_run(self) -> Iterator[str]:
         """Yield a line on the steps that are skipped, and one on those that are reused."""

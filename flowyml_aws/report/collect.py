@@ -10,6 +10,7 @@ from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.caching.run_keys import RunKeys, read_keys
 from flowyml_aws.core.concurrency import SERVICE_CALLS, STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import DamagedArtifactError, FlowymlError
+from flowyml_aws.planning.cost_shares import highest_sum_usd
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob, ReusedStep
 from flowyml_aws.report.advice import advice_entries
 from flowyml_aws.report.data import (
@@ -283,7 +284,7 @@ def _expected_cost(plan: ExecutionPlan) -> float | None:
     if plan.estimate is not None:
         return plan.estimate.cost_usd
     costs = [job.expected_cost_usd for job in plan.jobs]
-    return None if None in costs or not costs else sum(filter(None, costs))
+    return None if None in costs or not costs else highest_sum_usd(plan.jobs, costs)
 
 
 def _start(view: JobView) -> float | None:

@@ -10,11 +10,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from flowyml_aws import If, Pipeline
 from flowyml_aws.catalog.types import Catalog, InstanceType
+from flowyml_aws.core.binding import bind_steps
+from flowyml_aws.core.branches import Branch
+from flowyml_aws.core.build import build_pipeline
 from flowyml_aws.core.graph import StepGraph, read_graph
 from flowyml_aws.core.resources import GPUConfig, ResourceRequirements, merge_resources
 from flowyml_aws.core.step import Step, step
-from flowyml_aws.core.step_grouping import group_steps
+from flowyml_aws.core.step_grouping import StepGroup, group_steps
 from flowyml_aws.planning.history import RunTimes, StepTime
 from flowyml_aws.planning.make import make_plan
 from flowyml_aws.planning.needs import needs_of
@@ -136,6 +140,54 @@ def test_the_time_of_a_run_is_its_critical_path() -> None:
     plan = plan_of(steps, make_run({"a": 100, "b": 500, "c": 10}, on="c1.small"))
     assert plan.estimate is not None
     assert plan.estimate.wall_s == 2 * STARTUP + 510
+
+
+def decided(group: str | None = None) -> tuple[StepGraph, tuple[StepGroup, ...]]:
+    """Return a pipeline whose decision chooses between `deploy` and `retrain`, before `report`."""
+    named = {
+        name: step(name=name, resources=SMALL, execution_group=group)(lambda: 1)
+        for name in ("evaluate", "deploy", "retrain")
+    }
+
+    @step(inputs=["deploy", "retrain"], resources=SMALL)
+    def report(deploy: object = None, retrain: object = None) -> int:
+        return 1
+
+    pipeline = Pipeline("p").add_step(named["evaluate"])
+    flow = If(lambda evaluate: evaluate, named["deploy"], named["retrain"], name="good")
+    steps = pipeline.add_control_flow(flow).add_step(report).all_steps
+    built, problems = build_pipeline(bind_steps(steps), ())
+    assert built is not None and not problems
+    return built.graph, built.groups
+
+
+BRANCH_TIMES = {"evaluate": 10, "if:good": 0, "deploy": 100, "retrain": 900, "report": 20}
+
+
+def test_of_the_branches_of_a_decision_the_one_with_the_highest_cost_counts() -> None:
+    history = [make_run(BRANCH_TIMES, on="c1.small")]
+    targets = offline_targets(CATALOG)
+    plan = make_plan("p", Placement("batch"), *decided(), targets, CATALOG, history)
+    assert plan.estimate is not None
+    assert plan.estimate.wall_s == 3 * STARTUP + 930
+    assert plan.estimate.cost_usd == pytest.approx(0.1 * (3 * STARTUP + 930) / 3600)
+    assert plan.expected_label == "expected at most"
+    assert {job.name: job.cases for job in plan.jobs} == {
+        "evaluate": (),
+        "deploy": (Branch("if:good", "then"),),
+        "retrain": (Branch("if:good", "else"),),
+        "report": (),
+    }
+
+
+def test_branches_in_one_job_are_not_added() -> None:
+    history = [make_run(BRANCH_TIMES, on="c1.small")]
+    targets = offline_targets(CATALOG)
+    plan = make_plan("p", Placement("batch"), *decided("all"), targets, CATALOG, history)
+    assert plan.jobs[0].steps == ("evaluate", "if:good", "deploy", "retrain")
+    assert plan.jobs[0].expected_s == STARTUP + 910
+    split = variants(plan)
+    assert (split["cheapest split"].cost_usd or 0) <= (split["as grouped"].cost_usd or 0)
 
 
 def test_the_split_that_frees_an_idle_gpu_is_found_with_its_parts() -> None:

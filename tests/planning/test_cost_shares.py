@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from flowyml_aws.core.branches import Branch
 from flowyml_aws.planning.cost_shares import attempt_limit_s, ends_at_share, with_shares
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer
 from flowyml_aws.planning.services import service_traits
@@ -21,6 +22,15 @@ def test_the_limit_is_divided_in_proportion_to_the_highest_costs() -> None:
     long = a_job("long", price_usd_hour=3.0, expected_s=900.0)
     plan = limited(a_plan(short, long), 8.0)
     assert [job.share_usd for job in plan.jobs] == [2.0, 6.0]
+
+
+def test_jobs_that_never_run_together_have_the_same_part_of_the_limit() -> None:
+    chosen = {case: {"held": ("d",), "cases": (Branch("d", case),)} for case in ("then", "else")}
+    first = a_job("first", price_usd_hour=1.0, expected_s=3600.0)
+    deploy = a_job("deploy", price_usd_hour=1.0, expected_s=1800.0, **chosen["then"])
+    retrain = a_job("retrain", price_usd_hour=1.0, expected_s=3600.0, **chosen["else"])
+    plan = limited(a_plan(first, deploy, retrain), 8.0)
+    assert [job.share_usd for job in plan.jobs] == [4.0, 2.0, 4.0]
 
 
 def test_all_jobs_at_their_limits_with_their_starts_cost_at_most_the_limit() -> None:
