@@ -12,7 +12,14 @@ from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.tables import InTable
 from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.branches import Branch
-from flowyml_aws.core.maps import FailureRule, item_name, part_name, required_items, short_names
+from flowyml_aws.core.maps import (
+    FailureRule,
+    declared_name,
+    item_name,
+    part_name,
+    required_items,
+    short_names,
+)
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
 from flowyml_aws.planning.job_rows import job_names_text, job_rows, rows_by_job
 from flowyml_aws.planning.needs import Needs
@@ -21,6 +28,7 @@ from flowyml_aws.planning.targets import PriceBasis
 from flowyml_aws.runtime.causes import Cause
 
 __all__ = [
+    "EXTERNAL_INPUT",
     "Alternative",
     "Estimate",
     "ExecutionPlan",
@@ -31,6 +39,9 @@ __all__ = [
     "ReusedStep",
     "Variant",
 ]
+
+EXTERNAL_INPUT = "external input"
+"""Origin of an asset that no step of the pipeline produces."""
 
 
 class InstanceOffer(Document):
@@ -91,7 +102,7 @@ class PlannedJob(Document):
         capacity: Capacity of the target.
         offers: Instance types: the selected one, then fallbacks; empty on this machine.
         reads: Assets from outside the job, with the job that produces each, or None for an
-            external input.
+            external input and an asset of a reused step.
         produces: Assets of each step.
         stored: Assets of the job whose values are stored.
         volume_gib: Size of the EBS volume to request; None without one, or if Batch decides.
@@ -299,6 +310,12 @@ class ReusedStep(Document):
         """Cause if the step is skipped in this run; None if it was skipped earlier, or is not."""
         return next(iter(self.skipped.values()), None) if self.run_id is None else None
 
+    def origin_of(self, asset: str) -> str:
+        """Return the origin of an asset of the step as jobs that read it see it."""
+        if asset in self.skipped:
+            return "skipped"
+        return "dropped" if asset in self.dropped else f"from run {self.run_id}"
+
 
 class Variant(Document):
     """A way to split the steps into jobs, with its cost and time.
@@ -394,6 +411,27 @@ class ExecutionPlan(Document, ShownAsSheets):
         """Cause for each asset that does not exist because its step is skipped for certain."""
         steps = (step for step in self.reused.values() if step.cause_of_skip is not None)
         return {asset: cause for step in steps for asset, cause in step.skipped.items()}
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """Origin of each asset that jobs read and no job produces, in the order of the jobs."""
+        reused = {asset: step for step in self.reused.values() for asset in step.produces}
+        read = (a for job in self.jobs for a, producer in job.reads.items() if producer is None)
+        return {
+            asset: reused[asset].origin_of(asset) if asset in reused else EXTERNAL_INPUT
+            for asset in dict.fromkeys(read)
+        }
+
+    @property
+    def origins_by_name(self) -> dict[str, str]:
+        """Same as `origins`; the items of a map are one asset, with the name of the list."""
+        found: dict[str, set[str]] = {}
+        for asset, origin in self.origins.items():
+            found.setdefault(declared_name(asset), set()).add(origin)
+        return {
+            name: origins.pop() if len(origins) == 1 else "from earlier runs"
+            for name, origins in found.items()
+        }
 
     @property
     def is_priced(self) -> bool:

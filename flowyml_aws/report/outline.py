@@ -66,7 +66,7 @@ def outline(jobs: Sequence[JobEntry]) -> list[Node]:
 
 
 def plan_outline(plan: ExecutionPlan, machines: Mapping[str, str]) -> list[Node]:
-    """Return a node for each job of a plan, and for each external input.
+    """Return a node for each job of a plan, and for each asset that no job produces.
 
     Args:
         plan: The plan.
@@ -74,14 +74,9 @@ def plan_outline(plan: ExecutionPlan, machines: Mapping[str, str]) -> list[Node]
     """
     rows = job_rows(plan.jobs, lambda job: machines[job.name])
     of_job = rows_by_job(rows)
-    inputs = dict.fromkeys(
-        declared_name(asset)
-        for job in plan.jobs
-        for asset, source in job.reads.items()
-        if source is None
-    )
     nodes = [
-        Node(f"input {asset}", _cut(asset), ("external input",), "", {}, None) for asset in inputs
+        Node(f"input {asset}", _cut(asset), (_cut(origin),), "", {}, None)
+        for asset, origin in plan.origins_by_name.items()
     ]
     has_steps = sum(len(row.steps) for row in rows) <= _MAX_STEPS
     for row in rows:

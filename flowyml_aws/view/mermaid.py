@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from flowyml_aws.core.maps import declared_name
 from flowyml_aws.planning.job_rows import JobRow, job_rows, rows_by_job
-from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+from flowyml_aws.planning.plan import EXTERNAL_INPUT, ExecutionPlan, PlannedJob
 from flowyml_aws.view.instances import price_text
 
 __all__ = ["machine_text", "mermaid"]
@@ -36,8 +36,12 @@ def mermaid(plan: ExecutionPlan) -> str:
         if len(ids) > 1:
             lines.append(f"    {' --> '.join(ids)}")
         lines.append("  end")
-    inputs = {asset: f"input{number}" for number, asset in enumerate(_external_inputs(plan))}
-    lines += [f'  {node}(["{_quoted(asset)}"])' for asset, node in inputs.items()]
+    origins = plan.origins_by_name
+    inputs = {asset: f"input{number}" for number, asset in enumerate(origins)}
+    for asset, node in inputs.items():
+        origin = origins[asset]
+        label = asset if origin == EXTERNAL_INPUT else f"{asset}, {origin}"
+        lines.append(f'  {node}(["{_quoted(label)}"])')
     for source, target, label in _edges(plan, of_job):
         node = numbers[source] if source in numbers and label else inputs[source]
         edge = f'|"{_quoted(label)}"| ' if label else " "
@@ -53,24 +57,13 @@ def machine_text(job: PlannedJob) -> str:
     return f"{offer.machines}, {price_text(offer.price_usd_hour, offer.price_basis)} an hour"
 
 
-def _external_inputs(plan: ExecutionPlan) -> list[str]:
-    return list(
-        dict.fromkeys(
-            declared_name(asset)
-            for job in plan.jobs
-            for asset, source in job.reads.items()
-            if source is None
-        )
-    )
-
-
 def _edges(
     plan: ExecutionPlan, rows: Mapping[str, JobRow[PlannedJob]]
 ) -> Iterator[tuple[str, str, str]]:
     """Yield source, target and label with the assets, or `after` if it reads none; each once.
 
-    Source and target are titles of rows. For an external input, the source is the asset and the
-    label is empty.
+    Source and target are titles of rows. For an asset that no job produces, it is the source,
+    and the label is empty.
     """
     edges: dict[tuple[str, str], set[str]] = {}
     waits: set[tuple[str, str]] = set()

@@ -69,10 +69,10 @@ def plan_table(plan: ExecutionPlan) -> RenderableType:
     parts += [table, Text()] if plan.jobs else []
     if plan.reused:
         parts += [*not_run_lines(plan), Text()]
-    of_job = rows_by_job(rows)
+    of_job, origins = rows_by_job(rows), plan.origins
     for row in rows:
         parts.append(Text(row.title, style="bold"))
-        lines = _details(row, plan, of_job)
+        lines = _details(row, plan, of_job, origins)
         parts += [Padding(line, (0, 0, 0, 2), expand=False) for line in lines]
     parts += _expected(plan)
     if plan.is_priced:
@@ -154,7 +154,10 @@ def _price_of_row(row: JobRow[PlannedJob]) -> str:
 
 
 def _details(
-    row: JobRow[PlannedJob], plan: ExecutionPlan, rows: Mapping[str, JobRow[PlannedJob]]
+    row: JobRow[PlannedJob],
+    plan: ExecutionPlan,
+    rows: Mapping[str, JobRow[PlannedJob]],
+    origins: Mapping[str, str],
 ) -> Iterator[Text]:
     sizes, job = plan.asset_bytes, row.first
     yield _line("steps", " → ".join(row.steps))
@@ -178,7 +181,7 @@ def _details(
         yield _line("waits for", job_names_text(after, rows))
     if job.approvals:
         yield _line("approval", ", ".join(job.approvals))
-    if reads := _reads(row, rows, sizes):
+    if reads := _reads(row, rows, sizes, origins):
         yield _line("reads", ", ".join(reads))
     stored = [asset for member in row.jobs for asset in member.stored]
     if stored:
@@ -245,14 +248,17 @@ def _expected(plan: ExecutionPlan) -> Iterator[RenderableType]:
 
 
 def _reads(
-    row: JobRow[PlannedJob], rows: Mapping[str, JobRow[PlannedJob]], sizes: Mapping[str, int]
+    row: JobRow[PlannedJob],
+    rows: Mapping[str, JobRow[PlannedJob]],
+    sizes: Mapping[str, int],
+    origins: Mapping[str, str],
 ) -> list[str]:
-    """Return the assets that jobs read, with the jobs that produce them."""
+    """Return the assets that jobs read, with the jobs that produce them, or their other origins."""
     by_source: dict[tuple[str, str], list[str]] = {}
     for member in row.jobs:
         for asset, producer in sorted(member.reads.items()):
             if producer is None:
-                source = "external input"
+                source = origins[asset]
             else:
                 source = rows[producer].title if producer in rows else producer
             by_source.setdefault((declared_name(asset), source), []).append(asset)

@@ -25,10 +25,10 @@ def test_the_limit_is_divided_in_proportion_to_the_highest_costs() -> None:
 
 
 def test_jobs_that_never_run_together_have_the_same_part_of_the_limit() -> None:
-    chosen = {case: {"held": ("d",), "cases": (Branch("d", case),)} for case in ("then", "else")}
+    then, otherwise = (Branch("d", "then"),), (Branch("d", "else"),)
     first = a_job("first", price_usd_hour=1.0, expected_s=3600.0)
-    deploy = a_job("deploy", price_usd_hour=1.0, expected_s=1800.0, **chosen["then"])
-    retrain = a_job("retrain", price_usd_hour=1.0, expected_s=3600.0, **chosen["else"])
+    deploy = a_job("deploy", price_usd_hour=1.0, expected_s=1800.0, cases=then)
+    retrain = a_job("retrain", price_usd_hour=1.0, expected_s=3600.0, cases=otherwise)
     plan = limited(a_plan(first, deploy, retrain), 8.0)
     assert [job.share_usd for job in plan.jobs] == [4.0, 2.0, 4.0]
 

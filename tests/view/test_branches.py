@@ -19,6 +19,7 @@ from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.status import RunStatus
 from flowyml_aws.view.mermaid import mermaid
 from flowyml_aws.view.plan import plan_table
+from tests.support.plans import a_job, a_plan
 
 SKIPPED = "'if:deploy' chose 'then', not 'else'"
 
@@ -95,3 +96,24 @@ def test_steps_that_are_skipped_for_certain_are_listed_with_the_reason(plan: Exe
     assert known._sheets()[0].lines[:2] == ("skipped: retrain", "cached, not run: deploy")
     report = RunStatus("p-2", "p", "local", 0.0, reused=reused).steps["retrain"]
     assert (report.state, report.reason) == (StepState.SKIPPED, SKIPPED)
+
+
+def test_assets_of_reused_and_of_skipped_steps_are_no_external_inputs() -> None:
+    reused = {
+        "fit": ReusedStep(produces=("model",), run_id="p-1"),
+        "retrain": ReusedStep(produces=("other",), skipped={"other": SKIPPED}),
+        "clean[0]": ReusedStep(produces=("rows[0]",), run_id="p-1"),
+        "clean[1]": ReusedStep(produces=("rows[1]",), run_id="p-2"),
+    }
+    names = ("seed", "model", "other", "rows[0]", "rows[1]")
+    plan = a_plan(a_job("test", reads=dict.fromkeys(names)))
+    plan = plan.model_copy(update={"reused": reused})
+    text = text_of(plan)
+    for read in ("seed (external input)", "model (from run p-1)", "other (skipped)"):
+        assert read in text
+    lines = {node.title: node.lines for node in plan_outline(plan, {"test": ""})}
+    assert lines["seed"] == ("external input",)
+    assert (lines["model"], lines["rows"]) == (("from run p-1",), ("from earlier runs",))
+    drawn = mermaid(plan)
+    assert 'input0(["seed"])' in drawn
+    assert 'input1(["model, from run p-1"])' in drawn
