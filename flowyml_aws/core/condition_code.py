@@ -22,6 +22,8 @@ class ViewUse:
 
     Attributes:
         steps: Names in `ctx.steps["…"]`.
+        outputs: Steps and names in `ctx.steps["…"].outputs["…"]`, except in code that tests whether
+            something exists, or catches exceptions.
         params: Names in `ctx.params["…"]`.
         items: Names in `ctx["…"]`.
         any_step: Whether the code reads steps in another way.
@@ -32,6 +34,7 @@ class ViewUse:
     """
 
     steps: set[str] = field(default_factory=set)
+    outputs: set[tuple[str, str]] = field(default_factory=set)
     params: set[str] = field(default_factory=set)
     items: set[str] = field(default_factory=set)
     any_step: bool = False
@@ -112,15 +115,19 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
 def _read_code(code: CodeType, parameter: str, use: ViewUse) -> None:
     use.strings.update(_strings(code.co_consts))
     instructions = [i for i in dis.get_instructions(code) if i.opname not in _WITHOUT_EFFECT]
+    is_careful = any(i.opname in _OF_TESTS for i in instructions)
     for position, instruction in enumerate(instructions):
         if not _loads(instruction, parameter):
             continue
-        following = instructions[position + 1 : position + 4]
-        first, second, third = (*following, None, None, None)[:3]
+        following = instructions[position + 1 : position + 7]
+        first, second, third, fourth, fifth, sixth = (*following, *[None] * 6)[:6]
         attribute = _attribute(first)
         if attribute == "steps":
             if (name := _key(second, third)) is not None:
                 use.steps.add(name)
+                output = _key(fifth, sixth) if _attribute(fourth) == "outputs" else None
+                if output is not None and not is_careful:
+                    use.outputs.add((name, output))
             else:
                 use.any_step = True
         elif attribute == "params":
@@ -146,6 +153,7 @@ def _loads(instruction: dis.Instruction, name: str) -> bool:
     return loaded[-1:] == (name,) if isinstance(loaded, tuple) else loaded == name
 
 
+_OF_TESTS = {"CONTAINS_OP", "PUSH_EXC_INFO", "SETUP_FINALLY"}
 _WITHOUT_EFFECT = {"CACHE", "EXTENDED_ARG", "NOP", "PUSH_NULL", "RESUME"}
 
 

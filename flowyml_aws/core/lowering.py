@@ -229,6 +229,8 @@ def _decision(
         if use.is_view:
             if unknown := sorted(use.steps - known.steps.keys()):
                 return None, [_no_such_step(flow, name, each, known.steps) for each in unknown]
+            if missing := sorted((s, o) for s, o in use.outputs if o not in known.steps[s].assets):
+                return None, [_no_such_output(flow, name, known.steps[s], o) for s, o in missing]
             viewed = _viewed(use, known)
             return replace(decision, inputs=viewed.all_assets, view=viewed), []
     inputs = tuple(p.name for p in named if p.name in known.assets)
@@ -279,6 +281,15 @@ def _no_such_step(
         what=f"The {flow.function_label} of {name!r} reads step {missing!r}, which does not exist",
         why=f"the steps that it can read are {', '.join(sorted(steps)) or '(none)'}",
         fix=did_you_mean(missing, sorted(steps), "name a step of the pipeline"),
+    )
+
+
+def _no_such_output(flow: ControlFlow, name: str, step: Step, missing: str) -> FlowymlError:
+    return InvalidStepError(
+        what=f"The {flow.function_label} of {name!r} reads output {missing!r} of step "
+        f"{step.name!r}, which does not exist",
+        why=f"its outputs are {', '.join(step.assets)}",
+        fix=did_you_mean(missing, step.assets, f"add outputs=[{missing!r}] to the step"),
     )
 
 

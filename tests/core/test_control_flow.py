@@ -140,6 +140,26 @@ def test_a_view_contains_what_the_code_of_the_condition_names(
     assert steps["if:deploy"].inputs == assets
 
 
+def with_fallback(ctx: Any) -> float:
+    try:
+        return float(ctx.steps["evaluate"].outputs["loss"])
+    except KeyError:
+        return 0.0
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        lambda ctx: (
+            "loss" in ctx.steps["evaluate"].outputs and ctx.steps["evaluate"].outputs["loss"] > 1
+        ),
+        with_fallback,
+    ],
+)
+def test_a_condition_may_look_for_an_output_that_does_not_exist(condition: Any) -> None:
+    assert "if:deploy" in lowered(If(condition, a_step("deploy")))
+
+
 def test_a_view_of_all_steps_contains_those_that_do_not_depend_on_the_branch() -> None:
     pipeline = Pipeline("p").add_step(a_step("report", "deploy")).add_step(evaluate())
     pipeline.add_control_flow(If(lambda ctx: ctx.steps, a_step("deploy"))).add_step(a_step("later"))
@@ -203,6 +223,11 @@ def good(accuracy: float) -> bool:
             If(lambda ctx: ctx.steps["evaluate_"].outputs["accuracy"], a_step("a")),
             "The condition of 'if:a' reads step 'evaluate_', which does not exist "
             "did you mean 'evaluate'?",
+        ),
+        (
+            If(lambda ctx: ctx.steps["evaluate"].outputs["acuracy"] > 0.9, a_step("a")),
+            "The condition of 'if:a' reads output 'acuracy' of step 'evaluate', which does not "
+            "exist did you mean 'accuracy'?",
         ),
     ],
 )
