@@ -14,6 +14,7 @@ from flowyml_aws.planning.cost_shares import highest_sum_usd
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob, ReusedStep
 from flowyml_aws.report.advice import advice_entries
 from flowyml_aws.report.data import (
+    ApprovalEntry,
     AssetEntry,
     Curves,
     JobEntry,
@@ -38,7 +39,7 @@ from flowyml_aws.runtime.logged import StepLogged
 from flowyml_aws.runtime.result import JobResult
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.runtime.usage import JobUsage
-from flowyml_aws.submission.approvals import approval_notes
+from flowyml_aws.submission.approvals import ApprovalView, approval_notes
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.cost_limit import limit_notes
 from flowyml_aws.submission.driver import RunDriver
@@ -157,6 +158,7 @@ def make_report(reading: Reading) -> RunReport:
         jobs=jobs,
         steps=tuple(_steps(reading)),
         assets=tuple(_assets(reading)),
+        approvals=tuple(_approval(view, plan) for view in status.approvals),
         notes=(*notes, *([warning] if warning else [])),
         shortened=reading.shortened,
     )
@@ -310,7 +312,9 @@ def _job(reading: Reading, view: JobView, ends: Mapping[str, float]) -> JobEntry
         mapped=job.mapped,
         after=job.after,
         edges=_edges(job),
+        approvals=job.approvals,
         state=view.state,
+        is_skipped=view.is_skipped,
         reason=view.reason,
         attempt=view.attempt,
         backend=job.backend,
@@ -319,7 +323,7 @@ def _job(reading: Reading, view: JobView, ends: Mapping[str, float]) -> JobEntry
         vcpus=job.needs.vcpus,
         memory_mib=job.needs.memory_mib,
         gpu_count=job.needs.gpu_count,
-        instance_type=view.instance_type,
+        instance_type=None if view.is_skipped else view.instance_type,
         planned_instance_type=job.instance_type,
         nodes=job.needs.nodes,
         started_at=_start(view),
@@ -332,6 +336,22 @@ def _job(reading: Reading, view: JobView, ends: Mapping[str, float]) -> JobEntry
         is_estimated=is_estimated,
         curves=None if usage is None else _curves(usage),
         log=reading.logs.get(job.name),
+    )
+
+
+def _approval(view: ApprovalView, plan: ExecutionPlan) -> ApprovalEntry:
+    planned = view.planned
+    produced = {a: job.name for job in plan.jobs for each in job.produces.values() for a in each}
+    edges: dict[str, tuple[str, ...]] = dict.fromkeys(planned.after, ())
+    for asset in planned.inputs:
+        if (job := produced.get(asset)) is not None:
+            edges[job] = (*edges.get(job, ()), asset)
+    return ApprovalEntry(
+        name=view.name,
+        state=view.state,
+        answer=None if view.answer is None else str(view.answer),
+        edges=edges,
+        approvals=planned.approvals,
     )
 
 

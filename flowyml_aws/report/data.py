@@ -11,6 +11,7 @@ from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.runtime.logged import StepLogged
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.runtime.usage import Series, StepUsage
+from flowyml_aws.submission.approvals import ApprovalState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.compare import Kind
 from flowyml_aws.submission.losses import LostAttempts
@@ -18,6 +19,7 @@ from flowyml_aws.submission.origin import RunOrigin
 from flowyml_aws.submission.record import Bill, CostLimit, RunState
 
 __all__ = [
+    "ApprovalEntry",
     "AssetEntry",
     "ComparedEntry",
     "ComparedRunEntry",
@@ -261,6 +263,8 @@ class JobEntry(Document):
         group: Execution group that the user declared, or None.
         after: Jobs that it waits for.
         edges: Assets that it reads from each other job.
+        approvals: Approvals that it waits for.
+        is_skipped: Whether all its steps were skipped, so that no attempt of it ran.
         vcpus, memory_mib, gpu_count: Amounts that it requests.
         instance_type: Instance type that it ran on, or the planned one; None on this machine.
         planned_instance_type: Instance type in the plan; None on this machine.
@@ -283,7 +287,9 @@ class JobEntry(Document):
     mapped: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     edges: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    approvals: tuple[str, ...] = ()
     state: JobState
+    is_skipped: bool = False
     reason: str | None = None
     attempt: int = 0
     backend: str
@@ -306,9 +312,30 @@ class JobEntry(Document):
     curves: Curves | None = None
     log: LogEnds | None = None
 
+    @property
+    def state_name(self) -> str:
+        """Name of its state for people."""
+        return "skipped" if self.is_skipped else self.state.value
+
     def seconds(self, kind: SegmentKind) -> float:
         """Return the total length of the segments of a kind."""
         return sum(segment.duration_s for segment in self.segments if segment.kind is kind)
+
+
+class ApprovalEntry(Document):
+    """An approval of the run.
+
+    Attributes:
+        answer: The answer with its author and comment; None without one.
+        edges: Jobs that come before it, with the assets of each that it is about.
+        approvals: Approvals that come before it.
+    """
+
+    name: str
+    state: ApprovalState
+    answer: str | None = None
+    edges: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    approvals: tuple[str, ...] = ()
 
 
 class AdviceEntry(Document):
@@ -392,6 +419,7 @@ class RunReport(Document):
         cost_limit: Cost limit and counted cost; None without a limit, or on this machine.
         failures: Failures in plan order.
         maps: Mapped steps.
+        approvals: Approvals in the order in which they are asked.
         notes: Notes on moves, machines, values, items and the plan.
         shortened: Sentences on content that the report leaves out.
         advice: Advice on the requests of jobs that were measured.
@@ -420,6 +448,7 @@ class RunReport(Document):
     steps: tuple[StepEntry, ...] = ()
     assets: tuple[AssetEntry, ...] = ()
     maps: tuple[MapEntry, ...] = ()
+    approvals: tuple[ApprovalEntry, ...] = ()
     notes: tuple[str, ...] = ()
     shortened: tuple[str, ...] = ()
     advice: tuple[AdviceEntry, ...] = ()

@@ -12,6 +12,7 @@ from flowyml_aws.core.amounts import counted
 from flowyml_aws.core.maps import declared_name, is_part
 from flowyml_aws.planning.job_rows import JobRow, job_rows, rows_by_job
 from flowyml_aws.report.data import (
+    ApprovalEntry,
     AssetEntry,
     FailureEntry,
     ItemEntry,
@@ -28,6 +29,7 @@ from flowyml_aws.submission.origin import RunOrigin
 from flowyml_aws.submission.status import RunStatus
 
 __all__ = [
+    "approvals_after_lanes",
     "dropped_text",
     "fewer_assets",
     "fewer_failures",
@@ -65,6 +67,17 @@ def lanes(jobs: Sequence[JobEntry]) -> list[JobEntry]:
     rows = job_rows(jobs)
     of_job = rows_by_job(rows)
     return [_lane(row, of_job) if row.jobs[1:] else _with_lanes(row, of_job) for row in rows]
+
+
+def approvals_after_lanes(
+    approvals: Iterable[ApprovalEntry], jobs: Sequence[JobEntry]
+) -> list[ApprovalEntry]:
+    """Return the approvals of a run after the entries of `lanes` instead of their jobs."""
+    of_job = rows_by_job(job_rows(jobs))
+    return [
+        entry.model_copy(update={"edges": _titled_edges([entry.edges], of_job)})
+        for entry in approvals
+    ]
 
 
 def fewer_failures(
@@ -197,7 +210,7 @@ def _with_lanes(row: JobRow[JobEntry], rows: Mapping[str, JobRow[JobEntry]]) -> 
 
 
 def _lane(row: JobRow[JobEntry], rows: Mapping[str, JobRow[JobEntry]]) -> JobEntry:
-    counts = Counter(job.state.value for job in row.jobs)
+    counts = Counter(job.state_name for job in row.jobs)
     texts = ", ".join(f"{count:,} {state}" for state, count in counts.most_common())
     edges = _edges(row, rows)
     return row.first.model_copy(
@@ -205,6 +218,7 @@ def _lane(row: JobRow[JobEntry], rows: Mapping[str, JobRow[JobEntry]]) -> JobEnt
             "name": row.title,
             "steps": (*row.first.mapped, texts),
             "state": worst_state(job.state for job in row.jobs),
+            "is_skipped": all(job.is_skipped for job in row.jobs),
             "after": tuple(edges),
             "edges": edges,
             "segments": _merged(row.jobs),
@@ -219,12 +233,19 @@ def _edges(
     row: JobRow[JobEntry], rows: Mapping[str, JobRow[JobEntry]]
 ) -> dict[str, tuple[str, ...]]:
     """Return the assets that jobs read from each lane, with one name for all items."""
+    edges = _titled_edges((job.edges for job in row.jobs), rows)
+    return {title: assets for title, assets in edges.items() if title != row.title}
+
+
+def _titled_edges(
+    edges: Iterable[Mapping[str, Sequence[str]]], rows: Mapping[str, JobRow[JobEntry]]
+) -> dict[str, tuple[str, ...]]:
     found: dict[str, dict[str, None]] = {}
-    for job in row.jobs:
-        for parent, assets in job.edges.items():
+    for each in edges:
+        for parent, assets in each.items():
             title = rows[parent].title if parent in rows else parent
             found.setdefault(title, {}).update(dict.fromkeys(map(declared_name, assets)))
-    return {title: tuple(assets) for title, assets in found.items() if title != row.title}
+    return {title: tuple(assets) for title, assets in found.items()}
 
 
 def _merged(jobs: Iterable[JobEntry]) -> tuple[Segment, ...]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flowyml_aws.core.maps import declared_name
 from flowyml_aws.planning.job_rows import JobRow, job_rows, rows_by_job
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
-from flowyml_aws.report.data import JobEntry
+from flowyml_aws.report.data import ApprovalEntry, JobEntry
+from flowyml_aws.submission.approvals import ApprovalState
 from flowyml_aws.submission.backend import JobState
 
 __all__ = ["MAX_NODES", "MAX_SIMILAR", "Node", "outline", "plan_outline"]
@@ -26,7 +27,7 @@ _MAX_STEPS = 200  # in larger plans, boxes show only the number of steps
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A job, or several similar jobs.
+    """A job, several similar jobs, or an approval.
 
     Attributes:
         name: Unique name.
@@ -34,7 +35,7 @@ class Node:
         lines: Lines below the name: steps, or the number of jobs in each state.
         state: State of the job; the worst one of several. Empty in a plan.
         after: Assets from each node before it, by its name.
-        job: Name of the job; None for several.
+        job: Name of the job; None for several, and for an approval.
         count: Number of jobs.
     """
 
@@ -52,8 +53,11 @@ class Node:
         return {field: getattr(self, field) for field in fields}
 
 
-def outline(jobs: Sequence[JobEntry]) -> list[Node]:
-    """Return a node for each job, or for many jobs whose names differ only in digits."""
+def outline(jobs: Sequence[JobEntry], approvals: Iterable[ApprovalEntry] = ()) -> list[Node]:
+    """Return a node for each job, or for many jobs whose names differ only in digits.
+
+    Approvals have nodes, too.
+    """
     sizes = Counter(_stem(job.name) for job in jobs)
     many = MAX_SIMILAR if len(jobs) <= MAX_NODES else 1
     groups: dict[str, list[JobEntry]] = {}
@@ -62,7 +66,8 @@ def outline(jobs: Sequence[JobEntry]) -> list[Node]:
         stem = _stem(job.name)
         keys[job.name] = f"{stem} ({sizes[stem]:,} jobs)" if sizes[stem] > many else job.name
         groups.setdefault(keys[job.name], []).append(job)
-    return [_node(name, members, keys) for name, members in groups.items()]
+    nodes = [_node(name, members, keys) for name, members in groups.items()]
+    return [*nodes, *(_approval_node(each, keys) for each in approvals)]
 
 
 def plan_outline(plan: ExecutionPlan, machines: Mapping[str, str]) -> list[Node]:
@@ -109,35 +114,64 @@ def _after(
 
 
 def _node(name: str, jobs: Sequence[JobEntry], keys: Mapping[str, str]) -> Node:
-    counts = Counter(job.state for job in jobs)
+    counts = Counter(job.state_name for job in jobs)
     after: dict[str, tuple[str, ...]] = {}
     for job in jobs:
         for parent, assets in job.edges.items():
             source = keys.get(parent, parent)
             if source != name:
                 after.setdefault(source, tuple(map(_cut, assets)) if len(jobs) == 1 else ())
-    states = tuple(f"{count:,} {state.value}" for state, count in counts.most_common(_MAX_LINES))
+        after.update({_approval_name(each): () for each in job.approvals})
+    states = tuple(f"{count:,} {state}" for state, count in counts.most_common(_MAX_LINES))
     return Node(
         name=name,
         title=_cut(name),
         lines=_step_lines(jobs[0]) if len(jobs) == 1 else states,
-        state=max(counts, key=_BADNESS.index).value,
+        state=max(counts, key=_BADNESS.index),
         after=after,
         job=jobs[0].name if len(jobs) == 1 else None,
         count=len(jobs),
     )
 
 
+def _approval_node(approval: ApprovalEntry, keys: Mapping[str, str]) -> Node:
+    after: dict[str, tuple[str, ...]] = {_approval_name(each): () for each in approval.approvals}
+    for job, assets in approval.edges.items():
+        source = keys.get(job, job)
+        after[source] = (*after.get(source, ()), *map(_cut, assets))
+    return Node(
+        name=_approval_name(approval.name),
+        title=_cut(f"approval {approval.name}"),
+        lines=(_cut(approval.answer or approval.state.value),),
+        state=_STATE_OF_APPROVAL[approval.state],
+        after=after,
+        job=None,
+    )
+
+
+def _approval_name(approval: str) -> str:
+    return f"approval {approval}"  # names of jobs have no spaces
+
+
+_STATE_OF_APPROVAL = {
+    ApprovalState.NOT_REACHED: "waiting",
+    ApprovalState.WAITING: "waiting",
+    ApprovalState.APPROVED: "succeeded",
+    ApprovalState.REJECTED: "failed",
+    ApprovalState.TIMED_OUT: "failed",
+    ApprovalState.NOT_NEEDED: "skipped",
+}
 _BADNESS = [
-    JobState.SUCCEEDED,
-    JobState.WAITING,
-    JobState.QUEUED,
-    JobState.STARTING,
-    JobState.RUNNING,
-    JobState.LOST,
-    JobState.CANCELLED,
-    JobState.BLOCKED,
-    JobState.FAILED,
+    "skipped",
+    JobState.SUCCEEDED.value,
+    JobState.WAITING.value,
+    JobState.QUEUED.value,
+    JobState.STARTING.value,
+    JobState.RUNNING.value,
+    JobState.LOST.value,
+    JobState.CANCELLED.value,
+    JobState.BLOCKED.value,
+    JobState.FAILED.value,
 ]
 
 

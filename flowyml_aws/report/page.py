@@ -20,7 +20,14 @@ from flowyml_aws.report.data import (
 )
 from flowyml_aws.report.logged import FittedLogged, curve_count, fit_logged, metric_rows
 from flowyml_aws.report.logs import END_BYTES
-from flowyml_aws.report.maps import dropped_text, fewer_assets, fewer_failures, lanes, map_tables
+from flowyml_aws.report.maps import (
+    approvals_after_lanes,
+    dropped_text,
+    fewer_assets,
+    fewer_failures,
+    lanes,
+    map_tables,
+)
 from flowyml_aws.report.outline import MAX_NODES, Node, outline
 from flowyml_aws.report.rendering import packed_json, render
 from flowyml_aws.report.thinning import (
@@ -65,7 +72,7 @@ def to_html(report: RunReport, watched: bool = False) -> str:
     ]
     shown = sorted(jobs, key=lambda job: order[job.name])
     rows = lanes(report.jobs)
-    nodes = outline(rows)
+    nodes = outline(rows, approvals_after_lanes(report.approvals, report.jobs))
     images, omitted_images = fit_images(report.assets, logged.image_bytes)
     assets = _assets_by_step(images)
     details = [_job_details(report, job, curves, assets) for job in shown]
@@ -181,7 +188,7 @@ def _groups(report: RunReport) -> list[tuple[str, str, int, float]]:
     counts: Counter[tuple[str, str]] = Counter()
     seconds: defaultdict[tuple[str, str], float] = defaultdict(float)
     for job in report.jobs:
-        key = re.sub(r"\d+", "#", job.name), job.state.value
+        key = re.sub(r"\d+", "#", job.name), job.state_name
         counts[key] += 1
         seconds[key] += job.seconds(SegmentKind.COMPUTE)
     return [(*key, count, seconds[key]) for key, count in counts.most_common(50)]
@@ -257,7 +264,7 @@ def _overview(
         "maps": [maps.get(job.mapped[0], -1) if job.mapped else -1 for job in jobs],
         "kinds": [kind.value for kind in kinds],
         "jobs": [job.name for job in jobs],
-        "states": [job.state.value for job in jobs],
+        "states": [job.state_name for job in jobs],
         "segments": [
             [
                 row,

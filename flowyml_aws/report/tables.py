@@ -60,7 +60,7 @@ def _row(
         "gpu_percent": None if usage is None else max(usage.gpu_percent, default=None),
         "job": step.job,
         "job_group": None if job is None else job.group,
-        "job_state": None if job is None else job.state.value,
+        "job_state": None if job is None else job.state_name,
         "job_attempt": None if job is None else job.attempt,
         "job_backend": None if job is None else job.backend,
         "job_target": None if job is None else job.target,

@@ -106,10 +106,11 @@ def _version(report: RunReport) -> str:
     """Return JSON with a digest that changes when the page has something new to show."""
     facts = [
         [
-            (job.state, job.attempt, len(job.log.tail or job.log.head) if job.log else 0)
+            (job.state_name, job.attempt, len(job.log.tail or job.log.head) if job.log else 0)
             for job in report.jobs
         ],
         [(step.state, step.retries, step.ended_at, _logged(step)) for step in report.steps],
+        [approval.state for approval in report.approvals],
     ]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     return json.dumps({"version": digest, "ended": report.state is not RunState.RUNNING})

@@ -4,7 +4,7 @@
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const live = new Set(); // charts, redrawn if the colours change
 
-const MARKS = { succeeded: "✓", failed: "✗", blocked: "⊘", cancelled: "⊘", running: "▶", starting: "▶", waiting: "…", queued: "…", lost: "?" };
+const MARKS = { succeeded: "✓", failed: "✗", blocked: "⊘", cancelled: "⊘", running: "▶", starting: "▶", waiting: "…", queued: "…", lost: "?", skipped: "↷" };
 
 async function unpacked(id) {
   const text = document.getElementById(id).textContent;
