@@ -118,11 +118,11 @@ def comparison_facts(comparison: Comparison, everything: bool) -> dict[str, Any]
 def _job_facts(view: JobView, status: RunStatus) -> dict[str, Any]:
     return {
         "name": view.job.name,
-        "state": view.state.value,
+        "state": view.state_name,
         "attempt": view.attempt,
         "reason": view.reason,
         "changed_values": view.result.changed if view.result is not None else {},
-        "instance_type": view.instance_type,
+        "instance_type": None if view.is_skipped else view.instance_type,
         "nodes": view.job.needs.nodes,
         "planned_instance_type": view.job.instance_type,
         "cost_usd": view.cost_usd,

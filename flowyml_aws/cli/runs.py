@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -50,6 +51,7 @@ from flowyml_aws.cli.save import item_names, save_list, save_to, show
 from flowyml_aws.cli.streams import for_terminal
 from flowyml_aws.client.result import PipelineResult
 from flowyml_aws.client.run import Run, Watcher
+from flowyml_aws.core.amounts import counted
 from flowyml_aws.core.errors import (
     FlowymlError,
     SettingsError,
@@ -220,12 +222,19 @@ def logs(
             f"no job is running; continue the run with: {program()} attach {attached.id}",
             file=sys.stderr,
         )
+    is_empty = True
     for line in attached.logs(job, follow=follow):
+        is_empty = False
         if as_json:
             fact = {"job": line.job, "time_ms": line.time_ms, "message": line.message}
             print(json_text(fact), flush=True)
         else:
             print(_log_text(f"{line.job} | " if several else "", line.message), flush=True)
+    if is_empty and job is not None:
+        names = {each.name for each in jobs}
+        states = Counter(v.state_name for v in attached.status().jobs if v.job.name in names)
+        text = ", ".join(f"{counted(count, 'job')} {state}" for state, count in states.items())
+        print(f"no log of {job}: {text}", file=sys.stderr)
 
 
 @app.command()

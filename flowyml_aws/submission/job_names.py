@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.core.maps import declared_name
 from flowyml_aws.core.spelling import did_you_mean
-from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob, ReusedStep
 
-__all__ = ["declared_in", "declared_jobs", "declared_steps", "find_jobs"]
+__all__ = ["approval_hint", "declared_in", "declared_jobs", "declared_steps", "find_jobs"]
 
 _MAX_NAMES = 20
 
@@ -38,15 +38,38 @@ def find_jobs(plan: ExecutionPlan, name: str, run_id: str) -> list[PlannedJob]:
         found = [job for job in plan.jobs if in_parts and declared in job.mapped]
     if found:
         return found
+    what = f"Run {run_id} has no job {name!r}"
+    if name in plan.approvals:
+        raise RunNotFoundError(what, *approval_hint(name, run_id))
+    if (reused := plan.reused.get(name)) is not None:
+        raise RunNotFoundError(what, *_reuse_hint(name, reused))
     jobs = declared_jobs(plan)
     known = list(dict.fromkeys((*jobs, *declared_steps(plan))))
     shown = ", ".join(jobs[:_MAX_NAMES]) or "(none)"
     more = f" and {len(jobs) - _MAX_NAMES} more" if jobs[_MAX_NAMES:] else ""
     raise RunNotFoundError(
-        what=f"Run {run_id} has no job {name!r}",
+        what=what,
         why=f"its jobs are {shown}{more}",
         fix=did_you_mean(name, known, "name one of them"),
     )
+
+
+def approval_hint(name: str, run_id: str) -> tuple[str, str]:
+    """Return why an approval is no step of a job, and where it is shown.
+
+    Args:
+        name: Name of the approval.
+        run_id: Id of the run.
+    """
+    return f"{name!r} is an approval, which no job runs", f"see `flowyml-aws approvals {run_id}`"
+
+
+def _reuse_hint(name: str, step: ReusedStep) -> tuple[str, str]:
+    if (cause := step.cause_of_skip) is not None:
+        return f"step {name!r} is skipped: {cause}", "name a step that runs"
+    if step.run_id is None:
+        return f"nothing needs the outputs of step {name!r}", "name a step that runs"
+    return f"step {name!r} was reused from run {step.run_id}", f"name that run: {step.run_id}"
 
 
 def declared_jobs(plan: ExecutionPlan) -> list[str]:

@@ -15,7 +15,7 @@ from flowyml_aws.core.maps import declared_name
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.runtime.result import StepState, read_result
-from flowyml_aws.submission.job_names import declared_in, declared_steps
+from flowyml_aws.submission.job_names import approval_hint, declared_in, declared_steps
 from flowyml_aws.submission.record import RunRecord, read_plan, read_record, run_ids
 from flowyml_aws.submission.status import RunStatus
 
@@ -93,12 +93,7 @@ def explain_step(store: ArtifactStore, plan: ExecutionPlan, status: RunStatus, s
     """
     reports, progress = status.steps, status.progress
     if step not in reports and step not in progress:
-        known = declared_steps(plan)
-        raise RunNotFoundError(
-            what=f"Run {status.run_id} has no step {step!r}",
-            why=f"its steps are {', '.join(known)}",
-            fix=did_you_mean(step, known, "use one of these names"),
-        )
+        raise _no_such_step(plan, status.run_id, step)
     if step in progress and not progress[step].items:
         return Reason(f"{step} did not run: its list is empty")
     keys = read_keys(store, status.run_id)
@@ -148,6 +143,17 @@ def explain_step(store: ArtifactStore, plan: ExecutionPlan, status: RunStatus, s
         f"{headline}: nothing changed since run {before.run_id}, but its outputs were not "
         "available: the step had not succeeded, or they were not stored or were deleted"
     )
+
+
+def _no_such_step(plan: ExecutionPlan, run_id: str, step: str) -> RunNotFoundError:
+    what, known = f"Run {run_id} has no step {step!r}", declared_steps(plan)
+    if step in plan.approvals:
+        return RunNotFoundError(what, *approval_hint(step, run_id))
+    if inner := [name for name in known if name.startswith(f"{step}/")]:
+        why = f"{step!r} is a sub-pipeline with the steps {', '.join(inner)}"
+        return RunNotFoundError(what, why, "name one of them")
+    fix = did_you_mean(step, known, "use one of these names")
+    return RunNotFoundError(what, f"its steps are {', '.join(known)}", fix)
 
 
 def _run_before(store: ArtifactStore, status: RunStatus, step: str) -> _RecordedRun | None:

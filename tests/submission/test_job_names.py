@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from flowyml_aws.core.errors import RunNotFoundError
-from flowyml_aws.planning.plan import ReusedStep
+from flowyml_aws.planning.plan import PlannedApproval, ReusedStep
 from flowyml_aws.submission.job_names import declared_jobs, declared_steps, find_jobs
 from tests.support.maps import a_map, a_map_job
 from tests.support.plans import a_job, a_plan
@@ -40,6 +40,27 @@ def test_an_unknown_job_is_an_error_with_declared_names() -> None:
         find_jobs(PLAN, "trian", "r-1")
     assert caught.value.why == "its jobs are load, prepare-g, train, best"
     assert caught.value.fix == "did you mean 'train'?"
+
+
+@pytest.mark.parametrize(
+    ("name", "why", "fix"),
+    [
+        ("release", "'release' is an approval, which no job runs", "see `flowyml-aws approvals"),
+        ("split", "step 'split' was reused from run r-0", "name that run: r-0"),
+        ("other", "step 'other' is skipped: not taken", "name a step that runs"),
+    ],
+)
+def test_the_error_says_why_a_step_is_in_no_job(name: str, why: str, fix: str) -> None:
+    reused = {
+        "split": ReusedStep(produces=("rows",), run_id="r-0"),
+        "other": ReusedStep(produces=("other",), skipped={"other": "not taken"}),
+    }
+    approvals = {"release": PlannedApproval(after=("load",), timeout_s=60.0)}
+    plan = a_plan(a_job("load")).model_copy(update={"reused": reused, "approvals": approvals})
+    with pytest.raises(RunNotFoundError) as caught:
+        find_jobs(plan, name, "r-1")
+    assert caught.value.why == why
+    assert caught.value.fix.startswith(fix)
 
 
 def test_names_for_completion_are_declared_ones() -> None:

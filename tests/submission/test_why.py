@@ -13,7 +13,7 @@ from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.caching.run_keys import RunKeys, StepKey
 from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.local.directory import DirectoryArtifactStore
-from flowyml_aws.planning.plan import ExecutionPlan, ReusedStep
+from flowyml_aws.planning.plan import ExecutionPlan, PlannedApproval, ReusedStep
 from flowyml_aws.planning.stored_plan import StoredPlan
 from flowyml_aws.runtime.result import JobResult, StepReport, StepState
 from flowyml_aws.submission.backend import JobState
@@ -36,6 +36,23 @@ def a_key(assets: Mapping[str, str | None] | None = None, **changes: object) -> 
         "outputs": ("a",),
     }
     return StepKey.model_validate({**defaults, "assets": dict(assets or {}), **changes})
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("release", "'release' is an approval, which no job runs"),
+        ("prep", "'prep' is a sub-pipeline with the steps prep/parse, prep/tidy"),
+    ],
+)
+def test_what_is_no_step_is_explained(tmp_path: Path, name: str, why: str) -> None:
+    plan = a_plan(a_job("prep", steps=("prep/parse", "prep/tidy")))
+    approvals = {"release": PlannedApproval(after=("prep",), timeout_s=60.0)}
+    plan = plan.model_copy(update={"approvals": approvals})
+    status = RunStatus("r", "p", "batch", 0.0)
+    with pytest.raises(RunNotFoundError) as caught:
+        explain_step(DirectoryArtifactStore(tmp_path), plan, status, name)
+    assert caught.value.why == why
 
 
 class Past:
