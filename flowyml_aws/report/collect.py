@@ -376,7 +376,12 @@ def _segments(
     reading: Reading, view: JobView, ends: Mapping[str, float]
 ) -> tuple[tuple[Segment, ...], bool]:
     parents = [ends[name] for name in view.job.after if name in ends]
-    ready_at = max((reading.record.created_at, *parents))
+    answers = [
+        each.answer.answered_at
+        for each in reading.status.approvals
+        if each.answer is not None and each.name in view.job.approvals
+    ]
+    ready_at = max((reading.record.created_at, *parents, *answers))
     lost = reading.lost_periods.get(view.job.name, ())
     usage, started_at = reading.usages.get(view.job.name), _start(view)
     ended_at = _end(view, reading.now)

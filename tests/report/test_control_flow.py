@@ -6,7 +6,7 @@ import re
 
 from flowyml_aws.planning.plan import PlannedApproval, PlannedJob
 from flowyml_aws.report.collect import Reading, make_report
-from flowyml_aws.report.data import RunReport
+from flowyml_aws.report.data import RunReport, SegmentKind
 from flowyml_aws.report.maps import approvals_after_lanes, lanes
 from flowyml_aws.report.outline import Node, outline
 from flowyml_aws.report.page import to_html
@@ -17,6 +17,22 @@ from flowyml_aws.submission.approvals import Answer, ApprovalState, ApprovalView
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.status import JobView, RunStatus
 from tests.support.plans import a_job, a_plan, a_record
+
+
+def ran(job: PlannedJob, started_at: float) -> JobView:
+    """Return a job that ran for a second."""
+    result = JobResult(
+        run_id="r",
+        job=job.name,
+        attempt=1,
+        state="succeeded",
+        started_at=started_at,
+        ended_at=started_at + 1,
+        steps=(),
+        assets={},
+        skipped={},
+    )
+    return JobView.of_result(job, JobSummary.of(result), None)
 
 
 def skipped(job: PlannedJob) -> JobView:
@@ -54,7 +70,7 @@ def a_report() -> RunReport:
     answer = Answer(approval="release", answer="approved", answered_at=8.0, by="ana@laptop")
     plan = a_plan(*parts, retrain, deploy)
     plan = plan.model_copy(update={"approvals": {"release": first, "audit": second}})
-    views = [JobView(job, JobState.RUNNING) for job in (*parts, deploy)]
+    views = [*(ran(job, 2.0) for job in parts), ran(deploy, 9.0)]
     status = RunStatus(
         "r",
         "p",
@@ -105,3 +121,8 @@ def test_the_graph_of_a_run_has_its_approvals() -> None:
     assert audit.after == {"approval release": (), "train ×2": ()}
     assert (audit.lines, audit.state) == (("not reached",), "waiting")
     assert drawn["deploy"].after == {"train ×2": (), "approval release": ()}
+
+
+def test_the_time_before_an_answer_is_no_wait_for_a_machine() -> None:
+    (deploy,) = (job for job in a_report().jobs if job.name == "deploy")
+    assert deploy.seconds(SegmentKind.WAITING) == 1.0
