@@ -31,6 +31,7 @@ from flowyml_aws.core.resources import read_resources
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.planning.alternatives import allowed_moves, with_alternatives
 from flowyml_aws.planning.cost_shares import with_shares
+from flowyml_aws.planning.held import held_notes
 from flowyml_aws.planning.limits import Limits, over_limits
 from flowyml_aws.planning.offers import Selector
 from flowyml_aws.planning.plan import ExecutionPlan
@@ -81,6 +82,7 @@ def resume(
     problems += _problems(found, resumption.plan, new_id, limits or Limits(), detached)
     if problems:
         raise InvalidPipelineError(found.plan.pipeline, problems)
+    resumption = replace(resumption, plan=_with_notes(found, resumption.plan, detached))
     if is_own_run(store.uri, run_id):  # its values are values of the new run
         remember_run(store.uri, new_id)
     origin = continued_origin(read_origin(store, run_id))
@@ -251,6 +253,15 @@ def _with_moves(found: FoundRun, plan: ExecutionPlan, limits: Limits) -> Executi
     except FlowymlError:
         return plan  # reported with the other problems
     return allowed_moves(with_alternatives(plan, targets, services.host.catalog), limits)
+
+
+def _with_notes(found: FoundRun, plan: ExecutionPlan, detached: bool) -> ExecutionPlan:
+    """Return the plan of a continuation with notes on its own held jobs, and on its driver."""
+    services = found.services
+    outdated = {*held_notes(found.plan), *services.driver_notes(found.plan)}
+    kept = [note for note in plan.notes if note not in outdated]
+    driver_notes = services.driver_notes(plan) if detached else ()
+    return plan.model_copy(update={"notes": (*kept, *held_notes(plan), *driver_notes)})
 
 
 def _cannot_change(step: str, plan: ExecutionPlan, earlier: EarlierRun) -> SettingsError:

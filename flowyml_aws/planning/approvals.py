@@ -11,7 +11,7 @@ from flowyml_aws.planning.cost_shares import highest_sum_usd
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedApproval, PlannedJob
 from flowyml_aws.planning.wording import time_text
 
-__all__ = ["approval_notes", "approvals_of", "jobs_after", "planned_approvals"]
+__all__ = ["announces", "approval_notes", "approvals_of", "jobs_after", "planned_approvals"]
 
 
 def approvals_of(group: StepGroup, graph: StepGraph) -> tuple[str, ...]:
@@ -67,12 +67,21 @@ def approval_notes(plan: ExecutionPlan, groups: Sequence[StepGroup], graph: Step
         unless = "" if approval.decision is None else ", unless its condition holds"
         more = f" and {len(jobs) - 3} more" if jobs[3:] else ""
         notes.append(
-            f"{', '.join(job.name for job in jobs[:3])}{more} will wait for approval {name!r}{by}, "
+            f"{', '.join(job.name for job in jobs[:3])}{more} {_will_wait(name)}{by}, "
             f"up to {time_text(approval.timeout_s)}{unless}; no instance runs only to wait"
             f"{_cost_text(jobs)}"
         )
         notes += _splits(name, groups, graph)
     return notes
+
+
+def announces(note: str, approval: str) -> bool:
+    """Return whether a note of a plan says that jobs will wait for an approval."""
+    return _will_wait(approval) in note
+
+
+def _will_wait(approval: str) -> str:
+    return f"will wait for approval {approval!r}"
 
 
 def _cost_text(jobs: Sequence[PlannedJob]) -> str:

@@ -21,6 +21,7 @@ from flowyml_aws.core.maps import (
     short_names,
 )
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
+from flowyml_aws.planning.cases import highest_sum
 from flowyml_aws.planning.job_rows import job_names_text, job_rows, rows_by_job
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.placement import Origin
@@ -473,14 +474,21 @@ class ExecutionPlan(Document, ShownAsSheets):
 
     @property
     def peak_usd_hour(self) -> float | None:
-        """Price per hour if all jobs run at the same time; None if a price is unknown."""
-        prices = [job.price_usd_hour for job in self.jobs]
-        return None if None in prices else sum(price for price in prices if price is not None)
+        """Price per hour if all jobs of a run run at the same time; None if a price is unknown."""
+        prices = [(frozenset(job.cases), job.price_usd_hour) for job in self.jobs]
+        if any(price is None for _, price in prices):
+            return None
+        return highest_sum((cases, price or 0.0) for cases, price in prices)
+
+    @property
+    def has_branches(self) -> bool:
+        """True if a decision of the run chooses steps."""
+        return any(job.branches for job in self.jobs)
 
     @property
     def expected_label(self) -> str:
         """Label of the expected cost and time: with branches, those of the highest ones."""
-        return "expected at most" if any(job.branches for job in self.jobs) else "expected"
+        return "expected at most" if self.has_branches else "expected"
 
     def _not_run(self) -> Iterator[str]:
         """Yield a line on the steps that are skipped, and one on those that are reused."""

@@ -121,7 +121,7 @@ def cost_against_limit_usd(status: RunStatus, now: float) -> float:
 
 
 def job_costs(status: RunStatus, now: float) -> tuple[JobCost, ...]:
-    """Return the cost of each job of a run that has begun, in plan order.
+    """Return the cost of each job of a run that has begun, in plan order, without skipped jobs.
 
     Args:
         status: Status of the run.
@@ -136,6 +136,7 @@ def job_costs(status: RunStatus, now: float) -> tuple[JobCost, ...]:
             counted_usd=_counted_usd(view, status, now),
         )
         for view in status.jobs
+        if not view.is_skipped
     )
 
 

@@ -8,11 +8,12 @@ and payloads are those of the earlier run: the continuation needs nothing but th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.core.maps import declared_name, is_part, required_items
+from flowyml_aws.planning.approvals import announces
 from flowyml_aws.planning.plan import (
     ExecutionPlan,
     PlannedApproval,
@@ -283,12 +284,24 @@ def _plan(
             "approvals": approvals,
             "estimate": None,
             "notes": (
-                *(note for note in plan.notes if not note.startswith(_NOTE)),
+                *_lasting(plan.notes, given),
                 f"{_NOTE}{earlier.run_id}",
                 *(f"approval {name!r} was given in run {earlier.run_id}" for name in given),
             ),
         }
     )
+
+
+def _lasting(notes: Iterable[str], given: Sequence[str]) -> Iterator[str]:
+    """Yield the notes that hold for the continuation, too.
+
+    Args:
+        notes: Notes of the earlier plan.
+        given: Approvals that are not asked again.
+    """
+    for note in notes:
+        if not note.startswith(_NOTE) and not any(announces(note, name) for name in given):
+            yield note
 
 
 def _open_approvals(earlier: EarlierRun, finished: Collection[str]) -> dict[str, PlannedApproval]:

@@ -128,7 +128,7 @@ def _cost(status: RunStatus, plan: ExecutionPlan) -> Iterator[str]:
     jobs_usd, lost_usd = status.cost_usd, status.lost_attempts.cost_usd
     cost = "unknown" if jobs_usd is None else f"{usd(jobs_usd + lost_usd)} without starts"
     expected_usd = plan.estimate.cost_usd if plan.estimate is not None else None
-    expected = "" if expected_usd is None else f", expected {usd(expected_usd)}"
+    expected = "" if expected_usd is None else f", {plan.expected_label} {usd(expected_usd)}"
     yield f"cost: {cost}{expected}"
 
 

@@ -79,7 +79,8 @@ def plan_table(plan: ExecutionPlan) -> RenderableType:
         total = plan.peak_usd_hour
         amount = usd(total) if total is not None else "unknown"
         basis = f"{plan.region}, prices from {plan.prices_of}"
-        parts += [Text(), Text(f"all jobs at once: {amount} per hour ({basis})")]
+        jobs = "all jobs that can run together" if plan.has_branches else "all jobs at once"
+        parts += [Text(), Text(f"{jobs}: {amount} per hour ({basis})")]
     if (origin := _ORIGINS.get(plan.backend_origin)) is not None:
         parts += [Text(), Text(f"backend {plan.backend}: {origin}")]
     parts += [Text(f"note: {note}", style="yellow") for note in plan.notes]

@@ -91,7 +91,10 @@ def watching(run: Run) -> Iterator[Callable[[RunStatus], None]]:
     origin = _ORIGIN[run.plan.backend_origin]
     jobs = counted(len(run.plan.jobs), "job")
     expected_s = expected_duration_s(run.plan)
-    expected = "" if expected_s is None else f", about {time_text(expected_s)} ({_basis(run.plan)})"
+    about = "at most" if run.plan.has_branches else "about"
+    expected = (
+        "" if expected_s is None else f", {about} {time_text(expected_s)} ({_basis(run.plan)})"
+    )
     console.print(f"run {run.id} on {run.plan.backend}{origin}: {jobs}{expected}", highlight=False)
     for note in run.plan.notes:
         console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)

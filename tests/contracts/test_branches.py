@@ -159,13 +159,20 @@ def test_a_detached_run_has_a_driver_that_submits_held_jobs(rig: BackendRig) -> 
     run = rig.pipeline("deciding").submit(backend="batch", detach=True)
     (note,) = (note for note in run.plan.notes if "drives the run ($" in note)
     assert note.endswith("it submits or skips the jobs that wait for decisions")
-    allow(rig)
-    eventually(lambda: run.status().state is RunState.SUCCEEDED, "the end of the run")
+    allow(rig, healthy=False)
+    eventually(lambda: run.status().state is RunState.FAILED, "the end of the run")
     assert rig.ran() == ["evaluate", "deploy", "check"]
     jobs = {"g", "deploy", "check", "report"}
     eventually(lambda: jobs_at_service(rig, run) > jobs, "the listed jobs")
     (driver,) = jobs_at_service(rig, run) - jobs
     assert driver.startswith("driver-")
+    allow(rig)
+    resumed = run.resume(detach=True)
+    eventually(lambda: resumed.status().state is RunState.SUCCEEDED, "the end of the second run")
+    assert rig.ran() == ["evaluate", "deploy", "check", "check"]
+    notes = [each for each in resumed.plan.notes if "driv" in each]
+    assert [each.partition(" ")[0] for each in notes] == ["1", "a"]  # held job, small job
+    assert notes[1] == note
 
 
 @on_batch

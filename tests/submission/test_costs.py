@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flowyml_aws.planning.plan import InstanceOffer
+from flowyml_aws.runtime.result import NO_ATTEMPT
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.billing import BilledCost, family_of, reconcile
@@ -85,6 +86,12 @@ def test_a_job_that_ended_without_a_result_costs_its_last_attempt() -> None:
 
 def test_a_job_that_never_ran_costs_nothing() -> None:
     assert costs_of(JobView(a_job("train"), JobState.BLOCKED))[0].counted_usd == 0.0
+
+
+def test_a_skipped_job_has_no_predicted_cost() -> None:
+    skipped = a_result(MIDNIGHT, 0.0).model_copy(update={"attempt": NO_ATTEMPT})
+    view = JobView.of_result(a_job("train", expected_cost_usd=1.0), skipped, None)
+    assert costs_of(view) == ()
 
 
 RUNS = [

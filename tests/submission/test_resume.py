@@ -301,7 +301,13 @@ def approved_chain(*finished: str, approved: Sequence[str] = ()) -> ExecutionPla
     a, b, c = earlier.plan.jobs
     jobs = (a, b, c.model_copy(update={"approvals": ("release",)}))
     release = PlannedApproval(after=("a", "b"), inputs=("b",), timeout_s=60.0)
-    plan = earlier.plan.model_copy(update={"jobs": jobs, "approvals": {"release": release}})
+    plan = earlier.plan.model_copy(
+        update={
+            "jobs": jobs,
+            "approvals": {"release": release},
+            "notes": ("c will wait for approval 'release', up to 1 h",),
+        }
+    )
     run = replace(earlier, plan=plan, approved=frozenset(approved))
     return make_resumption("new", run).plan
 
@@ -311,12 +317,14 @@ def test_an_approval_that_was_given_counts_if_nothing_before_it_runs_again() -> 
     assert plan.approvals == {}
     assert plan.jobs[0].approvals == ()
     assert "approval 'release' was given in run old" in plan.notes
+    assert not any("will wait" in note for note in plan.notes)
 
 
 def test_an_approval_is_asked_again_if_it_was_not_given() -> None:
     plan = approved_chain("a", "b")
     assert plan.approvals["release"].after == ()
     assert plan.jobs[0].approvals == ("release",)
+    assert "c will wait for approval 'release', up to 1 h" in plan.notes
 
 
 def test_an_approval_is_asked_again_if_a_job_before_it_runs_again() -> None:
