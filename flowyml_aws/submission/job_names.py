@@ -67,6 +67,8 @@ def approval_hint(name: str, run_id: str) -> tuple[str, str]:
 def _reuse_hint(name: str, step: ReusedStep) -> tuple[str, str]:
     if (cause := step.cause_of_skip) is not None:
         return f"step {name!r} is skipped: {cause}", "name a step that runs"
+    if step.skipped:
+        return f"step {name!r} was skipped in run {step.run_id}", "name a step that runs"
     if step.run_id is None:
         return f"nothing needs the outputs of step {name!r}", "name a step that runs"
     return f"step {name!r} was reused from run {step.run_id}", f"name that run: {step.run_id}"

@@ -146,6 +146,7 @@ def test_a_run_that_failed_in_a_branch_is_resumed_there(rig: BackendRig) -> None
     allow(rig, healthy=False)
     run = rig.pipeline("deciding").submit(backend=rig.backend)
     assert not run.wait().success
+    assert rig.command("logs", run.id, "retrain")[2] == "no log of retrain: 3 jobs skipped\n"
     allow(rig)
     result = run.resume().wait()
     assert result["report"] == "deployed 0.7 and checked"

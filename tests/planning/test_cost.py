@@ -172,6 +172,7 @@ def test_of_the_branches_of_a_decision_the_one_with_the_highest_cost_counts() ->
     assert plan.estimate.wall_s == 3 * STARTUP + 930
     assert plan.estimate.cost_usd == pytest.approx(0.1 * (3 * STARTUP + 930) / 3600)
     assert plan.expected_label == "expected at most"
+    assert plan.peak_usd_hour == pytest.approx(0.3)
     assert {job.name: job.cases for job in plan.jobs} == {
         "evaluate": (),
         "deploy": (Branch("if:good", "then"),),

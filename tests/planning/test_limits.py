@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from flowyml_aws.core.branches import Branch
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.planning.limits import Limits, over_limits
 from flowyml_aws.planning.plan import Estimate, ExecutionPlan, InstanceOffer
@@ -58,6 +59,13 @@ def test_timeouts_bound_the_cost_without_earlier_runs() -> None:
     assert problems_of(plan, cost_usd=1.0) == []
     (problem,) = problems_of(plan, cost_usd=0.5)
     assert "can cost up to $1" in problem
+
+
+def test_branches_of_one_decision_do_not_exceed_a_limit_together() -> None:
+    then, otherwise = (Branch("d", "then"),), (Branch("d", "else"),)
+    first = a_job("first", price_usd_hour=1.0, timeout_s=3420, cases=then)
+    plan = a_plan(first, a_job("second", price_usd_hour=1.0, timeout_s=3420, cases=otherwise))
+    assert problems_of(plan, cost_usd=1.0) == []
 
 
 def test_on_this_machine_no_plan_is_rejected() -> None:
