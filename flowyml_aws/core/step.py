@@ -127,6 +127,8 @@ class Step:
             parameters are filled by name.
         approval: Rule of an approval, which no job runs; None for any other step.
         scope: Sub-pipeline that declares the step; None if the pipeline itself does.
+        unshared: The step as it was before assets of several branches got names of their own, if it
+            has any (`shared_assets`).
     """
 
     func: Callable[..., Any]
@@ -158,6 +160,7 @@ class Step:
     view: Viewed | None = None
     approval: Approval | None = None
     scope: Scope | None = None
+    unshared: Step | None = None
 
     def __post_init__(self) -> None:
         if self.item is None:  # an item is made from a step that was checked
@@ -215,7 +218,7 @@ class Step:
     def own(self) -> Step:
         """The step as its sub-pipeline declares it, or its pipeline, also of an item of it."""
         declared = self.declared
-        return declared if declared.scope is None else declared.scope.step
+        return declared.unshared or declared if declared.scope is None else declared.scope.step
 
     @property
     def sub_pipelines(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from flowyml_aws.planning.alternatives import Alternatives
 from flowyml_aws.planning.approvals import approval_notes, approvals_of, planned_approvals
 from flowyml_aws.planning.cost import with_costs
 from flowyml_aws.planning.durations import Durations, idle_gpu_note, items_of
-from flowyml_aws.planning.held import common_cases, held_by, required_cases
+from flowyml_aws.planning.held import common_cases, deciding_steps, held_by, required_cases
 from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.needs import Needs, needs_of
 from flowyml_aws.planning.nodes import idle_node_notes
@@ -88,7 +88,7 @@ def make_plan(
     reduced = transitive_reduction(parents)
     readers = _only_readers(graph, job_of)
     keep = {*keep, *(asset for gate in graph.gates.values() for asset in gate.inputs)}
-    required = required_cases(graph)
+    required, deciding = required_cases(graph), deciding_steps(graph)
     durations = Durations(history)
     alternatives = Alternatives(targets, catalog)
     jobs: list[PlannedJob] = []
@@ -126,7 +126,7 @@ def make_plan(
             timeout_s=_timeout_s(group.steps),
             mapped=tuple(dict.fromkeys(s.declared_name for s in group.steps if s.item is not None)),
             origins=dict(each.origins),
-            held=held_by(group, required),
+            held=held_by(group, deciding),
             cases=common_cases(group, required),
             approvals=approvals_of(group, graph),
             branches={s.name: s.branch for s in group.steps if s.branch is not None},
