@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from flowyml_aws import If, Pipeline, Step, step
-from flowyml_aws.client.result import PipelineResult
+from flowyml_aws import If, Pipeline, Run, Step, step
+from flowyml_aws.cli.load import load_pipeline
 from flowyml_aws.runtime.result import StepState
+from flowyml_aws.submission.compare import Kind
+from tests.support.rigs import BackendRig
 
 
 @step(outputs=["accuracy"])
@@ -29,17 +31,6 @@ def double(row: int) -> int:
 @step(inputs=["deploy", "double"])
 def report(deploy: str | None = None, double: list[int] | None = None) -> object:
     return deploy or double
-
-
-def a_model(name: str) -> Step:
-    return step(name=name, inputs=["accuracy"], outputs=["model", "size"])(
-        lambda accuracy: {"model": f"{name} {accuracy}", "size": len(name)}
-    )
-
-
-@step(inputs=["model", "size"])
-def judge(model: str, size: int) -> str:
-    return f"{model} of size {size}"
 
 
 def pipeline(limit: float) -> Pipeline:
@@ -70,21 +61,18 @@ def test_a_run_takes_one_branch_and_the_next_run_reuses_it(
 
 
 @pytest.mark.contract
-def test_a_reader_gets_the_asset_of_the_branch_that_was_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-
-    def run(limit: float) -> PipelineResult:
-        flow = If(lambda accuracy: accuracy > limit, a_model("large"), a_model("small"))
-        made = Pipeline("shared").add_step(evaluate).add_control_flow(flow).add_step(judge)
-        return made.run(progress=False)
-
-    first = run(0.8)
+def test_a_reader_gets_the_asset_of_the_branch_that_was_taken(tmp_path: Path) -> None:
+    rig = BackendRig("local", tmp_path / "project")
+    rig.write("fitting")
+    with rig.entered():
+        fitting = load_pipeline("fitting.py")
+        first = fitting.run(progress=False)
+        other, again = (fitting.run(progress=False, context={"limit": 0.95}) for _ in range(2))
+        compared = Run.attach(first.run_id).compare(other.run_id).differences
     assert first["judge"] == "large 0.9 of size 5"
     assert (first["model"], "model:large" in list(first.outputs)) == ("large 0.9", False)
-    other = run(0.95)
-    assert (other["judge"], other["size"]) == ("small 0.9 of size 5", 5)
-    again = run(0.95)
+    assert (other["judge"], other["size"]) == ("small 0.9 of size 3", 3)
     assert again.status.jobs == ()
-    assert (again["judge"], again["model"]) == ("small 0.9 of size 5", "small 0.9")
+    assert (again["judge"], again["model"]) == ("small 0.9 of size 3", "small 0.9")
+    names = [each.name for each in compared if each.kind is Kind.OUTPUT]
+    assert sorted(names) == ["if:large", "judge", "model", "size"]
