@@ -34,7 +34,7 @@ def key_label(graph: StepGraph, asset: str, reader: Step) -> str:
     mapping = reader.declared.mapping
     if label != asset and mapping is not None and label in mapping.parameters:
         return label  # a value of the item's row
-    shared, separator, producer = label.partition(":")
+    shared, separator, producer = label.rpartition(":")
     is_own = label in scope.own_names
     if separator and producer in graph.bound and not is_own:  # an asset of several branches
         return asset_of_branch(_own_name(shared, scope), _relative(producer, scope.path))

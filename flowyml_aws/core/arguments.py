@@ -20,8 +20,8 @@ class Argument:
     Attributes:
         source: An asset, a context value, or the default of the function's own parameter.
         name: Name of the asset, the context value or the parameter.
-        among: Assets of different branches that can be the asset: the one that exists is passed.
-            Empty for an asset with one producer.
+        among: Assets of different branches that can be the asset: that of the branch that was taken
+            is passed. Empty for an asset with one producer.
         default_of: Parameter whose default replaces an asset that does not exist, if it has one.
         accepts_skipped: Whether `Skipped` replaces an asset that does not exist.
     """

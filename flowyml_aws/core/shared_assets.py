@@ -1,8 +1,9 @@
 """Assets that steps in several branches of one decision produce, of which a run has one.
 
 The steps of a graph keep the name of such an asset until the graph is complete. Then each of them
-produces an asset of its own, `model:fit_large`, and a reader of `model` reads all of them: the one
-that exists is its argument. So each asset has exactly one producer everywhere else.
+produces an asset of its own, `model:fit_large`, and a reader of `model` reads all of them. Its
+argument is that of the branch that was taken. So each asset has exactly one producer everywhere
+else.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ def asset_of_branch(asset: str, step: str) -> str:
 
 def shared_name(asset: str, step: str) -> str | None:
     """Return the name that the asset of a step shares with those of other branches, if it does."""
-    name, separator, producer = asset.partition(":")
-    return name if separator and producer == step else None
+    suffix = asset_of_branch("", step)
+    return asset.removesuffix(suffix) if asset.endswith(suffix) else None
 
 
 def with_assets_of_branches(graph: StepGraph) -> tuple[StepGraph, list[FlowymlError]]:
