@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.maps import declared_name
+from flowyml_aws.core.shared_assets import asset_of_branch
 from flowyml_aws.core.step import Scope, Step
 
 __all__ = ["AFTER", "key_label"]
@@ -33,6 +34,10 @@ def key_label(graph: StepGraph, asset: str, reader: Step) -> str:
     mapping = reader.declared.mapping
     if label != asset and mapping is not None and label in mapping.parameters:
         return label  # a value of the item's row
+    shared, separator, producer = label.rpartition(":")
+    is_own = label in scope.own_names
+    if separator and producer in graph.bound and not is_own:  # an asset of several branches
+        return asset_of_branch(_own_name(shared, scope), _relative(producer, scope.path))
     return _own_name(label, scope)
 
 

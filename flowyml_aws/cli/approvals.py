@@ -16,6 +16,7 @@ from flowyml_aws.cli.save import show
 from flowyml_aws.cli.streams import for_terminal
 from flowyml_aws.client.run import Run, StoredOutput
 from flowyml_aws.core.maps import declared_name
+from flowyml_aws.core.shared_assets import asset_of_branch
 from flowyml_aws.submission.approvals import ApprovalState, approval_notes
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import RunStatus, client_warning
@@ -80,7 +81,11 @@ def approvals(run_id: RunId, as_json: AsJson = False) -> None:
         note = view.note(attached.id) or view.state.value
         console.print(Text(f"{view.name}: {note}"), soft_wrap=True)
         inputs = {declared_name(asset) for asset in view.planned.inputs}
-        about = [output for output in outputs if output.asset in inputs]
+        about = [
+            output
+            for output in outputs
+            if not inputs.isdisjoint((output.asset, asset_of_branch(output.asset, output.step)))
+        ]
         if about:
             console.print(Padding(outputs_table(about), (0, 0, 0, 2), expand=False))
         for output in about:

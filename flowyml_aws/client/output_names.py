@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from flowyml_aws.core.maps import declared_name
+from flowyml_aws.core.shared_assets import shared_name
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.map_progress import MapProgress
 from flowyml_aws.submission.missing_output import produced_assets
@@ -17,6 +18,8 @@ __all__ = ["ListedAsset", "OutputNames", "listed_assets", "output_names"]
 @dataclass(frozen=True, slots=True)
 class ListedAsset:
     """An asset as lists of outputs show it: that of a mapped step is one.
+
+    An asset of several branches has the name that they share.
 
     Attributes:
         stored: Assets with stored values: its own name, or those of items, in order.
@@ -60,7 +63,11 @@ def listed_assets(status: RunStatus, stored: Collection[str]) -> list[ListedAsse
     found: dict[str, ListedAsset] = {}
     for step, assets in produced_assets(status).items():
         if step not in step_of:
-            new = (ListedAsset(asset, step, (asset,)) for asset in assets if asset in stored)
+            new = (
+                ListedAsset(shared_name(asset, step) or asset, step, (asset,))
+                for asset in assets
+                if asset in stored
+            )
             found.update((each.asset, each) for each in new)
             continue
         planned = status.maps[step_of[step]]
@@ -83,7 +90,11 @@ def output_names(status: RunStatus, stored: Collection[str]) -> OutputNames:
         stored: Assets that are stored.
     """
     values: dict[str, tuple[str, ...]] = {asset: (asset,) for asset in stored}
+    of_branches: set[str] = set()
     for step, assets in produced_assets(status).items():
+        shared = {asset: name for asset in assets if (name := shared_name(asset, step)) is not None}
+        values.update((name, (asset,)) for asset, name in shared.items() if asset in stored)
+        of_branches.update(shared)
         if assets and all(asset in stored for asset in assets):
             values.setdefault(step, assets)
     lists: dict[str, Mapping[str, tuple[str, ...]]] = {}
@@ -103,7 +114,7 @@ def output_names(status: RunStatus, stored: Collection[str]) -> OutputNames:
         if complete and len(complete) == len(planned.outputs):
             lists.setdefault(name, complete)
     stored_assets = [each.asset for each in listed_assets(status, stored)]
-    known = lists.keys() | (values.keys() - of_items)
+    known = lists.keys() | (values.keys() - of_items - of_branches)
     listed = dict.fromkeys((*stored_assets, *values, *lists))
     names = tuple(name for name in listed if name in known)
     return OutputNames(values, lists, names, len(stored_assets))

@@ -20,6 +20,8 @@ class Argument:
     Attributes:
         source: An asset, a context value, or the default of the function's own parameter.
         name: Name of the asset, the context value or the parameter.
+        among: Assets of different branches that can be the asset: that of the branch that was taken
+            is passed. Empty for an asset with one producer.
         default_of: Parameter whose default replaces an asset that does not exist, if it has one.
         accepts_skipped: Whether `Skipped` replaces an asset that does not exist.
     """
@@ -28,11 +30,23 @@ class Argument:
     name: str
     default_of: str | None = None
     accepts_skipped: bool = False
+    among: tuple[str, ...] = ()
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        """Assets that the argument can have as its value; none for another source."""
+        return (self.among or (self.name,)) if self.source == "asset" else ()
+
+    @property
+    def is_needed(self) -> bool:
+        """True for an asset that nothing replaces if it does not exist."""
+        return self.source == "asset" and self.default_of is None and not self.accepts_skipped
 
     def renamed(self, assets: Mapping[str, str], context: Mapping[str, str]) -> Argument:
         """Return the argument with another source, if it has one of these assets or values."""
-        if self.source == "asset" and self.name in assets:
-            return replace(self, name=assets[self.name])
+        if self.source == "asset" and not assets.keys().isdisjoint((self.name, *self.among)):
+            among = tuple(assets.get(asset, asset) for asset in self.among)
+            return replace(self, name=assets.get(self.name, self.name), among=among)
         if self.source == "context" and self.name in context:
             return replace(self, name=context[self.name])
         return self
@@ -57,25 +71,26 @@ class Arguments:
         """Assets that the call takes, in the order of its arguments."""
         if self.view is not None:
             return self.view.all_assets
-        return self._names("asset")
+        return tuple(dict.fromkeys(asset for each in self._all for asset in each.assets))
 
     @property
     def context(self) -> tuple[str, ...]:
         """Context values that the call takes."""
         if self.view is not None:
             return tuple(dict.fromkeys(self.view.context.values()))
-        return self._names("context")
+        return tuple(dict.fromkeys(a.name for a in self._all if a.source == "context"))
 
     @property
     def needed(self) -> tuple[str, ...]:
         """Assets without which the call is impossible."""
         if self.view is not None:
             return () if self.view.optional else self.view.all_assets
-        return tuple(
-            a.name
-            for a in self._all
-            if a.source == "asset" and a.default_of is None and not a.accepts_skipped
-        )
+        return tuple(each.name for each in self._all if each.is_needed and not each.among)
+
+    @property
+    def needed_of_branches(self) -> dict[str, tuple[str, ...]]:
+        """Assets of different branches of which the call needs one, by the name that they share."""
+        return {each.name: each.among for each in self._all if each.is_needed and each.among}
 
     def with_assets(self, names: Mapping[str, str]) -> Arguments:
         """Return the arguments with other assets instead of some assets."""
@@ -93,9 +108,6 @@ class Arguments:
     def _all(self) -> tuple[Argument, ...]:
         return (*self.positional, *self.keywords.values())
 
-    def _names(self, source: str) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(a.name for a in self._all if a.source == source))
-
     def call(
         self, function: Callable[..., Any], assets: Mapping[str, Any], context: Mapping[str, Any]
     ) -> Any:
@@ -112,12 +124,24 @@ class Arguments:
         def value(argument: Argument) -> Any:
             if argument.source == "default":
                 return _default(function, argument.name)
-            if argument.default_of is not None and isinstance(assets[argument.name], Skipped):
+            if argument.source == "context":
+                return context[argument.name]
+            found = _existing(argument, assets)
+            if argument.default_of is not None and isinstance(found, Skipped):
                 return _default(function, argument.default_of)
-            return (assets if argument.source == "asset" else context)[argument.name]
+            return found
 
         positional = [value(argument) for argument in self.positional]
         return function(*positional, **{name: value(a) for name, a in self.keywords.items()})
+
+
+def _existing(argument: Argument, assets: Mapping[str, Any]) -> Any:
+    """Return the value of the asset of an argument, or of the branch that was taken."""
+    found = assets[argument.assets[0]]
+    for asset in argument.among:
+        if not isinstance(assets[asset], Skipped):
+            return assets[asset]
+    return Skipped(argument.name, found.reason) if argument.among else found
 
 
 def _default(function: Callable[..., Any], name: str) -> Any:

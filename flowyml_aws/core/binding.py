@@ -132,6 +132,13 @@ class BoundStep:
         return tuple(needed if branch is None else [*needed, branch.decision])
 
     @property
+    def needed_of_branches(self) -> tuple[tuple[str, ...], ...]:
+        """Assets of different branches: without any of each tuple, the step is skipped."""
+        calls = [self.function] if self.condition is None else [self.condition, self.function]
+        found = (a for call in calls for a in call.arguments.needed_of_branches.values())
+        return tuple(dict.fromkeys(found))
+
+    @property
     def untaken(self) -> tuple[str, ...]:
         """Inputs that neither the function nor the condition takes."""
         taken = self.condition.arguments.assets if self.condition is not None else ()

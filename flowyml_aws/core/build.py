@@ -16,6 +16,7 @@ from flowyml_aws.core.expansion import expand
 from flowyml_aws.core.gated_graph import with_gates
 from flowyml_aws.core.graph import StepGraph, order_steps
 from flowyml_aws.core.maps import EarlierLength
+from flowyml_aws.core.shared_assets import with_assets_of_branches
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import (
     StepGroup,
@@ -90,7 +91,9 @@ def build_pipeline(
     problems += option_conflicts(grouped)
     if problems:
         return None, problems
-    gated = with_gates(graph)
+    gated, problems = with_assets_of_branches(with_gates(graph))
+    if problems:
+        return None, problems
     places = find_places(gated.steps, gated.reads, gated.producers)
     step_of = {step.name: step for step in gated.steps}
     # With the approvals, so that one between two steps of a group splits it.

@@ -52,6 +52,8 @@ class StepGraph:
         declared: Asset of an item → its name in the mapped step.
         gates: Approvals that steps wait for, by name, in running order.
         gated: Step → approvals that it waits for. A step without any is left out.
+        shared: Asset that steps of several branches of one decision produce → these steps. It is
+            empty once each of them has an asset of its own (`shared_assets`).
     """
 
     steps: tuple[Step, ...]
@@ -65,6 +67,7 @@ class StepGraph:
     declared: Mapping[str, str] = field(default_factory=dict)
     gates: Mapping[str, Gate] = field(default_factory=dict)
     gated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    shared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def label(self, asset: str, reader: Step) -> str:
         """Return the name of an asset for a step that reads it: that of the list for one item.
@@ -166,7 +169,7 @@ def order_steps(
     reads = [each.reads for each in bound]
     before = _before(declared, producers)
     parents = [
-        sorted({*waits, *(producers[asset] for asset in read if asset in producers)})
+        sorted({*waits, *(p for asset in read for p in producers.get(asset, ()))})
         for read, waits in zip(reads, before, strict=True)
     ]
     cycles = list(_cycles(declared, parents))
@@ -188,7 +191,7 @@ def order_steps(
             for step, ps in zip(declared, parents, strict=True)
         },
         reads={step.name: read for step, read in zip(declared, reads, strict=True)},
-        producers={asset: declared[position].name for asset, position in producers.items()},
+        producers={asset: declared[several[0]].name for asset, several in producers.items()},
         external_inputs=external_inputs,
         bound={each.step.name: each for each in bound},
         after={
@@ -196,15 +199,20 @@ def order_steps(
             for step, waits in zip(declared, before, strict=True)
             if waits
         },
+        shared={
+            asset: tuple(declared[position].name for position in several)
+            for asset, several in producers.items()
+            if several[1:]
+        },
     )
     return graph, problems
 
 
-def _before(declared: Sequence[Step], producers: Mapping[str, int]) -> list[list[int]]:
+def _before(declared: Sequence[Step], producers: Mapping[str, Sequence[int]]) -> list[list[int]]:
     """Return the positions of the steps that each step names in `after`, as asset or as step."""
-    positions = {**{step.name: n for n, step in enumerate(declared)}, **producers}
+    positions = {**{step.name: (n,) for n, step in enumerate(declared)}, **producers}
     return [
-        sorted({positions[name] for name in step.after if name in positions}) for step in declared
+        sorted({n for name in step.after for n in positions.get(name, ())}) for step in declared
     ]
 
 
@@ -264,13 +272,17 @@ def _duplicate_steps(declared: Sequence[Step]) -> Iterator[FlowymlError]:
 
 def _producers(
     declared: Sequence[Step], external_inputs: Collection[str]
-) -> tuple[dict[str, int], list[FlowymlError]]:
-    """Return the position of each asset's producer, and an error for each duplicate asset."""
-    producers: dict[str, int] = {}
+) -> tuple[dict[str, list[int]], list[FlowymlError]]:
+    """Return the positions of each asset's producers, and an error for each duplicate asset.
+
+    Only steps of which a run executes one have the same asset.
+    """
+    producers: dict[str, list[int]] = {}
     problems: list[FlowymlError] = []
     for position, step in enumerate(declared):
         for asset in dict.fromkeys(step.assets):
-            first = producers.setdefault(asset, position)
+            earlier = producers.setdefault(asset, [position])
+            first = earlier[0]
             other = repr(declared[first].name)
             if asset in external_inputs:
                 other = "the run's `inputs`"
@@ -278,8 +290,11 @@ def _producers(
                 step.name
             ):  # the same step, or another one with its name (already reported)
                 continue
-            if _are_exclusive(declared[first], step):
-                problems.append(_asset_of_branches(asset, declared[first], step))
+            if all(_are_exclusive(declared[each], step) for each in earlier):
+                earlier.append(position)
+                continue
+            if all(_are_of_different_cases(declared[each], step) for each in earlier):
+                problems.append(_asset_of_maps(asset, declared[first], step))
                 continue
             problems.append(
                 DuplicateAssetError(
@@ -292,16 +307,23 @@ def _producers(
 
 
 def _are_exclusive(first: Step, second: Step) -> bool:
-    """Return whether two steps are in different branches of one decision."""
+    """Return whether a run executes at most one of two steps, which are not mapped."""
+    is_mapped = first.mapping is not None or second.mapping is not None
+    return _are_of_different_cases(first, second) and not is_mapped
+
+
+def _are_of_different_cases(first: Step, second: Step) -> bool:
     one, other = first.branch, second.branch
-    return one is not None and other is not None and one.decision == other.decision
+    if one is None or other is None:
+        return False
+    return one.decision == other.decision and one.case != other.case
 
 
-def _asset_of_branches(asset: str, first: Step, second: Step) -> FlowymlError:
+def _asset_of_maps(asset: str, first: Step, second: Step) -> FlowymlError:
     names = f"{asset}_{first.name}", f"{asset}_{second.name}"
     return DuplicateAssetError(
         what=f"Duplicate asset {asset!r}: it comes from both {first.name!r} and {second.name!r}",
-        why="an asset has exactly one source, also if the other branch is not taken",
+        why="steps in different branches can only produce the same asset if none of them is mapped",
         fix=f"name the outputs differently, such as {names[0]!r} and {names[1]!r}, and give the "
         f"parameters of its readers defaults: inputs=[{names[0]!r}, {names[1]!r}], and "
         f"def reader({names[0]}=None, {names[1]}=None)",

@@ -26,6 +26,10 @@ def known_skips(graph: StepGraph, cases: Mapping[str, str]) -> dict[str, str]:
     for step in graph.steps:
         causes = (_cause(asset, graph, absent) for asset in graph.bound[step.name].needed)
         cause = next(filter(None, causes), None)
+        for of_branches in graph.bound[step.name].needed_of_branches:
+            absences = [absent.get(asset) for asset in of_branches]
+            if cause is None and None not in absences:
+                cause = absences[0]
         if cause is None and step.branch is not None and step.branch.decision in cases:
             cause = step.branch.cause_of_skip(cases[step.branch.decision])
         if cause is not None:

@@ -134,6 +134,8 @@ class Step:
         scope: Sub-pipeline that declares the step; None if the pipeline itself does.
         max_depth: Maximum number of pipelines inside one another that the step may lead to; None
             for a step that is not dynamic.
+        unshared: The step as it was before assets of several branches got names of their own, if it
+            has any (`shared_assets`).
     """
 
     func: Callable[..., Any]
@@ -167,6 +169,7 @@ class Step:
     scope: Scope | None = None
     options: DeclaredOptions = OMITTED
     max_depth: int | None = None
+    unshared: Step | None = None
 
     def __post_init__(self) -> None:
         if self.item is None:  # an item is made from a step that was checked
@@ -229,7 +232,7 @@ class Step:
     def own(self) -> Step:
         """The step as its sub-pipeline declares it, or its pipeline, also of an item of it."""
         declared = self.declared
-        return declared if declared.scope is None else declared.scope.step
+        return declared.unshared or declared if declared.scope is None else declared.scope.step
 
     @property
     def sub_pipelines(self) -> tuple[str, ...]:

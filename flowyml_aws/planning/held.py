@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from flowyml_aws.core.branches import Branch
 from flowyml_aws.core.graph import StepGraph
@@ -12,7 +12,7 @@ from flowyml_aws.planning.cases import ALWAYS, Cases
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.services import service_traits
 
-__all__ = ["common_cases", "held_by", "held_notes", "required_cases"]
+__all__ = ["common_cases", "deciding_steps", "held_by", "held_notes", "required_cases"]
 
 
 def required_cases(graph: StepGraph) -> dict[str, Cases]:
@@ -23,13 +23,40 @@ def required_cases(graph: StepGraph) -> dict[str, Cases]:
     required: dict[str, Cases] = {}
     for step in graph.steps:
         own = ALWAYS if step.branch is None else frozenset({step.branch})
-        found = own.union(*(required.get(name, ALWAYS) for name in _needed_steps(step, graph)))
-        if found:
+        needed = [required.get(name, ALWAYS) for name in _needed_steps(step, graph)]
+        for names in _needed_branches(step, graph):
+            first, *others = (required.get(name, ALWAYS) for name in names)
+            needed.append(first.intersection(*others))
+        if found := own.union(*needed):
             required[step.name] = found
     return required
 
 
-def held_by(group: StepGroup, required: Mapping[str, Cases]) -> tuple[str, ...]:
+def deciding_steps(graph: StepGraph) -> dict[str, frozenset[str]]:
+    """Return the decisions that can make each step unnecessary, for steps that have any.
+
+    The decision of an asset that each of its branches produces is none of them.
+    """
+    branches = {step.name: step.branch for step in graph.steps if step.branch is not None}
+    cases = {step.name: frozenset(step.cases) for step in graph.steps}
+    deciding: dict[str, frozenset[str]] = {}
+    for step in graph.steps:
+        found = set() if step.branch is None else {step.branch.decision}
+        for name in _needed_steps(step, graph):
+            found |= deciding.get(name, frozenset())
+        for names in _needed_branches(step, graph):
+            of_branches = set[str]().union(*(deciding.get(name, ()) for name in names))
+            chosen = {branches[name] for name in names if name in branches}
+            for decision in {branch.decision for branch in chosen}:
+                if cases.get(decision, frozenset()) <= {branch.case for branch in chosen}:
+                    of_branches.discard(decision)
+            found |= of_branches
+        if found:
+            deciding[step.name] = frozenset(found)
+    return deciding
+
+
+def held_by(group: StepGroup, deciding: Mapping[str, Collection[str]]) -> tuple[str, ...]:
     """Return the decisions that can make a whole job unnecessary, in the order of its steps.
 
     Args:
@@ -73,3 +100,10 @@ def _needed_steps(step: Step, graph: StepGraph) -> Iterator[str]:
         for name in graph.gathered.get(asset, (asset,))[:1]:
             if (producer := graph.producers.get(name)) is not None:
                 yield producer
+
+
+def _needed_branches(step: Step, graph: StepGraph) -> Iterator[list[str]]:
+    """Yield the steps in different branches of which a step needs one that is not skipped."""
+    for assets in graph.bound[step.name].needed_of_branches:
+        if names := [graph.producers[asset] for asset in assets if asset in graph.producers]:
+            yield names

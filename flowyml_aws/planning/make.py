@@ -22,7 +22,7 @@ from flowyml_aws.planning.cost import with_costs
 from flowyml_aws.planning.data import PlannedData, data_reads, with_data
 from flowyml_aws.planning.durations import Durations, idle_gpu_note, items_of
 from flowyml_aws.planning.expansions import expansion_notes, expansions_of
-from flowyml_aws.planning.held import common_cases, held_by, required_cases
+from flowyml_aws.planning.held import common_cases, deciding_steps, held_by, required_cases
 from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.needs import Needs, needs_of
 from flowyml_aws.planning.nodes import idle_node_notes
@@ -94,7 +94,8 @@ def make_plan(
     reduced = transitive_reduction(parents)
     readers = _only_readers(graph, job_of)
     keep = {*keep, *(asset for gate in graph.gates.values() for asset in gate.inputs)}
-    required, dynamic = required_cases(graph), graph.dynamic
+    required, deciding = required_cases(graph), deciding_steps(graph)
+    dynamic = graph.dynamic
     durations = Durations(history)
     alternatives = Alternatives(targets, catalog)
     jobs: list[PlannedJob] = []
@@ -146,7 +147,7 @@ def make_plan(
             timeout_s=_timeout_s(group.steps),
             mapped=tuple(dict.fromkeys(s.declared_name for s in group.steps if s.item is not None)),
             origins=dict(each.origins),
-            held=held_by(group, required),
+            held=held_by(group, deciding),
             cases=common_cases(group, required),
             approvals=approvals_of(group, graph),
             expansions=expansions_of(group, graph, dynamic),

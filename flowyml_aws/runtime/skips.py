@@ -66,6 +66,12 @@ def skip_of(
     for asset in needed:
         if (cause := cause_of_absence(asset)) is not None:
             return Skip.by_absence(asset, cause)
+    calls = [step.arguments] if step.condition is None else [step.condition, step.arguments]
+    for call in calls:
+        for asset, of_branches in call.needed_of_branches.items():
+            causes = [cause_of_absence(each) for each in of_branches]
+            if None not in causes:
+                return Skip.by_absence(asset, causes[0] or "")
     if step.branch is not None:
         cause = step.branch.cause_of_skip(case_of(step.branch.decision))
         if cause is not None:

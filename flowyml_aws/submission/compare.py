@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -10,6 +10,7 @@ from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.caching.labels import AFTER
 from flowyml_aws.caching.run_keys import RunKeys, StepKey, read_keys
 from flowyml_aws.core.amounts import usd
+from flowyml_aws.core.shared_assets import shared_name
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
 from flowyml_aws.core.visible import visible
 from flowyml_aws.planning.wording import time_text
@@ -215,9 +216,10 @@ def facts_of(store: ArtifactStore, status: RunStatus, reports: JobReports) -> Co
     """
     keys = read_keys(store, status.run_id) or RunKeys(forced=(), steps={})
     values: dict[Key, Value] = {}
-    produced = {asset for assets in produced_assets(status).values() for asset in assets}
+    produced = {asset: s for s, assets in produced_assets(status).items() for asset in assets}
     values.update(_of_keys(keys, produced))
-    outputs = {asset: ref.identity for asset, ref in RunRefs(status, reports).read().items()}
+    refs = RunRefs(status, reports).read()
+    outputs = {shared_name(a, produced.get(a, "")) or a: ref.identity for a, ref in refs.items()}
     for asset, identity in fold_items(outputs, status.maps, joined_digest).items():
         values[Kind.OUTPUT, None, asset] = identity
     values.update(_of_metrics(RunLogged(store, status).metrics, status))
@@ -245,7 +247,7 @@ def compare(first: ComparedRun, second: ComparedRun) -> Comparison:
     return Comparison(first, second, tuple(values), tuple(_notes(first, second)))
 
 
-def _of_keys(keys: RunKeys, produced: set[str]) -> Iterator[tuple[Key, Value]]:
+def _of_keys(keys: RunKeys, produced: Collection[str]) -> Iterator[tuple[Key, Value]]:
     by_step: dict[tuple[Kind, str], dict[str, Value]] = {}
     for step, key in keys.steps.items():
         for kind, name, value in _of_key(key, produced):
@@ -261,7 +263,7 @@ def _of_keys(keys: RunKeys, produced: set[str]) -> Iterator[tuple[Key, Value]]:
         yield (Kind.PARAMETER, None, name), text
 
 
-def _of_key(key: StepKey, produced: set[str]) -> Iterator[tuple[Kind, str, Value]]:
+def _of_key(key: StepKey, produced: Collection[str]) -> Iterator[tuple[Kind, str, Value]]:
     for name, digest in key.context.items():
         yield Kind.PARAMETER, name, f"digest {digest[:_DIGITS]}"
     for name, digest in key.code.items():

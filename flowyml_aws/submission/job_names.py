@@ -55,7 +55,7 @@ def find_jobs(plan: ExecutionPlan, name: str, run_id: str) -> list[PlannedJob]:
 
 
 def approval_hint(name: str, run_id: str) -> tuple[str, str]:
-    """Return why an approval is no step of a job, and where it is shown.
+    """Return why no job runs an approval, and where it is shown.
 
     Args:
         name: Name of the approval.

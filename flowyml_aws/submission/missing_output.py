@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from flowyml_aws.core.errors import UserError
 from flowyml_aws.core.maps import declared_name, index_of, is_part, item_name
+from flowyml_aws.core.shared_assets import shared_name
 from flowyml_aws.core.spelling import nearest
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
@@ -61,14 +62,23 @@ def missing_outputs(status: RunStatus, stored: Collection[str]) -> dict[str, Mis
         stored: Assets that are stored.
     """
     skipped, reports = skipped_assets(status), status.steps
+    produced = produced_assets(status)
+    shared = {
+        (asset, name)
+        for step, assets in produced.items()
+        for asset in assets
+        if (name := shared_name(asset, step)) is not None
+    }
+    taken = {name for asset, name in shared if asset in stored}
+    elsewhere = {asset for asset, name in shared if name in taken}
     views = {step: view for view in status.jobs for step in view.job.steps}
     return {
         asset: _skipped(asset, step, skipped[asset])
         if asset in skipped
         else _missing(asset, reports[step], views.get(step), status.run_id)
-        for step, assets in produced_assets(status).items()
+        for step, assets in produced.items()
         for asset in assets
-        if asset not in stored
+        if asset not in stored and asset not in elsewhere
     }
 
 
@@ -82,11 +92,13 @@ def output_not_found(name: str, status: RunStatus, stored: Collection[str]) -> O
     """
     produced = produced_assets(status)
     missing = missing_outputs(status, stored) | _item_of_part(name, status)
-    for asset in (name, *produced.get(name, ())):
-        if asset in missing:
-            each = missing[asset]
-            what = f"Output {name!r} of run {status.run_id} {_VERBS[each.state]} {each.state}"
-            return OutputNotFoundError(what, each.why, each.fix)
+    of_branches = (a for s, assets in produced.items() for a in assets if shared_name(a, s) == name)
+    named = (name, *produced.get(name, ()), *of_branches)
+    if found := [missing[asset] for asset in named if asset in missing]:
+        # The branch that was taken has the reason why there is no value.
+        each = next((each for each in found if each.state != "skipped"), found[0])
+        what = f"Output {name!r} of run {status.run_id} {_VERBS[each.state]} {each.state}"
+        return OutputNotFoundError(what, each.why, each.fix)
     listed = f"list them with `flowyml-aws get {status.run_id}`"
     for items in _lists_of(name, status):
         absent = [missing[item] for item in items if item in missing]

@@ -427,11 +427,10 @@ def _step_spec(
 
 
 def _own_names(declared: Step) -> dict[str, str]:
-    """Return the assets of a step that have other names in its sub-pipeline."""
-    if declared.scope is None:
-        return {}
-    lists = () if declared.mapping is None else declared.mapping.over
-    own_names = {asset: declared.scope.own_names[asset] for asset in (*lists, *declared.assets)}
+    """Return the assets of a step that have other names in its declaration."""
+    own_names = {asset: own for own, asset in declared.outputs_by_own_name.items()}
+    if declared.scope is not None and declared.mapping is not None:
+        own_names.update((a, declared.scope.own_names[a]) for a in declared.mapping.over)
     return {asset: own for asset, own in own_names.items() if asset != own}
 
 

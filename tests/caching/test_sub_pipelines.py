@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flowyml_aws import Env, Pipeline, step
+from flowyml_aws import Env, If, Pipeline, step
 from flowyml_aws.caching.cache_on import AdditionReader
 from flowyml_aws.caching.entries import CacheEntry
 from flowyml_aws.caching.fingerprint import Fingerprinter
@@ -99,6 +99,19 @@ def test_the_keys_do_not_depend_on_the_sub_pipeline() -> None:
         in_a_pipeline(child(), "b"), "c", input_mapping={"items": "data"}
     )
     assert keys(outer, {"items": [1]}) == {f"c/b/{name}": key for name, key in alone.items()}
+
+
+def test_so_do_those_of_branches_that_produce_one_asset() -> None:
+    score = step(name="score", inputs=["raw"])(lambda raw: 0)
+    low = step(name="low", inputs=["raw"], outputs=["model"])(lambda raw: 1)
+    high = step(name="high", inputs=["raw"], outputs=["model"])(lambda raw: 2)
+    reader = step(name="reader", inputs=["model"])(lambda model: 1)
+    sub = Pipeline("sub").add_step(score).add_control_flow(If(lambda score: score, low, high))
+    sub.add_step(reader)
+    alone = keys(sub, {"raw": [1]})
+    assert len(set(alone.values())) == len(alone)
+    inside = keys(in_a_pipeline(sub, "s"), {"data": [1]})
+    assert inside == {f"s/{name}": key for name, key in alone.items()}
 
 
 @pytest.mark.parametrize("change", [{"limit": 4}, {"version": 2}, {"power": 3}])

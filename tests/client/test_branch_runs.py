@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from flowyml_aws import If, Pipeline, Step, step
+from flowyml_aws import If, Pipeline, Run, Step, step
+from flowyml_aws.cli.load import load_pipeline
 from flowyml_aws.runtime.result import StepState
+from flowyml_aws.submission.compare import Kind
+from tests.support.rigs import BackendRig
 
 
 @step(outputs=["accuracy"])
@@ -55,3 +58,21 @@ def test_a_run_takes_one_branch_and_the_next_run_reuses_it(
         StepState.SKIPPED,
         "'if:deploy' chose 'else', not 'then'",
     )
+
+
+@pytest.mark.contract
+def test_a_reader_gets_the_asset_of_the_branch_that_was_taken(tmp_path: Path) -> None:
+    rig = BackendRig("local", tmp_path / "project")
+    rig.write("fitting")
+    with rig.entered():
+        fitting = load_pipeline("fitting.py")
+        first = fitting.run(progress=False)
+        other, again = (fitting.run(progress=False, context={"limit": 0.95}) for _ in range(2))
+        compared = Run.attach(first.run_id).compare(other.run_id).differences
+    assert first["judge"] == "large 0.9 of size 5"
+    assert (first["model"], "model:large" in list(first.outputs)) == ("large 0.9", False)
+    assert (other["judge"], other["size"]) == ("small 0.9 of size 3", 3)
+    assert again.status.jobs == ()
+    assert (again["judge"], again["model"]) == ("small 0.9 of size 3", "small 0.9")
+    names = [each.name for each in compared if each.kind is Kind.OUTPUT]
+    assert sorted(names) == ["if:large", "judge", "model", "size"]

@@ -7,9 +7,10 @@ import pytest
 
 from flowyml_aws.client.output_names import listed_assets, output_names
 from flowyml_aws.client.result import OutputNotFoundError, Outputs
+from flowyml_aws.planning.plan import ReusedStep
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.backend import JobState
-from flowyml_aws.submission.missing_output import output_not_found
+from flowyml_aws.submission.missing_output import missing_outputs, output_not_found
 from flowyml_aws.submission.status import RunStatus
 from tests.support.maps import a_view, run_of_items, run_of_parts
 from tests.support.plans import a_job
@@ -42,6 +43,24 @@ def test_the_asset_and_the_step_of_a_map_are_lists_in_order() -> None:
     outputs = outputs_of(a_run([OK] * 12))
     expected = [f"value of model[{number}]" for number in range(12)]
     assert outputs["model"] == expected and outputs["train"] == expected
+
+
+def test_the_asset_of_the_branch_that_was_taken_has_the_shared_name() -> None:
+    large = a_job("large", produces={"large": ("model:large",)})
+    small = a_job("small", produces={"small": ("model:small",)})
+    views = [a_view(large, JobState.SUCCEEDED, [SKIPPED]), a_view(small, JobState.SUCCEEDED, [OK])]
+    status = RunStatus("r-1", "p", "local", 0.0, tuple(views))
+    outputs = outputs_of(status)
+    assert (list(outputs), outputs["model"]) == (["model", "small"], "value of model:small")
+    assert missing_outputs(status, ["model:small"]) == {}
+
+
+def test_an_asset_is_skipped_if_all_branches_that_produce_it_are() -> None:
+    cause = "'d' chose '(none)', not 'then'"
+    skipped = ReusedStep(produces=("model:large",), skipped={"model:large": cause})
+    status = RunStatus("r-1", "p", "local", 0.0, reused={"large": skipped})
+    error = output_not_found("model", status, [])
+    assert (error.what, error.why) == ("Output 'model' of run r-1 was skipped", cause)
 
 
 def test_a_map_over_an_empty_list_has_an_empty_list_as_output() -> None:

@@ -241,13 +241,6 @@ def test_a_step_is_in_one_branch_and_not_in_the_pipeline_as_well() -> None:
     assert "was also added with add_step" in mistake(If(good, deploy), deploy)
 
 
-def test_two_branches_cannot_produce_one_asset() -> None:
-    large, small = a_step("large", outputs=("model",)), a_step("small", outputs=("model",))
-    report = mistake(If(good, large, small))
-    assert "Duplicate asset 'model'" in report
-    assert "give the parameters of its readers defaults" in report
-
-
 def test_only_control_flows_are_added_as_such() -> None:
     with pytest.raises(InvalidStepError, match="Expected an If or a Switch"):
         Pipeline("p").add_control_flow(a_step("deploy"))  # type: ignore[arg-type]

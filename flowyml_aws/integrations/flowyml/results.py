@@ -14,6 +14,7 @@ from flowyml.core.executor import ExecutionResult
 from flowyml.core.pipeline import PipelineResult
 
 from flowyml_aws.client.result import PipelineResult as OurResult
+from flowyml_aws.core.shared_assets import shared_name
 from flowyml_aws.integrations.flowyml.approvals import approval_reports
 from flowyml_aws.integrations.flowyml.outputs import RunOutputs
 from flowyml_aws.integrations.flowyml.sub_pipelines import is_in, sub_pipelines_in
@@ -228,5 +229,5 @@ def _produced(status: RunStatus) -> set[str]:
         name
         for step, assets in produced.items()
         if reports[step].state in done
-        for name in (step, *assets)
+        for name in (step, *(shared_name(asset, step) or asset for asset in assets))
     }
