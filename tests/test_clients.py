@@ -47,9 +47,6 @@ class Value:
         print("freed", self.name, end=" ", file=sys.stderr)
 value, file = Value("of a module"), open("left.txt", "w")
 file.write("written")
-cycle = Value("of a cycle")
-cycle.itself = cycle
-del cycle
 atexit.register(lambda: print("first handler", end=" ", file=sys.stderr))
 atexit.register(lambda: print("last handler", end=" ", file=sys.stderr))
 def end():

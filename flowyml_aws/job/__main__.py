@@ -25,37 +25,40 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flowyml_aws.artifacts.layout import EVENTS, USAGE, RunLayout
-from flowyml_aws.core.errors import AwsUnavailableError, FlowymlError
-from flowyml_aws.core.nesting import enter_pipeline
-from flowyml_aws.job.store import open_prefixes, open_store, resolve_secret
-from flowyml_aws.runtime.attempt import Attempt
-from flowyml_aws.runtime.causes import Cause
-from flowyml_aws.runtime.commit import create_summary
-from flowyml_aws.runtime.exit_codes import (
-    BAD_INPUT,
-    INTERRUPTED,
-    MOVES,
-    NODE_LOST,
-    SECOND_COPY,
-    STEP_FAILED,
-    STORE_OUTAGE,
-    SUCCEEDED,
-)
-from flowyml_aws.runtime.heartbeat import start_heartbeat
-from flowyml_aws.runtime.interruption import Interrupted, Interruption, NodeLost
-from flowyml_aws.runtime.job import run_job
-from flowyml_aws.runtime.lingering import end_lingering_threads
-from flowyml_aws.runtime.log import say, show
-from flowyml_aws.runtime.meters.container import is_main_process
-from flowyml_aws.runtime.meters.machine import MachineMeter
-from flowyml_aws.runtime.platform import Platform
-from flowyml_aws.runtime.result import JobResult
-from flowyml_aws.runtime.spec import STORE_WAIT_S
-from flowyml_aws.runtime.specs import parse_argument
-from flowyml_aws.runtime.time_limit import GRACE_S
-from flowyml_aws.runtime.user import drop_root
-from flowyml_aws.scripts import PROGRAM_VARIABLE
+from flowyml_aws.core.imports import uncollected
+
+with uncollected():
+    from flowyml_aws.artifacts.layout import EVENTS, USAGE, RunLayout
+    from flowyml_aws.core.errors import AwsUnavailableError, FlowymlError
+    from flowyml_aws.core.nesting import enter_pipeline
+    from flowyml_aws.job.store import open_prefixes, open_store, resolve_secret
+    from flowyml_aws.runtime.attempt import Attempt
+    from flowyml_aws.runtime.causes import Cause
+    from flowyml_aws.runtime.commit import create_summary
+    from flowyml_aws.runtime.exit_codes import (
+        BAD_INPUT,
+        INTERRUPTED,
+        MOVES,
+        NODE_LOST,
+        SECOND_COPY,
+        STEP_FAILED,
+        STORE_OUTAGE,
+        SUCCEEDED,
+    )
+    from flowyml_aws.runtime.heartbeat import start_heartbeat
+    from flowyml_aws.runtime.interruption import Interrupted, Interruption, NodeLost
+    from flowyml_aws.runtime.job import run_job
+    from flowyml_aws.runtime.lingering import end_lingering_threads
+    from flowyml_aws.runtime.log import say, show
+    from flowyml_aws.runtime.meters.container import is_main_process
+    from flowyml_aws.runtime.meters.machine import MachineMeter
+    from flowyml_aws.runtime.platform import Platform
+    from flowyml_aws.runtime.result import JobResult
+    from flowyml_aws.runtime.spec import STORE_WAIT_S
+    from flowyml_aws.runtime.specs import parse_argument
+    from flowyml_aws.runtime.time_limit import GRACE_S
+    from flowyml_aws.runtime.user import drop_root
+    from flowyml_aws.scripts import PROGRAM_VARIABLE
 
 if TYPE_CHECKING:
     from flowyml_aws.runtime.nodes.main_node import MainNode

@@ -22,18 +22,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from flowyml_aws.code.bindings import Binding
-from flowyml_aws.code.states import BindingReader, State, names_in
-from flowyml_aws.code.values import Encoder, UsersEncoder
-from flowyml_aws.core.errors import FlowymlError
-from flowyml_aws.core.modules import is_installed
-from flowyml_aws.runtime.failures import text_of
-from flowyml_aws.runtime.flowyml_stand_in import stop_flowyml_runs
-from flowyml_aws.runtime.payload import load_payload, read_given, read_payload
-from flowyml_aws.runtime.program import Program, enter_program
-from flowyml_aws.runtime.snapshot import read_snapshot
-from flowyml_aws.runtime.unpacking import unpack
-from flowyml_aws.scripts import stable_name
+from flowyml_aws.core.imports import uncollected
+
+with uncollected():
+    from flowyml_aws.code.bindings import Binding
+    from flowyml_aws.code.states import BindingReader, State, names_in
+    from flowyml_aws.code.values import Encoder, UsersEncoder
+    from flowyml_aws.core.errors import FlowymlError
+    from flowyml_aws.core.modules import is_installed
+    from flowyml_aws.runtime.failures import text_of
+    from flowyml_aws.runtime.flowyml_stand_in import stop_flowyml_runs
+    from flowyml_aws.runtime.payload import load_payload, read_given, read_payload
+    from flowyml_aws.runtime.program import Program, enter_program
+    from flowyml_aws.runtime.snapshot import read_snapshot
+    from flowyml_aws.runtime.unpacking import unpack
+    from flowyml_aws.scripts import stable_name
 
 _CHECK_S = 1.0
 _PACKAGE = f"{Path(__file__).parents[1]}/"
