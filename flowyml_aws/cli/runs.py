@@ -138,7 +138,7 @@ def status(
     """Show the status of a run."""
     attached = Run.attach(run_id)
     if job is not None:
-        attached, job = attached.part(job)
+        attached, job = attached.containing(job)
     run_status = attached.status()
     selected = None if job is None else find_jobs(attached.plan, job, attached.id)
     if as_json:
@@ -216,7 +216,7 @@ def logs(
     """Print the logs of a run."""
     attached = Run.attach(run_id)
     if job is not None:
-        attached, job = attached.part(job)
+        attached, job = attached.containing(job)
     jobs = attached.plan.jobs if job is None else find_jobs(attached.plan, job, attached.id)
     several = len(jobs) > 1
     if follow and _seems_abandoned(attached):

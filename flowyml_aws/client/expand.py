@@ -50,7 +50,7 @@ from flowyml_aws.submission.history import read_times
 from flowyml_aws.submission.origin import parameter_texts
 from flowyml_aws.submission.package import SpecFacts, job_specs
 from flowyml_aws.submission.packing import StoredPayloads
-from flowyml_aws.submission.record import child_run_id
+from flowyml_aws.submission.record import sub_run_id
 
 __all__ = ["expand"]
 
@@ -85,7 +85,7 @@ def expand(pipeline: _Pipeline, attempt: Attempt, step: StepSpec, payload: Paylo
     is_cached = facts.cache and pipeline.enable_cache and not attempt.repetition
     request = pipeline.request(_options(facts, is_cached))
     planned, built = _plan(request, FactServices(facts, store), step)
-    run_id = child_run_id(spec.run_id, request.name, step.name, attempt.repetition)
+    run_id = sub_run_id(spec.run_id, request.name, step.name, attempt.repetition)
     inputs = [v for asset, v in planned.inputs.items() if asset in planned.graph.external_inputs]
     payloads = _payloads(planned, built, request, spec, store, payload)
     shared = SpecFacts(
@@ -174,7 +174,7 @@ def _plan(
 def _missing_outputs(
     built: BuiltPipeline, request: RunRequest, step: StepSpec
 ) -> list[FlowymlError]:
-    """Return an error for each output of the step that is no asset of its pipeline."""
+    """Return an error for each output of the step that its pipeline does not have as an asset."""
     assets = built.declared.producers
     lists = {a for s in built.declared.steps if s.mapping is not None for a in s.assets}
     problems: list[FlowymlError] = []

@@ -66,7 +66,7 @@ class RunDriver:
         clock: Seconds since the epoch.
         waiting_clock: Seconds since any start, by which waits for capacity and bills are measured.
         capacity_wait_s: Seconds without capacity after which jobs move to another target.
-        backend_of: Returns the backend of the run of a pipeline that a dynamic step has returned.
+        backend_of: Returns the backend of a sub-run.
         awaits_bills: Whether the run had ended at the last poll, and its outcome will be recorded
             with bills that are not known yet.
     """
@@ -93,7 +93,7 @@ class RunDriver:
     _refusals: Mapping[str, str | None] = field(default_factory=dict)
     _unfinished: dict[str, ReturnedPipeline] = field(default_factory=dict)
     _expanded: dict[str, ReturnedPipeline] = field(default_factory=dict)
-    _parts: dict[str, RunDriver] = field(default_factory=dict)
+    _sub_runs: dict[str, RunDriver] = field(default_factory=dict)
     _losses_seen: dict[str, int] = field(default_factory=dict)
     _withdrawn: set[str] = field(default_factory=set)
     _cancellation_seen: bool = False
@@ -130,10 +130,10 @@ class RunDriver:
         return Expansions(self.store, self.record, self._drive)
 
     def _drive(self, record: RunRecord, plan: ExecutionPlan) -> RunDriver:
-        """Return the driver of a run that is a part of this one."""
+        """Return the driver of a sub-run of this one."""
         assert self.backend_of is not None
         assert record.parent is not None
-        self._parts[record.parent.step] = driver = RunDriver(
+        self._sub_runs[record.parent.step] = driver = RunDriver(
             self.store,
             record,
             plan,
@@ -211,15 +211,15 @@ class RunDriver:
         )
         return replace(status, jobs=jobs)
 
-    def part(self, step: str) -> RunDriver | None:
-        """Return the driver of the pipeline that a dynamic step has returned; None if it has none.
+    def sub_run(self, step: str) -> RunDriver | None:
+        """Return the driver of the sub-run of a dynamic step; None if it has none.
 
         Raises:
             FlowymlError: The store or the backend can't report the jobs' states.
         """
-        if step not in self._parts:
+        if step not in self._sub_runs:
             self.status()
-        return self._parts.get(step)
+        return self._sub_runs.get(step)
 
     def cancel(self, by: str | None = None) -> Sequence[str]:
         """Cancel the run and its jobs that have not ended, with every copy of them.
@@ -825,12 +825,12 @@ class RunDriver:
         """
         results = [view.result for view in status.jobs if view.state is not JobState.BLOCKED]
         times = [result.ended_at for result in results if result is not None]
-        parts = (each.status for each in status.expansions if each.status is not None)
-        parts_ended = [part.ended_at for part in parts if part.ended_at is not None]
+        sub_runs = (each.status for each in status.expansions if each.status is not None)
+        sub_runs_ended = [each.ended_at for each in sub_runs if each.ended_at is not None]
         if times and len(times) == len(results):
             refused = (each.answer for each in status.approvals if each.refusal is not None)
             answers = (answer.answered_at for answer in refused if answer is not None)
-            return max([*times, *parts_ended, *answers])
+            return max([*times, *sub_runs_ended, *answers])
         # The end of a job without a result is unknown.
         if self._end_seen_at is None:
             self._end_seen_at = self.clock()
