@@ -129,7 +129,7 @@ def status(
             "--job",
             metavar="JOB",
             help="Show only this job, or the jobs of this step, item or sub-pipeline, with every "
-            "item.",
+            "item. STEP/JOB is a job in the pipeline that a dynamic step has returned.",
             autocompletion=complete_job,
         ),
     ] = None,
@@ -204,7 +204,7 @@ def logs(
         typer.Argument(
             metavar="[JOB]",
             help="Print only the log of this job, or of the jobs of this step, item or "
-            "sub-pipeline.",
+            "sub-pipeline. STEP/JOB is a job in the pipeline that a dynamic step has returned.",
             autocompletion=complete_job,
         ),
     ] = None,

@@ -35,7 +35,6 @@ from flowyml_aws.packaging.code import payload_of
 from flowyml_aws.packaging.decision import Decision
 from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.planning.alternatives import allowed_moves
-from flowyml_aws.planning.expansion_facts import ExpansionFacts
 from flowyml_aws.planning.history import earlier_lengths
 from flowyml_aws.planning.limits import Limits, over_limits
 from flowyml_aws.planning.stored_plan import StoredPlan
@@ -83,7 +82,9 @@ def expand(pipeline: _Pipeline, attempt: Attempt, step: StepSpec, payload: Paylo
     levels = _levels(step, spec.expanding, chain)
     facts = read_facts(store, spec)
     is_cached = facts.cache and pipeline.enable_cache and not attempt.repetition
-    request = pipeline.request(_options(facts, is_cached))
+    request = pipeline.request(
+        {"cache": is_cached, "checkpoint_steps": facts.stores_all, "spot": facts.spot}
+    )
     planned, built = _plan(request, FactServices(facts, store), step)
     run_id = sub_run_id(spec.run_id, request.name, step.name, attempt.repetition)
     inputs = [v for asset, v in planned.inputs.items() if asset in planned.graph.external_inputs]
@@ -135,10 +136,6 @@ def _levels(step: StepSpec, expanding: Expanding, chain: tuple[str, ...]) -> int
         fix="end the recursion: return a value instead of a pipeline, or raise "
         "@dynamic(max_depth=…)",
     )
-
-
-def _options(facts: ExpansionFacts, is_cached: bool) -> RunKeywords:
-    return {"cache": is_cached, "checkpoint_steps": facts.stores_all, "spot": facts.spot}
 
 
 def _plan(

@@ -62,7 +62,7 @@ class SubRunDriver(Protocol):
 
     def status(self) -> RunStatus: ...
 
-    def cancel(self, by: str | None = None) -> Sequence[str]: ...
+    def cancel(self) -> Sequence[str]: ...
 
     def release(self) -> None: ...
 
@@ -161,14 +161,14 @@ class Expansions:
 
     def finish(self) -> bool:
         """Drive the runs that have ended until their bills are known. Return whether some wait."""
-        waiting = [
-            driver
+        waiting = {
+            step: driver
             for step, driver in self._drivers.items()
             if driver.awaits_bills and self.views[step].has_ended
-        ]
-        for driver in waiting:
-            driver.advance()
-        return any(driver.awaits_bills for driver in waiting)
+        }
+        for step, driver in waiting.items():
+            self.views[step] = replace(self.views[step], status=driver.advance())
+        return any(driver.awaits_bills for driver in waiting.values())
 
     def release(self) -> None:
         """Stop the jobs of all pipelines that cannot continue without this client."""
@@ -176,14 +176,14 @@ class Expansions:
             for driver in self._drivers.values():
                 stack.callback(driver.release)
 
-    def cancel(self, returned: Collection[ReturnedPipeline], by: str | None = None) -> list[str]:
+    def cancel(self, returned: Collection[ReturnedPipeline]) -> list[str]:
         """Cancel the runs of pipelines. Return the jobs that are still ending: `STEP/JOB`."""
         ending: list[str] = []
         for each in returned:
             decision = self._read_decision(each)
             driver = None if decision is None else self._driver(each.step, decision)
             if driver is not None:
-                ending += (f"{each.step}/{job}" for job in driver.cancel(by))
+                ending += (f"{each.step}/{job}" for job in driver.cancel())
         return ending
 
     def _decision(

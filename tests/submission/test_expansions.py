@@ -79,7 +79,7 @@ class ScriptedDriver:
         self.advanced += 1
         return self.status()
 
-    def cancel(self, by: str | None = None) -> Sequence[str]:
+    def cancel(self) -> Sequence[str]:
         self.cancelled += 1
         return ["train"]
 
