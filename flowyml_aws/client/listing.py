@@ -124,7 +124,7 @@ def _settled(runs: Iterable[ListedRun], answers: dict[ListedRun, ListedRun]) -> 
 def _read(store: ArtifactStore, run_id: str) -> ListedRun | None:
     """Return a run from its record and its outcome; None if it has no record.
 
-    None, too, for the pipeline of a dynamic step: it is a part of the run that is listed.
+    None, too, for a sub-run: the run that contains it is listed.
     """
     run = ListedRun(
         run_id=run_id,

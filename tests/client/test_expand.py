@@ -16,7 +16,7 @@ from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.payload import Payload
 from flowyml_aws.runtime.spec import Expanding, StoredObject
 from flowyml_aws.submission.expansion import Expansion
-from flowyml_aws.submission.record import child_run_id
+from flowyml_aws.submission.record import sub_run_id
 from tests.runtime.harness import RUN, WrittenRun
 
 
@@ -80,7 +80,7 @@ def problems(job: Job, pipeline: Pipeline) -> list[FlowymlError]:
 
 def test_a_pipeline_is_planned_as_a_run_of_its_own(job: Job) -> None:
     expansion = job.expand(searching())
-    run_id = child_run_id(RUN, "sub", "search", 0)
+    run_id = sub_run_id(RUN, "sub", "search", 0)
     assert expansion.run_id == run_id
     assert [each.name for each in expansion.plan.plan.jobs] == ["train-0", "train-1", "best"]
     assert {spec.run_id for spec in expansion.specs} == {run_id}

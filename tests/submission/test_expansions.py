@@ -35,9 +35,9 @@ from flowyml_aws.submission.packing import pack_specs
 from flowyml_aws.submission.record import (
     ParentRun,
     RunRecord,
-    child_run_id,
     created_at,
     read_record,
+    sub_run_id,
 )
 from flowyml_aws.submission.reports import JobReports
 from flowyml_aws.submission.status import ExpansionView, JobView, RunStatus, failures
@@ -79,7 +79,7 @@ class ScriptedDriver:
         self.advanced += 1
         return self.status()
 
-    def cancel(self, by: str | None = None) -> Sequence[str]:
+    def cancel(self) -> Sequence[str]:
         self.cancelled += 1
         return ["train"]
 
@@ -107,7 +107,7 @@ class Parent:
         (pack,) = pack_specs([spec])
         self.store.put(RunLayout(RUN).specs(0), pack.data)
         self.record = write_record(self.store, PLAN, pack.places, RUN, 1.0)
-        self.child_id = child_run_id(RUN, "child", "search", 0)
+        self.child_id = sub_run_id(RUN, "child", "search", 0)
         self.expansion = Expansion(
             run_id=run_id or self.child_id,
             depth=1,
@@ -154,7 +154,7 @@ def test_nothing_exists_before_a_pipeline_is_started(parent: Parent) -> None:
     assert parent.drivers == []
 
 
-def test_a_pipeline_is_a_run_that_names_the_run_it_is_a_part_of(parent: Parent) -> None:
+def test_a_sub_run_names_the_run_that_contains_it(parent: Parent) -> None:
     client = parent.client()
     client.start(parent.returned, 5.0, 1.5, now=7.0)
     assert client.is_started(parent.returned)
@@ -269,14 +269,14 @@ def test_a_result_has_the_outputs_of_its_pipeline_once_they_exist(parent: Parent
     assert JobSummary.of(merged) == JobSummary.of(result).with_outputs(outputs)
 
 
-def test_the_id_of_a_part_has_the_time_of_its_run_and_depends_on_the_step() -> None:
-    ids = {child_run_id(RUN, "child", step, n) for step in ("a", "b") for n in (0, 1)}
+def test_the_id_of_a_sub_run_has_the_time_of_its_run_and_depends_on_the_step() -> None:
+    ids = {sub_run_id(RUN, "child", step, n) for step in ("a", "b") for n in (0, 1)}
     assert len(ids) == 4
     assert {created_at(run_id) for run_id in ids} == {created_at(RUN)}
     assert all(run_id.startswith("child-20261122-150531-") for run_id in ids)
 
 
-def test_earlier_versions_can_read_the_record_of_a_run_that_is_no_part() -> None:
+def test_earlier_versions_can_read_the_record_of_a_run_that_is_not_a_sub_run() -> None:
     assert "parent" not in json.loads(a_record(PLAN).to_json())
 
 
