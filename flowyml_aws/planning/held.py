@@ -61,11 +61,11 @@ def held_by(group: StepGroup, deciding: Mapping[str, Collection[str]]) -> tuple[
 
     Args:
         group: Steps of the job.
-        required: Cases without which steps are skipped.
+        deciding: Decisions that can make steps unnecessary.
     """
-    if not all(step.name in required for step in group.steps):
+    if not all(step.name in deciding for step in group.steps):
         return ()
-    found = (n for step in group.steps for n in sorted(b.decision for b in required[step.name]))
+    found = (name for step in group.steps for name in sorted(deciding[step.name]))
     return tuple(dict.fromkeys(found))
 
 
