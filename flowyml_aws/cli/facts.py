@@ -67,6 +67,15 @@ def status_facts(
         "waits_for_approval": status.waits_for_approval,
         "approvals": {view.name: approval_facts(view) for view in status.approvals},
         "jobs": jobs,
+        "expansions": [
+            {
+                "step": each.step,
+                "run_id": each.run_id,
+                "refusal": each.refusal,
+                "status": each.status and status_facts(each.status),
+            }
+            for each in status.expansions
+        ],
         "maps": {name: _map_facts(each) for name, each in status.progress.items()},
         "lost": status.lost_attempts.model_dump(mode="json"),
         "counted_usd": status.counted_usd,

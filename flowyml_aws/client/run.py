@@ -6,6 +6,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from flowyml_aws.client.result import Outputs, PipelineResult, make_result
 from flowyml_aws.client.run_job import RunJob
 from flowyml_aws.client.savings import Savings, find_savings
 from flowyml_aws.client.stored import StoredList, StoredOutput
-from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.core.errors import FlowymlError, RunNotFoundError
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
 from flowyml_aws.core.termination import Terminated, end_after_cleanup
 from flowyml_aws.planning.limits import Limits
@@ -43,7 +44,7 @@ from flowyml_aws.submission.outages import AdvanceThroughOutages
 from flowyml_aws.submission.own_runs import is_own_run
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.refs import RunRefs
-from flowyml_aws.submission.status import RunStatus
+from flowyml_aws.submission.status import ExpansionView, RunStatus
 from flowyml_aws.submission.status_sheets import status_sheets
 from flowyml_aws.submission.why import Reason, explain_step
 
@@ -400,16 +401,50 @@ class Run(ShownAsSheets):
 
         Args:
             job: Name of a job, or of a step, an item (`train[3]`) or a mapped step, whose jobs are
-                selected; None for all jobs in plan order.
+                selected, or of one in the pipeline of a dynamic step (`search/train`); None for all
+                jobs in plan order.
             follow: Whether to continue until the jobs have ended. Meanwhile, a run that was
-                submitted by this object is driven, and a run that was attached is only polled.
+                submitted by this object is driven, and a run that was attached is only polled. The
+                jobs of pipelines of dynamic steps are followed only by name.
 
         Raises:
             RunNotFoundError: The plan has no such job.
         """
-        found = self.plan.jobs if job is None else find_jobs(self.plan, job, self.id)
-        selected = [planned.name for planned in found]
-        return self._follow_logs(selected) if follow else self._read_logs(selected)
+        if job is not None:
+            run, name = self.part(job)
+            selected = [planned.name for planned in find_jobs(run.plan, name, run.id)]
+            return run._follow_logs(selected) if follow else run._read_logs(selected)
+        if follow:
+            return self._follow_logs([planned.name for planned in self.plan.jobs])
+        return self._all_logs()
+
+    def part(self, name: str) -> tuple[Run, str]:
+        """Return the run that contains a job, and the name of the job there.
+
+        Args:
+            name: `search/train` for the job `train` of the pipeline that the dynamic step `search`
+                has returned. Any other name is one of this run.
+        """
+        try:
+            find_jobs(self.plan, name, self.id)
+        except RunNotFoundError:
+            for view in self.status().expansions if self.plan.dynamic else ():
+                if view.status is not None and name.startswith(f"{view.step}/"):
+                    return self._pipeline_of(view).part(name.removeprefix(f"{view.step}/"))
+        return self, name
+
+    def _pipeline_of(self, view: ExpansionView) -> Run:
+        return Run(find_run(view.run_id), drives=False, allow_pickle=self._allow_pickle)
+
+    def _all_logs(self) -> Iterator[LogLine]:
+        """Yield the logs of all jobs, with the pipeline of a dynamic step after the step."""
+        views = self.status().expansions if self.plan.dynamic else ()
+        started = {view.step: view for view in views if view.status is not None}
+        for job in self.plan.jobs:
+            yield from self._read_logs([job.name])
+            for view in (started[step] for step in job.steps if step in started):
+                for line in self._pipeline_of(view).logs():
+                    yield replace(line, job=f"{view.step}/{line.job}")
 
     def _read_logs(self, jobs: Sequence[str]) -> Iterator[LogLine]:
         for name in jobs:

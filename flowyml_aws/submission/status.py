@@ -154,10 +154,7 @@ class ExpansionView:
     @property
     def progress(self) -> str:
         """Text on its state while it runs."""
-        if self.status is None:
-            return f"its pipeline is run {self.run_id}"
-        ended = sum(view.state.ended for view in self.status.jobs)
-        return f"its pipeline is run {self.run_id}: {ended} of {len(self.status.jobs)} jobs ended"
+        return f"its pipeline is run {self.run_id}"
 
     @property
     def has_ended(self) -> bool:

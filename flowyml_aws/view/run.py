@@ -37,6 +37,7 @@ from flowyml_aws.submission.status import (
     value_notes,
 )
 from flowyml_aws.submission.status_sheets import elapsed_of_job, elapsed_of_step
+from flowyml_aws.submission.whole_status import with_pipelines
 from flowyml_aws.view.fitted import Column, FittedTable
 from flowyml_aws.view.plain_lines import PlainLines, state_text
 from flowyml_aws.view.plan import not_run_lines
@@ -103,7 +104,7 @@ def watching(run: Run) -> Iterator[Callable[[RunStatus], None]]:
             with Live(console=console, refresh_per_second=8, transient=True) as live:
 
                 def update_table(status: RunStatus) -> None:
-                    last[:] = [status]
+                    last[:] = [with_pipelines(status)]
                     live.update(status_table(status, time.time(), expected_s))
 
                 yield update_table
@@ -114,8 +115,8 @@ def watching(run: Run) -> Iterator[Callable[[RunStatus], None]]:
         lines = PlainLines(console)
 
         def print_changes(status: RunStatus) -> None:
-            last[:] = [status]
-            lines.print_changes(status)
+            last[:] = [with_pipelines(status)]
+            lines.print_changes(last[0])
 
         yield print_changes
     for status in last:
@@ -143,6 +144,7 @@ def status_table(status: RunStatus, now: float, expected_s: float | None = None)
         now: Seconds since the epoch.
         expected_s: Expected duration of the run in seconds; None if it is unknown.
     """
+    status = with_pipelines(status)
     table = FittedTable(_COLUMNS)
     waits: list[Text] = []
     states = {view.job.name: view.state for view in status.jobs}
@@ -311,7 +313,7 @@ def failure_texts(status: RunStatus) -> list[Text]:
     All failed items of a mapped step are one `Text`.
     """
     texts = []
-    for failure in described_failures(status):
+    for failure in described_failures(with_pipelines(status)):
         text = Text(f"\n{failure.headline}\n", style="red")
         for line in failure.details:
             text.append(f"  {line}\n", style="default")
