@@ -39,7 +39,7 @@ def runs(
     ] = None,
     everything: Annotated[
         bool,
-        typer.Option("--all", help="Also list the pipelines of dynamic steps, which are runs, too."),
+        typer.Option("--all", help="Also list the pipelines of dynamic steps, which are runs."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:

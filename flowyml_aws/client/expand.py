@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Protocol
 
 from flowyml_aws.artifacts.content import Content
-from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.packs import Member
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.artifacts.transfer import save_encoded
@@ -46,7 +45,7 @@ from flowyml_aws.runtime.payload import Payload, read_payload
 from flowyml_aws.runtime.spec import Expanding, JobSpec, StepSpec
 from flowyml_aws.services.facts import FactServices
 from flowyml_aws.settings.model import Settings
-from flowyml_aws.submission.expansion import Expansion
+from flowyml_aws.submission.expansion import Expansion, read_facts
 from flowyml_aws.submission.history import read_times
 from flowyml_aws.submission.origin import parameter_texts
 from flowyml_aws.submission.package import SpecFacts, job_specs
@@ -82,9 +81,7 @@ def expand(pipeline: _Pipeline, attempt: Attempt, step: StepSpec, payload: Paylo
     assert spec.expanding is not None and step.max_depth is not None
     chain = (*spec.expanding.chain, step.name)
     levels = _levels(step, spec.expanding, chain)
-    facts = read_document(
-        ExpansionFacts, fetch(store, spec.expanding.facts), spec.expanding.facts.key
-    )
+    facts = read_facts(store, spec)
     is_cached = facts.cache and pipeline.enable_cache and not attempt.repetition
     request = pipeline.request(_options(facts, is_cached))
     planned, built = _plan(request, FactServices(facts, store), step)

@@ -31,6 +31,7 @@ from flowyml_aws.core.resources import read_resources
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.planning.alternatives import allowed_moves, with_alternatives
 from flowyml_aws.planning.cost_shares import with_shares
+from flowyml_aws.planning.expansions import unlimited_expansions
 from flowyml_aws.planning.limits import Limits, over_limits
 from flowyml_aws.planning.offers import Selector
 from flowyml_aws.planning.plan import ExecutionPlan
@@ -270,7 +271,8 @@ def _problems(
     problems = services.problems()
     if detached:
         problems += services.driver_problems(plan)
-    problems += over_limits(plan, limits_of(found.settings, limits))
+    known_limits = limits_of(found.settings, limits)
+    problems += over_limits(plan, known_limits) + unlimited_expansions(plan, known_limits)
     if not problems:
         problems += services.plan_problems(plan, placeholder_record(plan, run_id))
     return problems

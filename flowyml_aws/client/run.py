@@ -44,7 +44,7 @@ from flowyml_aws.submission.outages import AdvanceThroughOutages
 from flowyml_aws.submission.own_runs import is_own_run
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.refs import RunRefs
-from flowyml_aws.submission.status import ExpansionView, RunStatus
+from flowyml_aws.submission.status import RunStatus
 from flowyml_aws.submission.status_sheets import status_sheets
 from flowyml_aws.submission.why import Reason, explain_step
 
@@ -396,13 +396,36 @@ class Run(ShownAsSheets):
         limits = Limits(max_price_usd_hour, max_cost_usd)
         return Run(resume(self.id, resources, limits, detach), allow_pickle=self._allow_pickle)
 
+    def part(self, name: str) -> tuple[Run, str]:
+        """Return the run that contains a job or step, and its name there.
+
+        Args:
+            name: Name of a job or a step. `search/train` is `train` in the pipeline that the
+                dynamic step `search` has returned, which is a run of its own.
+
+        Raises:
+            RunNotFoundError: The dynamic step has not returned a pipeline.
+        """
+        step = next((step for step in self.plan.dynamic if name.startswith(f"{step}/")), None)
+        if step is None:
+            return self, name
+        driver = self._driver.part(step)
+        if driver is None:
+            raise RunNotFoundError(
+                what=f"No {name!r} in run {self.id}",
+                why=f"{step!r} has not returned a pipeline, or it was not started",
+                fix=f"`flowyml-aws status {self.id}` shows the state of {step!r}",
+            )
+        run = Run(driver, self._drives, self._allow_pickle)
+        return run.part(name.removeprefix(f"{step}/"))
+
     def logs(self, job: str | None = None, follow: bool = False) -> Iterator[LogLine]:
         """Yield the log lines of the jobs.
 
         Args:
             job: Name of a job, or of a step, an item (`train[3]`) or a mapped step, whose jobs are
-                selected, or of one in the pipeline of a dynamic step (`search/train`); None for all
-                jobs in plan order.
+                selected; None for all jobs in plan order. `search/train` is `train` in the pipeline
+                of the dynamic step `search`.
             follow: Whether to continue until the jobs have ended. Meanwhile, a run that was
                 submitted by this object is driven, and a run that was attached is only polled. The
                 jobs of pipelines of dynamic steps are followed only by name.
@@ -411,40 +434,23 @@ class Run(ShownAsSheets):
             RunNotFoundError: The plan has no such job.
         """
         if job is not None:
-            run, name = self.part(job)
-            selected = [planned.name for planned in find_jobs(run.plan, name, run.id)]
-            return run._follow_logs(selected) if follow else run._read_logs(selected)
+            run, job = self.part(job)
+            if run is not self:
+                return run.logs(job, follow)
+        found = self.plan.jobs if job is None else find_jobs(self.plan, job, self.id)
+        selected = [planned.name for planned in found]
         if follow:
-            return self._follow_logs([planned.name for planned in self.plan.jobs])
-        return self._all_logs()
-
-    def part(self, name: str) -> tuple[Run, str]:
-        """Return the run that contains a job, and the name of the job there.
-
-        Args:
-            name: `search/train` for the job `train` of the pipeline that the dynamic step `search`
-                has returned. Any other name is one of this run.
-        """
-        try:
-            find_jobs(self.plan, name, self.id)
-        except RunNotFoundError:
-            for view in self.status().expansions if self.plan.dynamic else ():
-                if view.status is not None and name.startswith(f"{view.step}/"):
-                    return self._pipeline_of(view).part(name.removeprefix(f"{view.step}/"))
-        return self, name
-
-    def _pipeline_of(self, view: ExpansionView) -> Run:
-        return Run(find_run(view.run_id), drives=False, allow_pickle=self._allow_pickle)
+            return self._follow_logs(selected)
+        return self._all_logs() if job is None else self._read_logs(selected)
 
     def _all_logs(self) -> Iterator[LogLine]:
-        """Yield the logs of all jobs, with the pipeline of a dynamic step after the step."""
-        views = self.status().expansions if self.plan.dynamic else ()
-        started = {view.step: view for view in views if view.status is not None}
+        """Yield the logs of all jobs, with those of a returned pipeline after its dynamic step."""
         for job in self.plan.jobs:
             yield from self._read_logs([job.name])
-            for view in (started[step] for step in job.steps if step in started):
-                for line in self._pipeline_of(view).logs():
-                    yield replace(line, job=f"{view.step}/{line.job}")
+            for step in (step for step in job.steps if step in self.plan.dynamic):
+                if (driver := self._driver.part(step)) is not None:
+                    for line in Run(driver, self._drives, self._allow_pickle).logs():
+                        yield replace(line, job=f"{step}/{line.job}")
 
     def _read_logs(self, jobs: Sequence[str]) -> Iterator[LogLine]:
         for name in jobs:

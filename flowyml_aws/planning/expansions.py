@@ -8,7 +8,8 @@ from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.errors import FlowymlError, PlanOverBudgetError
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.step_grouping import StepGroup
-from flowyml_aws.planning.limits import Limits
+from flowyml_aws.planning.expansion_facts import ExpansionFacts
+from flowyml_aws.planning.limits import Limits, over_limits
 from flowyml_aws.planning.plan import ExecutionPlan
 
 __all__ = ["expansion_notes", "expansions_of", "refusal", "unlimited_expansions"]
@@ -60,24 +61,41 @@ def unlimited_expansions(plan: ExecutionPlan, limits: Limits) -> list[FlowymlErr
 
 
 def refusal(
-    run_id: str, plan: ExecutionPlan, limit_usd: float | None, spent_usd: float
+    run_id: str,
+    plan: ExecutionPlan,
+    facts: ExpansionFacts,
+    limit_usd: float | None,
+    spent_usd: float,
 ) -> str | None:
     """Return why the pipeline of a dynamic step may not start; None if it may.
 
     Args:
         run_id: Id of the run with the step.
         plan: Plan of the pipeline.
+        facts: Facts of the run.
         limit_usd: Cost limit of the run; None without one.
         spent_usd: Counted cost of the run so far, with all its pipelines.
     """
+    used = {job.target for job in plan.jobs if job.offers}
+    used.update(alternative.target for alternative in plan.alternatives)
+    foreign = used.difference(target.name for target in facts.targets)
+    foreign.update({job.backend for job in plan.jobs}.difference(facts.placement.backends))
+    if foreign:
+        return f"{_not_started(plan)}: the run does not use {', '.join(sorted(foreign))}"
+    if over := over_limits(plan, Limits(facts.max_price_usd_hour)):
+        return f"{_not_started(plan)}: {over[0].what}, and {over[0].why}"
     if limit_usd is None or not plan.is_priced:
         return None
     expected_usd = plan.estimate.cost_usd if plan.estimate is not None else None
-    if spent_usd + (expected_usd or 0.0) <= limit_usd and spent_usd < limit_usd:
+    if spent_usd < limit_usd and spent_usd + (expected_usd or 0.0) <= limit_usd:
         return None
     expected = "an unknown amount" if expected_usd is None else f"{usd(expected_usd)} expected"
     return (
-        f"pipeline {plan.pipeline!r} is not started: {usd(spent_usd)} counted so far and "
-        f"{expected} for its {len(plan.jobs)} jobs exceed max_cost_usd {usd(limit_usd)}; "
-        f"continue with `flowyml-aws resume {run_id} --max-cost-usd USD`"
+        f"{_not_started(plan)}: {usd(spent_usd)} counted so far and {expected} for its "
+        f"{len(plan.jobs)} jobs exceed max_cost_usd {usd(limit_usd)}; continue with "
+        f"`flowyml-aws resume {run_id} --max-cost-usd USD`"
     )
+
+
+def _not_started(plan: ExecutionPlan) -> str:
+    return f"pipeline {plan.pipeline!r} is not started"

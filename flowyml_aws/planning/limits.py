@@ -114,7 +114,9 @@ def _cost_violations(plan: ExecutionPlan, limit: float | None) -> Iterator[Flowy
             what=f"The cost of the run of {plan.pipeline!r} is unknown",
             why=f"max_cost_usd is {limit:g}, and neither an earlier run nor timeouts with a known "
             f"price bound the cost of {', '.join(map(repr, unbounded))}",
-            fix="give the steps a timeout, or run it once without max_cost_usd",
+            fix="give the steps a timeout"
+            if plan.dynamic
+            else "give the steps a timeout, or run it once without max_cost_usd",
         )
         return
     most = sum(bound for bound in bounds.values() if bound is not None)

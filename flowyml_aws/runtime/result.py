@@ -243,7 +243,12 @@ def expanded_steps(steps: Iterable[StepReport], outputs: ExpandedOutputs) -> tup
     return tuple(
         report
         if report.expansion is None
-        else report.model_copy(update={"expanded_in": outputs.run_id})
+        else report.model_copy(
+            update={
+                "expanded_in": outputs.run_id,
+                "reason": f"its pipeline is run {outputs.run_id}",
+            }
+        )
         for report in steps
     )
 

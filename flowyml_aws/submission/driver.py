@@ -93,6 +93,7 @@ class RunDriver:
     _refusals: Mapping[str, str | None] = field(default_factory=dict)
     _unfinished: dict[str, ReturnedPipeline] = field(default_factory=dict)
     _expanded: dict[str, ReturnedPipeline] = field(default_factory=dict)
+    _parts: dict[str, RunDriver] = field(default_factory=dict)
     _losses_seen: dict[str, int] = field(default_factory=dict)
     _withdrawn: set[str] = field(default_factory=set)
     _cancellation_seen: bool = False
@@ -131,7 +132,8 @@ class RunDriver:
     def _drive(self, record: RunRecord, plan: ExecutionPlan) -> RunDriver:
         """Return the driver of a run that is a part of this one."""
         assert self.backend_of is not None
-        return RunDriver(
+        assert record.parent is not None
+        self._parts[record.parent.step] = driver = RunDriver(
             self.store,
             record,
             plan,
@@ -142,6 +144,7 @@ class RunDriver:
             self.waiting_clock,
             self.backend_of,
         )
+        return driver
 
     @cached_property
     def answers(self) -> Approvals:
@@ -208,6 +211,16 @@ class RunDriver:
         )
         return replace(status, jobs=jobs)
 
+    def part(self, step: str) -> RunDriver | None:
+        """Return the driver of the pipeline that a dynamic step has returned; None if it has none.
+
+        Raises:
+            FlowymlError: The store or the backend can't report the jobs' states.
+        """
+        if step not in self._parts:
+            self.status()
+        return self._parts.get(step)
+
     def cancel(self, by: str | None = None) -> Sequence[str]:
         """Cancel the run and its jobs that have not ended, with every copy of them.
 
@@ -251,15 +264,20 @@ class RunDriver:
     def _drive_pipelines(self, statuses: Mapping[str, JobStatus]) -> None:
         """Start or drive the runs of the pipelines that dynamic steps have returned."""
         for each in list(self._unfinished.values()):
-            if not self._expansions.is_decided(each) and not self._is_cancelled():
-                limit = self._make_status(statuses).cost_limit
-                spent_usd = 0.0 if limit is None else limit.counted_usd
-                self._expansions.decide(each, self.plan, spent_usd, self.clock())
+            is_new = not self._expansions.is_started(each)
+            if is_new and not self._is_cancelled():
+                spent_usd = self._spent_usd(statuses)
+                self._expansions.start(each, self.plan.max_cost_usd, spent_usd, self.clock())
             view = self._expansions.advance(each)
-            if not self._cancellation_seen and self._is_cancelled():
+            if is_new and not self._cancellation_seen and self._is_cancelled():
                 self._expansions.cancel([each])  # a concurrent cancel may have missed it
             self._settle_pipeline(each, view)
         self._see_expanded()
+
+    def _spent_usd(self, statuses: Mapping[str, JobStatus]) -> float:
+        """Return what counts against the cost limit of the run so far; 0 without a limit."""
+        limit = self._make_status(statuses).cost_limit
+        return 0.0 if limit is None else limit.counted_usd
 
     def _settle_pipeline(self, each: ReturnedPipeline, view: ExpansionView | None) -> None:
         """End the job of a dynamic step if the run of its pipeline has ended."""

@@ -14,12 +14,14 @@ from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.caching.run_keys import RunKeys
 from flowyml_aws.core.errors import DamagedArtifactError
+from flowyml_aws.planning.expansion_facts import ExpansionFacts
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.stored_plan import StoredPlan
+from flowyml_aws.runtime.code import fetch
 from flowyml_aws.runtime.result import ExpandedOutputs
 from flowyml_aws.runtime.spec import JobSpec
 
-__all__ = ["Expansion", "ExpansionDecision", "outputs_of", "read_expansion"]
+__all__ = ["Expansion", "ExpansionDecision", "outputs_of", "read_expansion", "read_facts"]
 
 
 class Expansion(Document):
@@ -83,6 +85,18 @@ def read_expansion(
             fix="run the pipeline again; nothing of it was started",
         )
     return read_document(Expansion, data, f"{store.uri}/{key}")
+
+
+def read_facts(store: ArtifactStore, spec: JobSpec) -> ExpansionFacts:
+    """Return the facts for the pipeline of a job's dynamic step.
+
+    Raises:
+        DamagedArtifactError: They are not those that the client has written.
+        ArtifactNotFoundError: The object does not exist.
+    """
+    assert spec.expanding is not None
+    place = spec.expanding.facts
+    return read_document(ExpansionFacts, fetch(store, place), f"{store.uri}/{place.key}")
 
 
 def outputs_of(

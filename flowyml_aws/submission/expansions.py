@@ -29,9 +29,17 @@ from flowyml_aws.submission.expansion import (
     ExpansionDecision,
     outputs_of,
     read_expansion,
+    read_facts,
 )
 from flowyml_aws.submission.package import write_child
-from flowyml_aws.submission.record import RunRecord, RunState, read_plan, read_record
+from flowyml_aws.submission.record import (
+    RunRecord,
+    RunState,
+    child_run_id,
+    read_plan,
+    read_record,
+    read_spec,
+)
 from flowyml_aws.submission.refs import RunRefs
 from flowyml_aws.submission.reports import JobReports
 from flowyml_aws.submission.status import ExpansionView, RunStatus
@@ -110,44 +118,45 @@ class Expansions:
         return read_outputs(self.store, self.record.run_id, returned.step, repetition)
 
     def look(self, returned: ReturnedPipeline) -> ExpansionView | None:
-        """Return the run of a pipeline without changing anything; None before it is decided on."""
+        """Return the run of a pipeline without changing anything; None before it is started."""
+        return self._viewed(returned, lambda driver: driver.status())
+
+    def is_started(self, returned: ReturnedPipeline) -> bool:
+        """Return whether a pipeline was refused, or is a run."""
         decision = self._read_decision(returned)
-        if decision is None:
-            return None
-        return self._viewed(returned.step, decision, lambda driver: driver.status())
+        return decision is not None and (
+            decision.refusal is not None or self._driver(returned.step, decision) is not None
+        )
 
-    def is_decided(self, returned: ReturnedPipeline) -> bool:
-        """Return whether a pipeline was accepted or refused."""
-        return self._read_decision(returned) is not None
-
-    def decide(
-        self, returned: ReturnedPipeline, plan: ExecutionPlan, spent_usd: float, now: float
+    def start(
+        self, returned: ReturnedPipeline, limit_usd: float | None, spent_usd: float, now: float
     ) -> None:
-        """Accept or refuse a pipeline, unless another client has decided.
+        """Decide on a pipeline, unless a client has decided, and write its run if it may start.
 
         Args:
-            returned: The job whose step has returned it.
-            plan: Plan of the run.
-            spent_usd: Counted cost of the run so far, with all its pipelines.
+            returned: The pipeline.
+            limit_usd: Cost limit of the run that contains it; None without one.
+            spent_usd: Counted cost of that run so far, with all its pipelines.
             now: Seconds since the epoch.
         """
-        decision = self._decision(returned, plan.max_cost_usd, spent_usd, now)
         key = RunLayout(self.record.run_id).expansion(returned.step, returned.job.repetition)
-        self.store.create(key, decision.to_json())
+        decision = self._read_decision(returned)
+        if decision is None:
+            decision = self._decision(returned, limit_usd, spent_usd, now)
+            if not self.store.create(key, decision.to_json()):
+                decision = self._read_decision(returned) or decision
+        if decision.refusal is None:
+            self._write(returned, decision)
 
     def advance(self, returned: ReturnedPipeline) -> ExpansionView | None:
-        """Start or drive the run of a pipeline. Return None before it is decided on.
+        """Drive the run of a pipeline. Return None before it is started.
 
         If the run has succeeded, the outputs of the dynamic step are written.
         """
-        decision = self._read_decision(returned)
-        if decision is None:
-            return None
-        if decision.refusal is None and self._driver(returned.step, decision) is None:
-            self._write(returned, decision)
-        view = self._viewed(returned.step, decision, lambda driver: driver.advance())
-        if view.status is not None and view.status.state is RunState.SUCCEEDED:
-            self._finish(returned, view.status)
+        view = self._viewed(returned, lambda driver: driver.advance())
+        status = None if view is None else view.status
+        if status is not None and status.state is RunState.SUCCEEDED:
+            self._finish(returned, status)
         return view
 
     def finish(self) -> bool:
@@ -180,16 +189,25 @@ class Expansions:
     def _decision(
         self, returned: ReturnedPipeline, limit_usd: float | None, spent_usd: float, now: float
     ) -> ExpansionDecision:
-        run_id = self.record.run_id
+        record, job = self.record, returned.job
         try:
             expansion = self._read(returned)
+            plan = expansion.plan.plan
+            run_id = child_run_id(record.run_id, plan.pipeline, returned.step, job.repetition)
+            if {run_id} != {expansion.run_id, *(spec.run_id for spec in expansion.specs)}:
+                raise DamagedArtifactError(
+                    what=f"The pipeline of {returned.step!r} is not planned for this run",
+                    why=f"it names run {expansion.run_id}, expected {run_id}",
+                    fix="run the pipeline again",
+                )
+            facts = read_facts(self.store, read_spec(self.store, record, job.name))
         except DamagedArtifactError as error:
             refused = f"{error.what}: {error.why}"
-            return ExpansionDecision(run_id=run_id, decided_at=now, refusal=refused)
+            return ExpansionDecision(run_id=record.run_id, decided_at=now, refusal=refused)
         return ExpansionDecision(
-            run_id=expansion.run_id,
+            run_id=run_id,
             decided_at=now,
-            refusal=refusal(run_id, expansion.plan.plan, limit_usd, spent_usd),
+            refusal=refusal(record.run_id, plan, facts, limit_usd, spent_usd),
             max_cost_usd=None if limit_usd is None else max(0.0, limit_usd - spent_usd),
         )
 
@@ -210,13 +228,18 @@ class Expansions:
         return self._expansions[returned.sha256]
 
     def _viewed(
-        self, step: str, decision: ExpansionDecision, poll: Callable[[ChildDriver], RunStatus]
-    ) -> ExpansionView:
-        view = ExpansionView(step, decision.run_id, decision.refusal)
-        driver = None if decision.refusal is not None else self._driver(step, decision)
-        if driver is not None:
+        self, returned: ReturnedPipeline, poll: Callable[[ChildDriver], RunStatus]
+    ) -> ExpansionView | None:
+        decision = self._read_decision(returned)
+        if decision is None:
+            return None
+        view = ExpansionView(returned.step, decision.run_id, decision.refusal)
+        if decision.refusal is None:
+            driver = self._driver(returned.step, decision)
+            if driver is None:
+                return None
             view = replace(view, status=poll(driver))
-        self.views[step] = view
+        self.views[returned.step] = view
         return view
 
     def _driver(self, step: str, decision: ExpansionDecision) -> ChildDriver | None:
