@@ -7,7 +7,7 @@ name (`runtime/expanding.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -84,7 +84,10 @@ def expand(pipeline: _Pipeline, attempt: Attempt, step: StepSpec, payload: Paylo
     facts = read_facts(store, spec)
     is_cached = facts.cache and pipeline.enable_cache and not attempt.repetition
     request = pipeline.request(_options(facts, is_cached))
-    planned, built = _plan(request, FactServices(facts, store), step)
+    # Without declared outputs, nothing has to have the name of the step.
+    is_declared = bool(payload.steps[step.function].outputs)
+    required = tuple(step.outputs_by_own_name) if is_declared else ()
+    planned, built = _plan(request, FactServices(facts, store), step, required)
     run_id = child_run_id(spec.run_id, request.name, step.name, attempt.repetition)
     inputs = [v for asset, v in planned.inputs.items() if asset in planned.graph.external_inputs]
     payloads = _payloads(planned, built, request, spec, store, payload)
@@ -110,7 +113,11 @@ def expand(pipeline: _Pipeline, attempt: Attempt, step: StepSpec, payload: Paylo
     return Expansion(
         run_id=run_id,
         depth=len(chain),
-        outputs={asset: own for own, asset in step.outputs_by_own_name.items()},
+        outputs={
+            asset: own
+            for own, asset in step.outputs_by_own_name.items()
+            if own in built.declared.producers
+        },
         plan=StoredPlan.of(plan),
         specs=tuple(job_specs(plan, planned.graph, shared, planned.reuse, run_id, store.uri)),
         keys=keys,
@@ -142,7 +149,7 @@ def _options(facts: ExpansionFacts, is_cached: bool) -> RunKeywords:
 
 
 def _plan(
-    request: RunRequest, services: FactServices, step: StepSpec
+    request: RunRequest, services: FactServices, step: StepSpec, required: Collection[str]
 ) -> tuple[PlannedRun, BuiltPipeline]:
     facts = services.facts
     built, problems = request.build()
@@ -154,7 +161,7 @@ def _plan(
     if built is None:
         raise InvalidPipelineError(request.name, problems)
     problems += missing_arguments(built.declared, request.values)
-    problems += _missing_outputs(built, request, step)
+    problems += _missing_outputs(built, request, step, required)
     if problems:
         raise InvalidPipelineError(request.name, problems)
     # Variables of the run are overridden by those of the pipeline that the step returns.
@@ -172,13 +179,13 @@ def _plan(
 
 
 def _missing_outputs(
-    built: BuiltPipeline, request: RunRequest, step: StepSpec
+    built: BuiltPipeline, request: RunRequest, step: StepSpec, required: Collection[str]
 ) -> list[FlowymlError]:
-    """Return an error for each output of the step that is no asset of its pipeline."""
+    """Return an error for each required output of the step that is no asset of its pipeline."""
     assets = built.declared.producers
     lists = {a for s in built.declared.steps if s.mapping is not None for a in s.assets}
     problems: list[FlowymlError] = []
-    for name in step.outputs_by_own_name:
+    for name in required:
         if name in lists:
             problems.append(
                 InvalidStepError(

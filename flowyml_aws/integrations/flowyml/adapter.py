@@ -263,7 +263,8 @@ def _unsupported_features(pipeline: Any) -> Iterator[UnsupportedFeatureError]:
             yield from _unsupported_approval(item, [*pipeline.steps, *in_branches])
             continue
         if not is_flowyml_step(item):
-            yield _not_supported(f"Step {getattr(item, 'name', item)!r} ({kind})", _FUNCTION)
+            name = getattr(item, "name", getattr(item, "__name__", item))
+            yield _not_supported(f"Step {name!r} ({kind})", _FUNCTION)
     if getattr(pipeline, "_resume_from_checkpoint", False):
         yield _not_supported(
             "Resuming from a checkpoint",

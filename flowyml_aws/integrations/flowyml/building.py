@@ -3,7 +3,7 @@
 - An `EvalStep` has neither inputs nor outputs. It is replaced by a step that calls it.
 - The types of a `@map_task` are those of one item, but are compared with those of the whole list.
   They are not compared.
-- The type of a `@dynamic` step is that of FlowyML's wrapper, not of its outputs. It is not compared.
+- The type of a `@dynamic` step is that of a wrapper, not of its outputs. It is not compared.
 """
 
 from __future__ import annotations
