@@ -39,7 +39,7 @@ def runs(
     ] = None,
     everything: Annotated[
         bool,
-        typer.Option("--all", help="Also list the pipelines of dynamic steps, which are runs."),
+        typer.Option("--all", help="Also list sub-runs: pipelines of dynamic steps."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -48,7 +48,7 @@ def runs(
     Of the runs that have not ended, the newest 10 are asked for their state.
     """
     earliest = 0.0 if since is None else time.time() - age_s(since, "--since")
-    wanted = RunFilter(pipeline, _states(state or ()), earliest, limit, with_parts=everything)
+    wanted = RunFilter(pipeline, _states(state or ()), earliest, limit, with_sub_runs=everything)
     project = find_project([]).root
     run_stores = dict.fromkeys(stores(account_settings(project), project).values())
     listed = list_runs(run_stores, wanted)
@@ -56,7 +56,7 @@ def runs(
         print_json([asdict(run) for run in listed])
         return
     if not listed:
-        is_filtered = wanted != RunFilter(limit=limit, with_parts=everything)
+        is_filtered = wanted != RunFilter(limit=limit, with_sub_runs=everything)
         print(
             "no run matches"
             if is_filtered

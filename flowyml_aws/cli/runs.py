@@ -129,7 +129,7 @@ def status(
             "--job",
             metavar="JOB",
             help="Show only this job, or the jobs of this step, item or sub-pipeline, with every "
-            "item; STEP/JOB for a job of the pipeline of a dynamic step.",
+            "item. STEP/JOB is a job in the pipeline that a dynamic step has returned.",
             autocompletion=complete_job,
         ),
     ] = None,
@@ -138,7 +138,7 @@ def status(
     """Show the status of a run."""
     attached = Run.attach(run_id)
     if job is not None:
-        attached, job = attached.part(job)
+        attached, job = attached.containing(job)
     run_status = attached.status()
     selected = None if job is None else find_jobs(attached.plan, job, attached.id)
     if as_json:
@@ -204,7 +204,7 @@ def logs(
         typer.Argument(
             metavar="[JOB]",
             help="Print only the log of this job, or of the jobs of this step, item or "
-            "sub-pipeline; STEP/JOB for a job of the pipeline of a dynamic step.",
+            "sub-pipeline. STEP/JOB is a job in the pipeline that a dynamic step has returned.",
             autocompletion=complete_job,
         ),
     ] = None,
@@ -216,7 +216,7 @@ def logs(
     """Print the logs of a run."""
     attached = Run.attach(run_id)
     if job is not None:
-        attached, job = attached.part(job)
+        attached, job = attached.containing(job)
     jobs = attached.plan.jobs if job is None else find_jobs(attached.plan, job, attached.id)
     several = len(jobs) > 1
     if follow and _seems_abandoned(attached):

@@ -35,7 +35,6 @@ from flowyml_aws.packaging.code import payload_of
 from flowyml_aws.packaging.decision import Decision
 from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.planning.alternatives import allowed_moves
-from flowyml_aws.planning.expansion_facts import ExpansionFacts
 from flowyml_aws.planning.history import earlier_lengths
 from flowyml_aws.planning.limits import Limits, over_limits
 from flowyml_aws.planning.stored_plan import StoredPlan
@@ -50,7 +49,7 @@ from flowyml_aws.submission.history import read_times
 from flowyml_aws.submission.origin import parameter_texts
 from flowyml_aws.submission.package import SpecFacts, job_specs
 from flowyml_aws.submission.packing import StoredPayloads
-from flowyml_aws.submission.record import child_run_id
+from flowyml_aws.submission.record import sub_run_id
 
 __all__ = ["expand"]
 
@@ -83,12 +82,14 @@ def expand(pipeline: _Pipeline, attempt: Attempt, step: StepSpec, payload: Paylo
     levels = _levels(step, spec.expanding, chain)
     facts = read_facts(store, spec)
     is_cached = facts.cache and pipeline.enable_cache and not attempt.repetition
-    request = pipeline.request(_options(facts, is_cached))
+    request = pipeline.request(
+        {"cache": is_cached, "checkpoint_steps": facts.stores_all, "spot": facts.spot}
+    )
     # Without declared outputs, nothing has to have the name of the step.
     is_declared = bool(payload.steps[step.function].outputs)
     required = tuple(step.outputs_by_own_name) if is_declared else ()
     planned, built = _plan(request, FactServices(facts, store), step, required)
-    run_id = child_run_id(spec.run_id, request.name, step.name, attempt.repetition)
+    run_id = sub_run_id(spec.run_id, request.name, step.name, attempt.repetition)
     inputs = [v for asset, v in planned.inputs.items() if asset in planned.graph.external_inputs]
     payloads = _payloads(planned, built, request, spec, store, payload)
     shared = SpecFacts(
@@ -144,10 +145,6 @@ def _levels(step: StepSpec, expanding: Expanding, chain: tuple[str, ...]) -> int
     )
 
 
-def _options(facts: ExpansionFacts, is_cached: bool) -> RunKeywords:
-    return {"cache": is_cached, "checkpoint_steps": facts.stores_all, "spot": facts.spot}
-
-
 def _plan(
     request: RunRequest, services: FactServices, step: StepSpec, required: Collection[str]
 ) -> tuple[PlannedRun, BuiltPipeline]:
@@ -181,7 +178,7 @@ def _plan(
 def _missing_outputs(
     built: BuiltPipeline, request: RunRequest, step: StepSpec, required: Collection[str]
 ) -> list[FlowymlError]:
-    """Return an error for each required output of the step that is no asset of its pipeline."""
+    """Return an error for each required output that its pipeline does not have as an asset."""
     assets = built.declared.producers
     lists = {a for s in built.declared.steps if s.mapping is not None for a in s.assets}
     problems: list[FlowymlError] = []

@@ -43,7 +43,7 @@ class ListedRun:
         needs_client: Whether it continues only when a client drives it.
         waits_for_approval: Whether nothing can happen before someone answers an approval.
         dropped: Number of items of maps that failed and that the run continued without.
-        part_of: Run and dynamic step that have returned its pipeline, or None.
+        part_of: Run and dynamic step of a sub-run; None for any other run.
     """
 
     run_id: str
@@ -69,14 +69,14 @@ class RunFilter:
         states: Their states; empty for all.
         since: Earliest time of their creation, in seconds since the epoch.
         limit: Maximum number of runs; None for no limit.
-        with_parts: Whether it contains the pipelines of dynamic steps, which are runs, too.
+        with_sub_runs: Whether it contains sub-runs.
     """
 
     pipeline: str | None = None
     states: Collection[str] = ()
     since: float = 0.0
     limit: int | None = None
-    with_parts: bool = False
+    with_sub_runs: bool = False
 
     def may_match(self, run_id: str) -> bool:
         """Return whether a run with this id can match, before its documents are read."""
@@ -87,7 +87,7 @@ class RunFilter:
 
     def includes(self, run: ListedRun) -> bool:
         """Return whether a run can match, before its service is asked for its state."""
-        return self.with_parts or run.part_of is None
+        return self.with_sub_runs or run.part_of is None
 
     def matches(self, run: ListedRun) -> bool:
         """Return whether a run matches."""

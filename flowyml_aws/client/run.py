@@ -396,7 +396,7 @@ class Run(ShownAsSheets):
         limits = Limits(max_price_usd_hour, max_cost_usd)
         return Run(resume(self.id, resources, limits, detach), allow_pickle=self._allow_pickle)
 
-    def part(self, name: str) -> tuple[Run, str]:
+    def containing(self, name: str) -> tuple[Run, str]:
         """Return the run that contains a job or step, and its name there.
 
         Args:
@@ -409,7 +409,7 @@ class Run(ShownAsSheets):
         step = next((step for step in self.plan.dynamic if name.startswith(f"{step}/")), None)
         if step is None:
             return self, name
-        driver = self._driver.part(step)
+        driver = self._driver.sub_run(step)
         if driver is None:
             raise RunNotFoundError(
                 what=f"No {name!r} in run {self.id}",
@@ -417,7 +417,7 @@ class Run(ShownAsSheets):
                 fix=f"`flowyml-aws status {self.id}` shows the state of {step!r}",
             )
         run = Run(driver, self._drives, self._allow_pickle)
-        return run.part(name.removeprefix(f"{step}/"))
+        return run.containing(name.removeprefix(f"{step}/"))
 
     def logs(self, job: str | None = None, follow: bool = False) -> Iterator[LogLine]:
         """Yield the log lines of the jobs.
@@ -434,7 +434,7 @@ class Run(ShownAsSheets):
             RunNotFoundError: The plan has no such job.
         """
         if job is not None:
-            run, job = self.part(job)
+            run, job = self.containing(job)
             if run is not self:
                 return run.logs(job, follow)
         found = self.plan.jobs if job is None else find_jobs(self.plan, job, self.id)

@@ -20,8 +20,8 @@ __all__ = ["examine_run"]
 def examine_run(driver: RunDriver) -> Iterator[Report]:
     """Report the state of each job of a run, and what keeps it from starting, in plan order.
 
-    The first report of a run that has ended or is cancelled is about the whole run. The jobs of the
-    pipeline of a dynamic step follow the job of the step.
+    The first report of a run that has ended or is cancelled is about the whole run. The jobs of a
+    sub-run follow the job of its dynamic step.
     Queued jobs are diagnosed twice; findings of only one of the two diagnoses are dropped.
 
     Raises:
@@ -46,7 +46,7 @@ def examine_run(driver: RunDriver) -> Iterator[Report]:
 
 
 def _examine_pipelines(driver: RunDriver, view: JobView) -> Iterator[Report]:
-    """Report the jobs of the pipelines that the dynamic steps of a job have returned."""
+    """Report the jobs of the sub-runs of a job's dynamic steps."""
     for step in (step for step in view.job.steps if step in driver.plan.dynamic):
         if (part := driver.part(step)) is not None:
             for report in examine_run(part):

@@ -46,7 +46,7 @@ class CatalogFacts(Document):
 
 
 class ExpansionFacts(Document):
-    """What the client knows, as of the start of the run.
+    """Facts of the client at the start of a run with dynamic steps.
 
     The plans of all pipelines of the run are made from them: same targets, prices and options.
 

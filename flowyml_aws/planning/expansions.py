@@ -53,7 +53,7 @@ def unlimited_expansions(plan: ExecutionPlan, limits: Limits) -> list[FlowymlErr
     return [
         PlanOverBudgetError(
             what=f"The run of {plan.pipeline!r} has dynamic steps and no max_cost_usd: {names}",
-            why="their pipelines are not in the plan, so that nobody can read there what they cost",
+            why="their pipelines are not in the plan, which does not show what they will cost",
             fix="set max_cost_usd (--max-cost-usd USD, or the setting): a pipeline that could "
             "exceed it is not started",
         )

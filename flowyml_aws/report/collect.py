@@ -24,7 +24,7 @@ from flowyml_aws.report.data import (
     SegmentKind,
     StepEntry,
 )
-from flowyml_aws.report.expanded import with_parts
+from flowyml_aws.report.expanded import with_sub_reports
 from flowyml_aws.report.failures import failure_entries
 from flowyml_aws.report.logs import log_ends
 from flowyml_aws.report.maps import read_maps
@@ -121,7 +121,7 @@ def collect(driver: RunDriver, now: float) -> RunReport:
     )
     started = (each.step for each in reading.status.expansions if each.status is not None)
     parts = {step: driver.part(step) for step in started}
-    return with_parts(
+    return with_sub_reports(
         report, {step: collect(part, now) for step, part in parts.items() if part is not None}
     )
 

@@ -399,7 +399,7 @@ class ExpansionEntry(Document):
 class RunReport(Document):
     """All figures of a run at one moment.
 
-    Jobs, steps, values and costs include those of the pipelines of dynamic steps.
+    Jobs, steps, values and costs include those of sub-runs.
 
     Attributes:
         made_at: Time of the report, in seconds since the epoch.
@@ -416,7 +416,7 @@ class RunReport(Document):
         shortened: Sentences on content that the report leaves out.
         advice: Advice on the requests of jobs that were measured.
         comparison: Comparison with another run, or None.
-        expansions: Pipelines that dynamic steps have returned.
+        expansions: Pipelines that dynamic steps have returned, with their sub-runs.
     """
 
     version: Literal[1] = 1

@@ -1,4 +1,4 @@
-"""One report of a run and of the pipelines of its dynamic steps."""
+"""One report of a run and its sub-runs."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from flowyml_aws.report.data import (
 )
 from flowyml_aws.submission.losses import total_lost
 
-__all__ = ["with_parts"]
+__all__ = ["with_sub_reports"]
 
 
-def with_parts(report: RunReport, parts: Mapping[str, RunReport]) -> RunReport:
-    """Return a report that contains the jobs, steps and values of the pipelines of dynamic steps.
+def with_sub_reports(report: RunReport, parts: Mapping[str, RunReport]) -> RunReport:
+    """Return a report that contains the jobs, steps and values of the sub-runs.
 
     Their names start with the name of the dynamic step: `search/train`. In the graph, the first
-    jobs of a pipeline are after the job of the step, and the jobs that read an output of the step
-    are after the job of the pipeline that produces it. Costs and lost attempts are sums.
+    jobs of a sub-run are after the job of the step, and the jobs that read an output of the step
+    are after the job of the sub-run that produces it. Costs and lost attempts are sums.
 
     Args:
         report: Report of the run alone.
-        parts: Report of each pipeline, with its own parts, by dynamic step.
+        parts: Report of each sub-run, with its own sub-runs, by dynamic step.
     """
     if not parts:
         return report
@@ -65,7 +65,7 @@ def with_parts(report: RunReport, parts: Mapping[str, RunReport]) -> RunReport:
             ),
             "cost_usd": _sum(part.cost_usd for part in every),
             "expected_cost_usd": _sum(part.expected_cost_usd for part in every),
-            "expected_s": None,  # the plan of the run does not contain the pipelines
+            "expected_s": None,  # the plan of the run does not contain the sub-runs
             "lost": total_lost(part.lost for part in every),
         }
     )
@@ -73,7 +73,7 @@ def with_parts(report: RunReport, parts: Mapping[str, RunReport]) -> RunReport:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The pipeline of a dynamic step.
+    """The report of a sub-run.
 
     Attributes:
         path: Start of all its names.
@@ -183,7 +183,7 @@ class _Part:
         ]
 
     def producers(self, assets: Iterable[str]) -> dict[str, list[str]]:
-        """Return the assets by the job of the pipeline that produces them."""
+        """Return the assets by the job of the sub-run that produces them."""
         producers = _producers(self.report)
         found: dict[str, list[str]] = {}
         for asset in assets:
@@ -211,13 +211,13 @@ def _after_producers(job: JobEntry, inner: Mapping[str, _Part]) -> JobEntry:
 
 
 def _producers(report: RunReport) -> dict[str, str]:
-    """Return the job that produces each asset, in the innermost pipeline."""
+    """Return the job that produces each asset, in the innermost sub-run."""
     found: dict[str, str] = {}
     for step in report.steps:
         if step.job is not None:
             found.update(dict.fromkeys(step.outputs, step.job))
     outputs = {step.name: step.outputs for step in report.steps}
-    # The innermost pipelines first: an outer one may return their assets.
+    # The innermost sub-runs first: an outer one may return their assets.
     for entry in sorted(report.expansions, key=lambda each: -each.step.count("/")):
         for asset in outputs.get(entry.step, ()):
             if (job := found.get(f"{entry.step}/{_own_name(asset)}")) is not None:
@@ -230,7 +230,7 @@ def _own_name(asset: str) -> str:
 
 
 def _without_traceback(failure: FailureEntry, inner: Mapping[str, _Part]) -> FailureEntry:
-    """Return the failure of a dynamic step without the traceback, which its pipeline has, too."""
+    """Return the failure of a dynamic step without the traceback, which its sub-run has, too."""
     is_copy = failure.job in inner and bool(inner[failure.job].report.failures)
     return failure.model_copy(update={"traceback": None}) if is_copy else failure
 

@@ -129,7 +129,7 @@ class FoundRun:
         )
 
     def _backend_of(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
-        """Return the backend of a run that is a part of this one."""
+        """Return the backend of a sub-run of this one."""
         names = {job.backend for job in plan.jobs} or self.services.services
         return _services(sorted(names), self.services.host).backend(record, plan)
 

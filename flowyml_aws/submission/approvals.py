@@ -61,7 +61,7 @@ class ApprovalView:
         jobs: Jobs that do not start before it is given.
         waits_s: Seconds since someone was asked; None if no one is asked now.
         answer: The answer, if there is one.
-        run_id: Run that asks, if it is a part of the run that is shown; None otherwise.
+        run_id: Sub-run that asks; None if it is the run that is shown.
     """
 
     name: str

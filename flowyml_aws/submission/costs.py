@@ -105,7 +105,7 @@ class CostRow:
 
 
 def counted_cost_usd(status: RunStatus, now: float) -> float | None:
-    """Return the cost of a run so far, with the pipelines of its dynamic steps.
+    """Return the cost of a run so far, with its sub-runs.
 
     None if a job has run whose price is unknown.
 
@@ -115,17 +115,17 @@ def counted_cost_usd(status: RunStatus, now: float) -> float | None:
     """
     costs = [_job_cost(view, status, now, _price) for view in status.jobs]
     own = None if any(cost.is_partial for cost in costs) else sum(cost.usd for cost in costs)
-    all_costs = [own, *(counted_cost_usd(part, now) for part in _parts(status))]
+    all_costs = [own, *(counted_cost_usd(each, now) for each in _sub_runs(status))]
     return None if None in all_costs else sum(filter(None, all_costs))
 
 
 def cost_against_limit_usd(status: RunStatus, now: float) -> float:
     """Return the cost of a run so far, with the highest possible price instead of unknown ones.
 
-    It includes the pipelines of its dynamic steps.
+    It includes its sub-runs.
     """
     own = sum(_job_cost(view, status, now, _highest_price).usd for view in status.jobs)
-    return own + sum(cost_against_limit_usd(part, now) for part in _parts(status))
+    return own + sum(cost_against_limit_usd(each, now) for each in _sub_runs(status))
 
 
 def job_costs(status: RunStatus, now: float) -> tuple[JobCost, ...]:
@@ -229,8 +229,8 @@ def _job_cost(view: JobView, status: RunStatus, now: float, price: Price) -> _Co
     return _Cost(cost_usd, is_partial)
 
 
-def _parts(status: RunStatus) -> Iterator[RunStatus]:
-    """Yield the runs of the pipelines of a run's dynamic steps."""
+def _sub_runs(status: RunStatus) -> Iterator[RunStatus]:
+    """Yield the sub-runs of a run that have a status."""
     for view in status.expansions:
         if view.status is not None:
             yield view.status

@@ -38,6 +38,7 @@ from flowyml_aws.submission.bills import BillsWait, JobBills
 from flowyml_aws.submission.cancellation import Cancellation
 from flowyml_aws.submission.cost_limit import end_reason, has_used_share, share_reason
 from flowyml_aws.submission.cost_watch import CostWatch
+from flowyml_aws.submission.expansion_views import cancelled_view, failed_view, running_view
 from flowyml_aws.submission.expansions import Expansions, ReturnedPipeline
 from flowyml_aws.submission.gates import Gates, waiting_reason
 from flowyml_aws.submission.history import record_times
@@ -66,7 +67,7 @@ class RunDriver:
         clock: Seconds since the epoch.
         waiting_clock: Seconds since any start, by which waits for capacity and bills are measured.
         capacity_wait_s: Seconds without capacity after which jobs move to another target.
-        backend_of: Returns the backend of the run of a pipeline that a dynamic step has returned.
+        backend_of: Returns the backend of a sub-run.
         awaits_bills: Whether the run had ended at the last poll, and its outcome will be recorded
             with bills that are not known yet.
     """
@@ -93,7 +94,7 @@ class RunDriver:
     _refusals: Mapping[str, str | None] = field(default_factory=dict)
     _unfinished: dict[str, ReturnedPipeline] = field(default_factory=dict)
     _expanded: dict[str, ReturnedPipeline] = field(default_factory=dict)
-    _parts: dict[str, RunDriver] = field(default_factory=dict)
+    _sub_runs: dict[str, RunDriver] = field(default_factory=dict)
     _losses_seen: dict[str, int] = field(default_factory=dict)
     _withdrawn: set[str] = field(default_factory=set)
     _cancellation_seen: bool = False
@@ -130,10 +131,10 @@ class RunDriver:
         return Expansions(self.store, self.record, self._drive)
 
     def _drive(self, record: RunRecord, plan: ExecutionPlan) -> RunDriver:
-        """Return the driver of a run that is a part of this one."""
+        """Return the driver of a sub-run of this one."""
         assert self.backend_of is not None
         assert record.parent is not None
-        self._parts[record.parent.step] = driver = RunDriver(
+        self._sub_runs[record.parent.step] = driver = RunDriver(
             self.store,
             record,
             plan,
@@ -211,15 +212,15 @@ class RunDriver:
         )
         return replace(status, jobs=jobs)
 
-    def part(self, step: str) -> RunDriver | None:
-        """Return the driver of the pipeline that a dynamic step has returned; None if it has none.
+    def sub_run(self, step: str) -> RunDriver | None:
+        """Return the driver of the sub-run of a dynamic step; None if it has none.
 
         Raises:
             FlowymlError: The store or the backend can't report the jobs' states.
         """
-        if step not in self._parts:
+        if step not in self._sub_runs:
             self.status()
-        return self._parts.get(step)
+        return self._sub_runs.get(step)
 
     def cancel(self, by: str | None = None) -> Sequence[str]:
         """Cancel the run and its jobs that have not ended, with every copy of them.
@@ -280,13 +281,17 @@ class RunDriver:
         return 0.0 if limit is None else limit.counted_usd
 
     def _settle_pipeline(self, each: ReturnedPipeline, view: ExpansionView | None) -> None:
-        """End the job of a dynamic step if the run of its pipeline has ended."""
-        reason = None if view is None else view.failure
-        if reason is None and view is not None:
-            self._settle(each.job, each.summary)
-        elif reason is not None or self._cancellation_seen:
-            self._ended[each.job.name] = self._unsuccessful(each, view)
+        """End the job of a dynamic step if the run of its pipeline has ended, or will not start."""
+        ran_on = self._ran_on(each.job, each.summary)
+        has_failed = view is not None and view.failure is not None
+        if self._cancellation_seen and (view is None or has_failed):
+            self._ended[each.job.name] = cancelled_view(each, self._costs.reached, ran_on)
             self._keep_expanded(each)
+        elif view is not None and has_failed:
+            self._ended[each.job.name] = failed_view(each, view, ran_on)
+            self._keep_expanded(each)
+        elif view is not None:
+            self._settle(each.job, each.summary)
         self._block()
 
     def _see_expanded(self) -> None:
@@ -308,37 +313,6 @@ class RunDriver:
     def _keep_expanded(self, each: ReturnedPipeline) -> None:
         self._unfinished.pop(each.job.name, None)
         self._expanded[each.job.name] = each
-
-    def _unsuccessful(self, each: ReturnedPipeline, view: ExpansionView | None) -> JobView:
-        """Return the final view of a job whose dynamic step has a pipeline that did not succeed."""
-        state, step_state, cause = JobState.FAILED, StepState.FAILED, Cause.STEP
-        reason = (None if view is None else view.failure) or "the run was cancelled"
-        if view is not None and view.refusal is not None:
-            cause = Cause.COST_LIMIT
-        if self._cancellation_seen:
-            cause = Cause.CANCELLED
-            if self._costs.reached is not None:
-                reason, cause = end_reason(self._costs.reached), Cause.COST_LIMIT
-            else:
-                state, step_state = JobState.CANCELLED, StepState.CANCELLED
-        traceback = None
-        inner = None if view is None or state is JobState.CANCELLED else view.first_failure
-        if inner is not None:
-            traceback = next(iter(inner[1].tracebacks), None)
-        failure = StepFailure(
-            kind="PipelineFailed", message=reason, traceback=traceback, cause=cause
-        )
-        steps = _with_report(each, state=step_state, failure=failure)
-        ran_on = self._ran_on(each.job, each.summary)
-        return JobView(each.job, state, each.summary.attempt, reason, steps, each.summary, ran_on)
-
-    def _expanding(self, each: ReturnedPipeline) -> JobView:
-        """Return the view of a job while the pipeline of its dynamic step runs."""
-        view = self._expansions.views.get(each.step)
-        reason = "its pipeline has not started yet" if view is None else view.progress
-        steps = _with_report(each, state=StepState.RUNNING, ended_at=None, reason=reason)
-        ran_on, attempt = self._ran_on(each.job, each.summary), each.summary.attempt
-        return JobView(each.job, JobState.RUNNING, attempt, reason, steps, each.summary, ran_on)
 
     def _finish_cancellation(self) -> None:
         """End the jobs of a run that was cancelled, or has reached its cost limit.
@@ -699,7 +673,9 @@ class RunDriver:
         unended = {step for job in active for step in job.steps}
         for job in active:
             if (unfinished := self._unfinished.get(job.name)) is not None:
-                views[job.name] = self._expanding(unfinished)
+                view = self._expansions.views.get(unfinished.step)
+                ran_on = self._ran_on(job, unfinished.summary)
+                views[job.name] = running_view(unfinished, view, ran_on)
                 continue
             status = self._visible_status(job, statuses.get(job.name, _UNKNOWN))
             if status.reason is None and status.state is JobState.WAITING:
@@ -825,12 +801,12 @@ class RunDriver:
         """
         results = [view.result for view in status.jobs if view.state is not JobState.BLOCKED]
         times = [result.ended_at for result in results if result is not None]
-        parts = (each.status for each in status.expansions if each.status is not None)
-        parts_ended = [part.ended_at for part in parts if part.ended_at is not None]
+        sub_runs = (each.status for each in status.expansions if each.status is not None)
+        sub_runs_ended = [each.ended_at for each in sub_runs if each.ended_at is not None]
         if times and len(times) == len(results):
             refused = (each.answer for each in status.approvals if each.refusal is not None)
             answers = (answer.answered_at for answer in refused if answer is not None)
-            return max([*times, *parts_ended, *answers])
+            return max([*times, *sub_runs_ended, *answers])
         # The end of a job without a result is unknown.
         if self._end_seen_at is None:
             self._end_seen_at = self.clock()
@@ -874,14 +850,6 @@ class RunDriver:
             return True
         self._costs.reached = intent.cost_limit
         return True
-
-
-def _with_report(each: ReturnedPipeline, **changes: object) -> tuple[StepReport, ...]:
-    """Return the reports of a job's steps with another report of its dynamic step."""
-    return tuple(
-        report.model_copy(update=changes) if report.name == each.step else report
-        for report in each.summary.steps
-    )
 
 
 def _attempts(jobs: Sequence[PlannedJob], statuses: Mapping[str, JobStatus]) -> Mapping[str, int]:

@@ -31,23 +31,23 @@ from flowyml_aws.submission.expansion import (
     read_expansion,
     read_facts,
 )
-from flowyml_aws.submission.package import write_child
+from flowyml_aws.submission.package import write_sub_run
 from flowyml_aws.submission.record import (
     RunRecord,
     RunState,
-    child_run_id,
     read_plan,
     read_record,
     read_spec,
+    sub_run_id,
 )
 from flowyml_aws.submission.refs import RunRefs
 from flowyml_aws.submission.reports import JobReports
 from flowyml_aws.submission.status import ExpansionView, RunStatus
 
-__all__ = ["ChildDriver", "Drive", "Expansions", "ReturnedPipeline"]
+__all__ = ["Drive", "Expansions", "ReturnedPipeline", "SubRunDriver"]
 
 
-class ChildDriver(Protocol):
+class SubRunDriver(Protocol):
     """Driver of the run of a pipeline."""
 
     awaits_bills: bool
@@ -62,12 +62,12 @@ class ChildDriver(Protocol):
 
     def status(self) -> RunStatus: ...
 
-    def cancel(self, by: str | None = None) -> Sequence[str]: ...
+    def cancel(self) -> Sequence[str]: ...
 
     def release(self) -> None: ...
 
 
-Drive = Callable[[RunRecord, ExecutionPlan], ChildDriver]
+Drive = Callable[[RunRecord, ExecutionPlan], SubRunDriver]
 """Returns the driver of a run."""
 
 
@@ -108,7 +108,7 @@ class Expansions:
     record: RunRecord
     drive: Drive
     views: dict[str, ExpansionView] = field(default_factory=dict)
-    _drivers: dict[str, ChildDriver] = field(default_factory=dict)
+    _drivers: dict[str, SubRunDriver] = field(default_factory=dict)
     _run_of: dict[str, str] = field(default_factory=dict)
     _expansions: dict[str, Expansion] = field(default_factory=dict)
 
@@ -161,14 +161,14 @@ class Expansions:
 
     def finish(self) -> bool:
         """Drive the runs that have ended until their bills are known. Return whether some wait."""
-        waiting = [
-            driver
+        waiting = {
+            step: driver
             for step, driver in self._drivers.items()
             if driver.awaits_bills and self.views[step].has_ended
-        ]
-        for driver in waiting:
-            driver.advance()
-        return any(driver.awaits_bills for driver in waiting)
+        }
+        for step, driver in waiting.items():
+            self.views[step] = replace(self.views[step], status=driver.advance())
+        return any(driver.awaits_bills for driver in waiting.values())
 
     def release(self) -> None:
         """Stop the jobs of all pipelines that cannot continue without this client."""
@@ -176,14 +176,14 @@ class Expansions:
             for driver in self._drivers.values():
                 stack.callback(driver.release)
 
-    def cancel(self, returned: Collection[ReturnedPipeline], by: str | None = None) -> list[str]:
+    def cancel(self, returned: Collection[ReturnedPipeline]) -> list[str]:
         """Cancel the runs of pipelines. Return the jobs that are still ending: `STEP/JOB`."""
         ending: list[str] = []
         for each in returned:
             decision = self._read_decision(each)
             driver = None if decision is None else self._driver(each.step, decision)
             if driver is not None:
-                ending += (f"{each.step}/{job}" for job in driver.cancel(by))
+                ending += (f"{each.step}/{job}" for job in driver.cancel())
         return ending
 
     def _decision(
@@ -193,7 +193,7 @@ class Expansions:
         try:
             expansion = self._read(returned)
             plan = expansion.plan.plan
-            run_id = child_run_id(record.run_id, plan.pipeline, returned.step, job.repetition)
+            run_id = sub_run_id(record.run_id, plan.pipeline, returned.step, job.repetition)
             if {run_id} != {expansion.run_id, *(spec.run_id for spec in expansion.specs)}:
                 raise DamagedArtifactError(
                     what=f"The pipeline of {returned.step!r} is not planned for this run",
@@ -228,7 +228,7 @@ class Expansions:
         return self._expansions[returned.sha256]
 
     def _viewed(
-        self, returned: ReturnedPipeline, poll: Callable[[ChildDriver], RunStatus]
+        self, returned: ReturnedPipeline, poll: Callable[[SubRunDriver], RunStatus]
     ) -> ExpansionView | None:
         decision = self._read_decision(returned)
         if decision is None:
@@ -242,7 +242,7 @@ class Expansions:
         self.views[returned.step] = view
         return view
 
-    def _driver(self, step: str, decision: ExpansionDecision) -> ChildDriver | None:
+    def _driver(self, step: str, decision: ExpansionDecision) -> SubRunDriver | None:
         """Return the driver of the run of a pipeline; None if the run is not written yet."""
         if self._run_of.get(step) != decision.run_id:
             try:
@@ -258,7 +258,7 @@ class Expansions:
         expansion = self._read(returned)
         plan = allowed_moves(expansion.plan.plan, Limits(None, decision.max_cost_usd))
         step, at = returned.step, decision.decided_at
-        write_child(self.store, expansion, with_shares(plan), self.record, step, at)
+        write_sub_run(self.store, expansion, with_shares(plan), self.record, step, at)
 
     def _finish(self, returned: ReturnedPipeline, status: RunStatus) -> None:
         """Write the outputs of a dynamic step whose pipeline has succeeded."""

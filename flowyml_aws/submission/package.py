@@ -58,10 +58,10 @@ __all__ = [
     "SpecFacts",
     "job_specs",
     "placeholder_record",
-    "write_child",
     "write_package",
     "write_record",
     "write_resumption",
+    "write_sub_run",
 ]
 
 
@@ -232,7 +232,7 @@ def write_resumption(
     return _write_specs(store, resumption.specs.values(), run_id, writes)
 
 
-def write_child(
+def write_sub_run(
     store: ArtifactStore,
     expansion: Expansion,
     plan: ExecutionPlan,
@@ -285,7 +285,7 @@ def write_record(
         run_id: Id of the run.
         now: Seconds since the epoch.
         resumes: Id of the run that this one continues, or None.
-        parent: Run that this one is a part of, or None.
+        parent: Run that contains this one, or None.
         client: Host name of the client; None for this machine.
     """
     layout = RunLayout(run_id)

@@ -34,7 +34,6 @@ __all__ = [
     "RunRecord",
     "RunState",
     "SpecPlace",
-    "child_run_id",
     "created_at",
     "make_run_id",
     "newest_first",
@@ -44,6 +43,7 @@ __all__ = [
     "read_spec",
     "run_ids",
     "slug_of",
+    "sub_run_id",
 ]
 
 
@@ -80,11 +80,11 @@ class JobArray:
 
 @dataclass(frozen=True, slots=True)
 class ParentRun:
-    """The run that a run is a part of.
+    """The run that contains a sub-run.
 
     Attributes:
         step: Its dynamic step that has returned the pipeline.
-        depth: Number of runs around the run, 1 or more.
+        depth: Number of runs around the sub-run, 1 or more.
     """
 
     run_id: str
@@ -102,7 +102,7 @@ class RunRecord(Document):
         resumes: Id of the run that this one continues, or None.
         arrays: Jobs that are submitted together. All clients use the same arrays, whichever
             version they have and whichever jobs have moved.
-        parent: The run whose dynamic step has returned the pipeline of this one, or None.
+        parent: The run that contains this one, if it is a sub-run; otherwise None.
     """
 
     version: Literal[2] = 2
@@ -248,8 +248,8 @@ def make_run_id(pipeline: str, now: datetime, random_hex: Callable[[int], str]) 
     return f"{slug_of(pipeline)}-{time}{random_hex(2)[:3]}"
 
 
-def child_run_id(run_id: str, pipeline: str, step: str, repetition: int) -> str:
-    """Return the id of the run of a pipeline that a dynamic step has returned.
+def sub_run_id(run_id: str, pipeline: str, step: str, repetition: int) -> str:
+    """Return the id of the sub-run of a dynamic step.
 
     It has the time of the run that contains it, and is the same for all clients.
 

@@ -137,7 +137,8 @@ class ExpansionView:
         if inner is None:
             return f"its pipeline, run {self.run_id}, failed: too few items of a map succeeded"
         path, failure = inner
-        return f"its pipeline failed: job {'/'.join(path)} failed: {failure.reason}"
+        job = "/".join(path)
+        return f"its pipeline, run {self.run_id}, failed: job {job} failed: {failure.reason}"
 
     @property
     def first_failure(self) -> tuple[tuple[str, ...], JobFailure] | None:

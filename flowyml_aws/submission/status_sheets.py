@@ -21,7 +21,7 @@ from flowyml_aws.submission.status import (
     machine_notes,
     value_notes,
 )
-from flowyml_aws.submission.whole_status import with_pipelines
+from flowyml_aws.submission.whole_status import with_sub_runs
 
 __all__ = ["elapsed_of_job", "elapsed_of_step", "metrics_sheet", "status_sheets"]
 
@@ -33,7 +33,7 @@ def status_sheets(status: RunStatus, now: float) -> list[Sheet]:
         status: Status of the run.
         now: Seconds since the epoch, used if the run has not ended.
     """
-    status = with_pipelines(status)
+    status = with_sub_runs(status)
     rows: list[tuple[str, ...]] = []
     lines: list[str] = []
     for row in status_rows(status):

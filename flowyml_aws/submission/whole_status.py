@@ -1,4 +1,4 @@
-"""The status of a run together with the pipelines of its dynamic steps, as one table shows it."""
+"""The status of a run together with those of its sub-runs, as one table shows it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.runtime.result import StepReport
 from flowyml_aws.submission.status import JobView, RunStatus
 
-__all__ = ["with_pipelines"]
+__all__ = ["with_sub_runs"]
 
 Value = TypeVar("Value")
 
 
-def with_pipelines(status: RunStatus) -> RunStatus:
-    """Return a status in which the jobs of a dynamic step's pipeline follow the job of the step.
+def with_sub_runs(status: RunStatus) -> RunStatus:
+    """Return a status in which the jobs of a sub-run follow the job of its dynamic step.
 
     Their names, and those of their steps and maps, start with the name of the dynamic step:
-    `search/train`. Costs of the whole run remain: they include the pipelines already.
+    `search/train`. Costs of the whole run remain: they include the sub-runs already.
     """
     parts = {
-        each.step: _renamed(with_pipelines(each.status), f"{each.step}/")
+        each.step: _renamed(with_sub_runs(each.status), f"{each.step}/")
         for each in status.expansions
         if each.status is not None
     }
@@ -92,7 +92,7 @@ def _renamed_job(job: PlannedJob, path: str) -> PlannedJob:
 
 
 def _without_tracebacks(view: JobView) -> JobView:
-    """Return the view of a job without tracebacks, which the job of the pipeline has, too."""
+    """Return the view of a job without tracebacks, which the job of the sub-run has, too."""
     return replace(view, steps=tuple(map(_without_traceback, view.steps)))
 
 

@@ -37,7 +37,7 @@ _STYLE = {
 def runs_table(runs: Sequence[ListedRun], now: float) -> RenderableType:
     """Return a table of runs, with local times and their zone.
 
-    If some are pipelines of dynamic steps, a column names their run and step.
+    If some are sub-runs, a column names their run and step.
 
     Args:
         runs: Runs in the order of the rows.

@@ -21,7 +21,7 @@ from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.missing_output import MissingOutput
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import RunStatus
-from flowyml_aws.submission.whole_status import with_pipelines
+from flowyml_aws.submission.whole_status import with_sub_runs
 from flowyml_aws.view.fitted import Column, FittedTable
 from flowyml_aws.view.terminal import program
 
@@ -90,7 +90,7 @@ def ending(
         total: Number of all stored outputs.
         savings: Time that outputs of earlier runs have saved, if any.
     """
-    status = with_pipelines(status)
+    status = with_sub_runs(status)
     parts: list[RenderableType] = []
     if outputs:
         parts.append(Padding(outputs_table(outputs), (0, 0, 0, 2), expand=False))

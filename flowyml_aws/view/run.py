@@ -37,7 +37,7 @@ from flowyml_aws.submission.status import (
     value_notes,
 )
 from flowyml_aws.submission.status_sheets import elapsed_of_job, elapsed_of_step
-from flowyml_aws.submission.whole_status import with_pipelines
+from flowyml_aws.submission.whole_status import with_sub_runs
 from flowyml_aws.view.fitted import Column, FittedTable
 from flowyml_aws.view.plain_lines import PlainLines, state_text
 from flowyml_aws.view.plan import not_run_lines
@@ -104,7 +104,7 @@ def watching(run: Run) -> Iterator[Callable[[RunStatus], None]]:
             with Live(console=console, refresh_per_second=8, transient=True) as live:
 
                 def update_table(status: RunStatus) -> None:
-                    last[:] = [with_pipelines(status)]
+                    last[:] = [with_sub_runs(status)]
                     live.update(status_table(status, time.time(), expected_s))
 
                 yield update_table
@@ -115,7 +115,7 @@ def watching(run: Run) -> Iterator[Callable[[RunStatus], None]]:
         lines = PlainLines(console)
 
         def print_changes(status: RunStatus) -> None:
-            last[:] = [with_pipelines(status)]
+            last[:] = [with_sub_runs(status)]
             lines.print_changes(last[0])
 
         yield print_changes
@@ -144,7 +144,7 @@ def status_table(status: RunStatus, now: float, expected_s: float | None = None)
         now: Seconds since the epoch.
         expected_s: Expected duration of the run in seconds; None if it is unknown.
     """
-    status = with_pipelines(status)
+    status = with_sub_runs(status)
     table = FittedTable(_COLUMNS)
     waits: list[Text] = []
     states = {view.job.name: view.state for view in status.jobs}
@@ -313,7 +313,7 @@ def failure_texts(status: RunStatus) -> list[Text]:
     All failed items of a mapped step are one `Text`.
     """
     texts = []
-    for failure in described_failures(with_pipelines(status)):
+    for failure in described_failures(with_sub_runs(status)):
         text = Text(f"\n{failure.headline}\n", style="red")
         for line in failure.details:
             text.append(f"  {line}\n", style="default")

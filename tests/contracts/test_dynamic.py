@@ -35,7 +35,7 @@ def start(rig: BackendRig, max_cost_usd: float = 5, cache: bool = True) -> Run:
     return pipeline.submit(backend=rig.backend, max_cost_usd=max_cost_usd, cache=cache)
 
 
-def part(status: RunStatus, *steps: str) -> RunStatus:
+def sub_run(status: RunStatus, *steps: str) -> RunStatus:
     """Return the status of the pipeline of a dynamic step, through those around it."""
     for step in steps:
         (status,) = (
@@ -54,14 +54,14 @@ def test_the_pipeline_of_a_dynamic_step_gives_what_plain_python_gives(rig: Backe
     assert result["best"] == best
     ran = ["configure", "search", *["train"] * 3, "join", "refine", "report"]
     assert sorted(rig.ran()) == sorted(ran)
-    search = part(result.status, "search")
-    assert search.state is part(search, "refine").state is RunState.SUCCEEDED
+    search = sub_run(result.status, "search")
+    assert search.state is sub_run(search, "refine").state is RunState.SUCCEEDED
     assert Run.attach(search.run_id).status().state is RunState.SUCCEEDED
     again = Run.attach(result.run_id)
     assert again.status() == result.status
     assert again.result()["model"] == 2 * best
     if rig.backend != "local":
-        costs = [each.counted_usd or 0 for each in (search, part(search, "refine"))]
+        costs = [each.counted_usd or 0 for each in (search, sub_run(search, "refine"))]
         own = sum(view.cost_usd or 0 for view in result.status.jobs)
         assert result.status.counted_usd == pytest.approx(own + costs[0])
         assert costs[0] > costs[1] > 0
@@ -74,7 +74,7 @@ def test_a_cancelled_run_cancels_the_pipelines_of_its_steps(rig: BackendRig) -> 
     Run.attach(run.id).cancel()
     result = run.wait()
     assert result.state == "cancelled"
-    search = part(result.status, "search")
+    search = sub_run(result.status, "search")
     assert search.state is RunState.CANCELLED
     assert Run.attach(search.run_id).status().state is RunState.CANCELLED
     assert "refine" not in rig.ran()
@@ -128,3 +128,10 @@ def test_another_client_continues_the_pipeline_of_a_killed_client(rig: BackendRi
     Path(f"{rig.trace}.hold").unlink()
     assert Run.attach(run_id).wait()["report"] == "66 from 33"
     assert rig.ran().count("search") == rig.ran().count("join") == 1
+
+
+@on_batch
+def test_the_driver_of_a_detached_run_runs_the_pipelines(rig: BackendRig) -> None:
+    run = rig.pipeline("expanding").submit(backend=rig.backend, max_cost_usd=5, detach=True)
+    eventually(lambda: run.status().state is RunState.SUCCEEDED, "the end of the run")
+    assert rig.ran().count("report") == 1

@@ -31,6 +31,7 @@ DRIVING = "a detached run on both services, and its cancellation: `make test-all
 WAITING = "a detached run whose job waits after a job of another run: it takes half a minute"
 PLATFORM = "SageMaker creates its log group before the first job"
 CHECKPOINTS = "AWS does not say whether SageMaker deletes checkpoints that a step has deleted"
+PLANNING = "durations for the pipeline of a dynamic step: on Batch, with the same statement"
 LAYERS = "requirements on SageMaker: tests/runtime, on this machine"
 UNUSED: Mapping[tuple[str, ...], str] = {
     ("user", "s3:AbortMultipartUpload"): ABORTING,
@@ -40,6 +41,7 @@ UNUSED: Mapping[tuple[str, ...], str] = {
     ("sagemaker", "s3:DeleteObject"): CHECKPOINTS,
     ("sagemaker", "s3:GetObject", "${store_arn}/layers/*"): LAYERS,
     ("sagemaker", "s3:PutObject", "${store_arn}/layers/*"): LAYERS,
+    ("sagemaker", "s3:GetObject", "${store_arn}/history/*"): PLANNING,
     ("sagemaker", "logs:CreateLogGroup"): PLATFORM,
     ("sagemaker", "logs:DescribeLogStreams"): PLATFORM,
     ("driver", "s3:PutObject", "${store_arn}/runs/*/submissions/*"): DRIVING,

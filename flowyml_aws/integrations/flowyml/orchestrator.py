@@ -171,10 +171,10 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
         """
         from flowyml_aws.integrations.flowyml.approvals import approval_reports
         from flowyml_aws.integrations.flowyml.results import step_status
-        from flowyml_aws.submission.whole_status import with_pipelines
+        from flowyml_aws.submission.whole_status import with_sub_runs
 
         status = self._run(run_id).status()
-        reports = {**with_pipelines(status).steps, **approval_reports(status)}
+        reports = {**with_sub_runs(status).steps, **approval_reports(status)}
         return {name: step_status(report.state) for name, report in reports.items()}
 
     def get_run_logs(self, run_id: str) -> str:

@@ -27,7 +27,7 @@ from flowyml_aws.integrations.flowyml.results import (
 from flowyml_aws.integrations.flowyml.sub_pipelines import sub_pipelines_in, with_sub_pipelines
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.status import RunStatus
-from flowyml_aws.submission.whole_status import with_pipelines
+from flowyml_aws.submission.whole_status import with_sub_runs
 
 __all__ = ["LiveRecord", "recorded_run_id"]
 
@@ -154,7 +154,7 @@ def _hooks() -> HookRegistry:
 
 
 def _states(status: RunStatus) -> dict[str, StepState]:
-    return {name: report.state for name, report in with_pipelines(status).steps.items()}
+    return {name: report.state for name, report in with_sub_runs(status).steps.items()}
 
 
 def _outcome(report: StepReport, error: str | None) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def _outcome(report: StepReport, error: str | None) -> dict[str, Any]:
 
 def _expanded(status: RunStatus) -> dict[str, Any]:
     """Return the steps of the pipelines that dynamic steps have returned, by their paths."""
-    whole = with_pipelines(status)
+    whole = with_sub_runs(status)
     errors = errors_of(whole)
     return {
         name: {

@@ -20,7 +20,7 @@ from flowyml_aws.integrations.flowyml.sub_pipelines import is_in, sub_pipelines_
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import RunStatus, failures
-from flowyml_aws.submission.whole_status import with_pipelines
+from flowyml_aws.submission.whole_status import with_sub_runs
 
 __all__ = ["error_of", "errors_of", "flowyml_result", "record_copy", "run_status", "step_status"]
 
@@ -106,7 +106,7 @@ def flowyml_result(
         conditional: Decisions (True), which FlowyML does not have, and steps of branches (False),
             for which it has no result if they did not run.
     """
-    status, whole = result.status, with_pipelines(result.status)
+    status, whole = result.status, with_sub_runs(result.status)
     errors = errors_of(whole)
     unstored = _produced(status).difference(result.outputs)
     decisions = {name for name, is_decision in conditional.items() if is_decision}
