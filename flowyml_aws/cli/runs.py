@@ -241,7 +241,7 @@ def why(
     as_json: AsJson = False,
 ) -> None:
     """Explain why a step was executed or reused, compared with the previous run."""
-    run, name = Run.attach(run_id).part(step)
+    run, name = Run.attach(run_id).containing(step)
     reason = run.why(name)
     if as_json:
         print_json(asdict(reason))
@@ -312,7 +312,7 @@ def get(
     if asset is None:
         _list_outputs(attached, out, as_json)
         return
-    attached, asset = attached.part(asset)
+    attached, asset = attached.containing(asset)
     refs = attached.refs(asset)
     if as_json:
         print_json({name: json.loads(ref.to_json()) for name, ref in refs.items()})

@@ -448,7 +448,7 @@ class Run(ShownAsSheets):
         for job in self.plan.jobs:
             yield from self._read_logs([job.name])
             for step in (step for step in job.steps if step in self.plan.dynamic):
-                if (driver := self._driver.part(step)) is not None:
+                if (driver := self._driver.sub_run(step)) is not None:
                     for line in Run(driver, self._drives, self._allow_pickle).logs():
                         yield replace(line, job=f"{step}/{line.job}")
 

@@ -48,7 +48,7 @@ def examine_run(driver: RunDriver) -> Iterator[Report]:
 def _examine_pipelines(driver: RunDriver, view: JobView) -> Iterator[Report]:
     """Report the jobs of the sub-runs of a job's dynamic steps."""
     for step in (step for step in view.job.steps if step in driver.plan.dynamic):
-        if (part := driver.part(step)) is not None:
+        if (part := driver.sub_run(step)) is not None:
             for report in examine_run(part):
                 yield replace(report, check=f"{step}/{report.check}")
 

@@ -120,7 +120,7 @@ def collect(driver: RunDriver, now: float) -> RunReport:
         update={"origin": origin, "advice": advice, "maps": maps}
     )
     started = (each.step for each in reading.status.expansions if each.status is not None)
-    parts = {step: driver.part(step) for step in started}
+    parts = {step: driver.sub_run(step) for step in started}
     return with_sub_reports(
         report, {step: collect(part, now) for step, part in parts.items() if part is not None}
     )
