@@ -28,7 +28,13 @@ from flowyml_aws.planning.limits import Limits
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.services.connect import find_run
 from flowyml_aws.submission.backend import JobState, LogLine
-from flowyml_aws.submission.compare import ComparedRun, Comparison, compare, facts_of
+from flowyml_aws.submission.compare import (
+    ComparedRun,
+    Comparison,
+    compare,
+    facts_of,
+    with_sub_facts,
+)
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.job_names import find_jobs
 from flowyml_aws.submission.logged import RunLogged
@@ -325,7 +331,13 @@ class Run(ShownAsSheets):
         return f"{type(self).__name__}({self.id!r})"
 
     def _facts(self) -> ComparedRun:
-        return facts_of(self._driver.store, self.status(), self._driver.reports)
+        status = self.status()
+        facts = facts_of(self._driver.store, status, self._driver.reports)
+        started = (each.step for each in status.expansions if each.status is not None)
+        drivers = {step: self._driver.sub_run(step) for step in started}
+        return with_sub_facts(
+            facts, {step: Run(each)._facts() for step, each in drivers.items() if each is not None}
+        )
 
     def cancel(self) -> Sequence[str]:
         """Cancel the run: stop its running jobs, and start no others.

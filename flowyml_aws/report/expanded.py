@@ -63,8 +63,9 @@ def with_sub_reports(report: RunReport, parts: Mapping[str, RunReport]) -> RunRe
                 *report.expansions,
                 *(each for part in found for each in part.expansions),
             ),
-            "cost_usd": _sum(part.cost_usd for part in every),
-            "expected_cost_usd": _sum(part.expected_cost_usd for part in every),
+            "cost_usd": _sum(job.cost_usd for job in jobs if job.attempt),
+            # Nothing is expected of a sub-run that is reused completely.
+            "expected_cost_usd": _sum(part.expected_cost_usd for part in every if part.jobs),
             "expected_s": None,  # the plan of the run does not contain the sub-runs
             "lost": total_lost(part.lost for part in every),
         }
@@ -236,6 +237,6 @@ def _without_traceback(failure: FailureEntry, inner: Mapping[str, _Part]) -> Fai
 
 
 def _sum(amounts: Iterable[float | None]) -> float | None:
-    """Return the sum of amounts; None if one is unknown."""
+    """Return the sum of amounts; None if one is unknown, or if there is none."""
     known = list(amounts)
-    return None if None in known else sum(filter(None, known))
+    return None if None in known or not known else sum(filter(None, known))

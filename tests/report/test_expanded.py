@@ -105,6 +105,9 @@ def test_costs_of_sub_runs_are_counted_once_and_an_unknown_one_is_unknown() -> N
     outer = a_report("outer", a_job("search"))
     unknown = a_report("trials", a_job("train", None), cost_usd=None)
     assert with_sub_reports(outer, {"search": unknown}).cost_usd is None
+    reused = a_report("trials", cost_usd=None, expected_cost_usd=None)
+    whole = with_sub_reports(outer, {"search": reused})
+    assert (whole.cost_usd, whole.expected_cost_usd) == (1.0, 1.0)
 
 
 def test_the_table_has_a_row_for_each_step_of_a_sub_run_with_its_job() -> None:
