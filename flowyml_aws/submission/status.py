@@ -233,8 +233,16 @@ class RunStatus:
     def waits_for_approval(self) -> bool:
         """True if nothing can happen before someone answers an approval, so that no job runs."""
         asked = [each for each in self.approvals if each.state is ApprovalState.WAITING]
+        asking = {
+            each.step
+            for each in self.expansions
+            if each.status is not None and each.status.waits_for_approval
+        }
         waiting = {job for each in asked for job in each.jobs}
-        return bool(asked) and all(v.state.ended or v.job.name in waiting for v in self.jobs)
+        for view in self.jobs:  # in plan order: parents first
+            if not asking.isdisjoint(view.job.steps) or not waiting.isdisjoint(view.job.after):
+                waiting.add(view.job.name)
+        return bool(waiting) and all(v.state.ended or v.job.name in waiting for v in self.jobs)
 
     @property
     def state_text(self) -> str:

@@ -104,7 +104,7 @@ def watching(run: Run) -> Iterator[Callable[[RunStatus], None]]:
             with Live(console=console, refresh_per_second=8, transient=True) as live:
 
                 def update_table(status: RunStatus) -> None:
-                    last[:] = [with_sub_runs(status)]
+                    last[:] = [status]
                     live.update(status_table(status, time.time(), expected_s))
 
                 yield update_table
@@ -115,11 +115,11 @@ def watching(run: Run) -> Iterator[Callable[[RunStatus], None]]:
         lines = PlainLines(console)
 
         def print_changes(status: RunStatus) -> None:
-            last[:] = [with_sub_runs(status)]
-            lines.print_changes(last[0])
+            last[:] = [status]
+            lines.print_changes(with_sub_runs(status))
 
         yield print_changes
-    for status in last:
+    for status in map(with_sub_runs, last):
         # The table includes them.
         notes = (
             *noted_losses(status),
@@ -144,7 +144,7 @@ def status_table(status: RunStatus, now: float, expected_s: float | None = None)
         now: Seconds since the epoch.
         expected_s: Expected duration of the run in seconds; None if it is unknown.
     """
-    status = with_sub_runs(status)
+    outcome, status = status.state_text, with_sub_runs(status)
     table = FittedTable(_COLUMNS)
     waits: list[Text] = []
     states = {view.job.name: view.state for view in status.jobs}
@@ -193,7 +193,7 @@ def status_table(status: RunStatus, now: float, expected_s: float | None = None)
         *noted_values(status),
         *bills(status),
         *_warned(status),
-        Text(f"{status.state_text}, {elapsed}", style="dim"),
+        Text(f"{outcome}, {elapsed}", style="dim"),
     )
 
 

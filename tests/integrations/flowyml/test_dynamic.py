@@ -11,7 +11,7 @@ pytest.importorskip("flowyml", reason="needs FlowyML: `make flowyml` has it")
 import flowyml
 from flowyml.core.retry_policy import OrchestratorRetryPolicy
 
-from flowyml_aws import Pipeline
+from flowyml_aws import Pipeline, ResourceRequirements
 from flowyml_aws.core.errors import InvalidPipelineError
 from flowyml_aws.integrations.flowyml import FlowymlAws
 from flowyml_aws.integrations.flowyml.adapter import pipeline_of
@@ -72,7 +72,7 @@ def test_a_dynamic_step_has_the_arguments_of_any_step_and_is_not_cached() -> Non
     dynamic = next(each for each in pipeline.steps if each.name == "search")
     assert (dynamic.is_dynamic, dynamic.cache, dynamic.retry) == (True, False, 1)
     assert (dynamic.inputs, dynamic.outputs) == (("rates",), ("best",))
-    assert dynamic.resources is not None and dynamic.resources.cpu == "2"
+    assert dynamic.resources == ResourceRequirements(cpu="2")
     assert not dynamic.notes
 
 
