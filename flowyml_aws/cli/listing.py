@@ -37,6 +37,10 @@ def runs(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only the newest runs, at most this many.")
     ] = None,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="Also list sub-runs: pipelines of dynamic steps."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the runs in the project's local store and in its S3 store, newest first.
@@ -44,7 +48,7 @@ def runs(
     Of the runs that have not ended, the newest 10 are asked for their state.
     """
     earliest = 0.0 if since is None else time.time() - age_s(since, "--since")
-    wanted = RunFilter(pipeline, _states(state or ()), earliest, limit)
+    wanted = RunFilter(pipeline, _states(state or ()), earliest, limit, with_sub_runs=everything)
     project = find_project([]).root
     run_stores = dict.fromkeys(stores(account_settings(project), project).values())
     listed = list_runs(run_stores, wanted)
@@ -52,7 +56,7 @@ def runs(
         print_json([asdict(run) for run in listed])
         return
     if not listed:
-        is_filtered = wanted != RunFilter(limit=limit)
+        is_filtered = wanted != RunFilter(limit=limit, with_sub_runs=everything)
         print(
             "no run matches"
             if is_filtered
@@ -61,7 +65,7 @@ def runs(
         return
     Terminal().print(runs_table(listed, time.time()))
     for run in listed:
-        if run.needs_client:
+        if run.needs_client and run.part_of is None:
             print(f"warning: {run.run_id} waits for a client: `{program()} attach {run.run_id}`")
 
 

@@ -270,7 +270,8 @@ def why(
     as_json: AsJson = False,
 ) -> None:
     """Explain why a step was executed or reused, compared with the previous run."""
-    reason = Run.attach(run_id).why(step)
+    run, name = Run.attach(run_id).containing(step)
+    reason = run.why(name)
     if as_json:
         print_json(asdict(reason))
     else:
@@ -340,6 +341,7 @@ def get(
     if asset is None:
         _list_outputs(attached, out, as_json)
         return
+    attached, asset = attached.containing(asset)
     refs = attached.refs(asset)
     if as_json:
         print_json({name: json.loads(ref.to_json()) for name, ref in refs.items()})

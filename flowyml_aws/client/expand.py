@@ -7,7 +7,7 @@ name (`runtime/expanding.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -85,7 +85,10 @@ def expand(pipeline: _Pipeline, attempt: Attempt, step: StepSpec, payload: Paylo
     request = pipeline.request(
         {"cache": is_cached, "checkpoint_steps": facts.stores_all, "spot": facts.spot}
     )
-    planned, built = _plan(request, FactServices(facts, store), step)
+    # Without declared outputs, nothing has to have the name of the step.
+    is_declared = bool(payload.steps[step.function].outputs)
+    required = tuple(step.outputs_by_own_name) if is_declared else ()
+    planned, built = _plan(request, FactServices(facts, store), step, required)
     run_id = sub_run_id(spec.run_id, request.name, step.name, attempt.repetition)
     external = planned.graph.external_inputs
     inputs = [v for asset, v in planned.inputs.values.items() if asset in external]
@@ -112,7 +115,11 @@ def expand(pipeline: _Pipeline, attempt: Attempt, step: StepSpec, payload: Paylo
     return Expansion(
         run_id=run_id,
         depth=len(chain),
-        outputs={asset: own for own, asset in step.outputs_by_own_name.items()},
+        outputs={
+            asset: own
+            for own, asset in step.outputs_by_own_name.items()
+            if own in built.declared.producers
+        },
         plan=StoredPlan.of(plan),
         specs=tuple(job_specs(plan, planned.graph, shared, planned.reuse, run_id, store.uri)),
         keys=keys,
@@ -140,7 +147,7 @@ def _levels(step: StepSpec, expanding: Expanding, chain: tuple[str, ...]) -> int
 
 
 def _plan(
-    request: RunRequest, services: FactServices, step: StepSpec
+    request: RunRequest, services: FactServices, step: StepSpec, required: Collection[str]
 ) -> tuple[PlannedRun, BuiltPipeline]:
     facts = services.facts
     built, problems = request.build()
@@ -152,7 +159,7 @@ def _plan(
     if built is None:
         raise InvalidPipelineError(request.name, problems)
     problems += missing_arguments(built.declared, request.values)
-    problems += _missing_outputs(built, request, step)
+    problems += _missing_outputs(built, request, step, required)
     if problems:
         raise InvalidPipelineError(request.name, problems)
     # Variables of the run are overridden by those of the pipeline that the step returns.
@@ -170,13 +177,13 @@ def _plan(
 
 
 def _missing_outputs(
-    built: BuiltPipeline, request: RunRequest, step: StepSpec
+    built: BuiltPipeline, request: RunRequest, step: StepSpec, required: Collection[str]
 ) -> list[FlowymlError]:
-    """Return an error for each output of the step that its pipeline does not have as an asset."""
+    """Return an error for each required output that its pipeline does not have as an asset."""
     assets = built.declared.producers
     lists = {a for s in built.declared.steps if s.mapping is not None for a in s.assets}
     problems: list[FlowymlError] = []
-    for name in step.outputs_by_own_name:
+    for name in required:
         if name in lists:
             problems.append(
                 InvalidStepError(

@@ -43,6 +43,7 @@ class ListedRun:
         needs_client: Whether it continues only when a client drives it.
         waits_for_approval: Whether nothing can happen before someone answers an approval.
         dropped: Number of items of maps that failed and that the run continued without.
+        part_of: Run and dynamic step of a sub-run; None for any other run.
     """
 
     run_id: str
@@ -56,6 +57,7 @@ class ListedRun:
     needs_client: bool
     dropped: int = 0
     waits_for_approval: bool = False
+    part_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +69,14 @@ class RunFilter:
         states: Their states; empty for all.
         since: Earliest time of their creation, in seconds since the epoch.
         limit: Maximum number of runs; None for no limit.
+        with_sub_runs: Whether it contains sub-runs.
     """
 
     pipeline: str | None = None
     states: Collection[str] = ()
     since: float = 0.0
     limit: int | None = None
+    with_sub_runs: bool = False
 
     def may_match(self, run_id: str) -> bool:
         """Return whether a run with this id can match, before its documents are read."""
@@ -80,6 +84,10 @@ class RunFilter:
         return created_at(run_id) >= int(self.since) and (
             self.pipeline is None or run_id.rsplit("-", 3)[0] == slug_of(self.pipeline)
         )
+
+    def includes(self, run: ListedRun) -> bool:
+        """Return whether a run can match, before its service is asked for its state."""
+        return self.with_sub_runs or run.part_of is None
 
     def matches(self, run: ListedRun) -> bool:
         """Return whether a run matches."""
@@ -103,7 +111,7 @@ def list_runs(stores: Iterable[ArtifactStore], wanted: RunFilter) -> list[Listed
         read = map_concurrently(
             lambda run_id: _read(store_of[run_id], run_id), part, limit=STORE_REQUESTS
         )
-        runs = [run for run in read if run is not None]
+        runs = [run for run in read if run is not None and wanted.includes(run)]
         unended = [run for run in runs if run.state == _UNKNOWN][: _MAX_ASKED - asked]
         asked += len(unended)
         states = map_concurrently(_with_state, unended, limit=_MAX_ASKED)
@@ -122,10 +130,7 @@ def _settled(runs: Iterable[ListedRun], answers: dict[ListedRun, ListedRun]) -> 
 
 
 def _read(store: ArtifactStore, run_id: str) -> ListedRun | None:
-    """Return a run from its record and its outcome; None if it has no record.
-
-    None, too, for a sub-run: the run that contains it is listed.
-    """
+    """Return a run from its record and its outcome; None if it has no record."""
     run = ListedRun(
         run_id=run_id,
         pipeline=None,
@@ -139,13 +144,14 @@ def _read(store: ArtifactStore, run_id: str) -> ListedRun | None:
     )
     try:
         record = read_record(store, run_id)
-        if record.parent is not None:
-            return None
         run = replace(
             run,
             pipeline=record.pipeline,
             backend=record.backend,
             created_at=record.created_at,
+            part_of=None
+            if record.parent is None
+            else f"{record.parent.run_id}/{record.parent.step}",
         )
         outcome = read_outcome(store, run_id)
     except RunNotFoundError:

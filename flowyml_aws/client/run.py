@@ -6,6 +6,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,13 @@ from flowyml_aws.planning.limits import Limits
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.services.connect import find_run
 from flowyml_aws.submission.backend import JobState, LogLine
-from flowyml_aws.submission.compare import ComparedRun, Comparison, compare, facts_of
+from flowyml_aws.submission.compare import (
+    ComparedRun,
+    Comparison,
+    compare,
+    facts_of,
+    with_sub_facts,
+)
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.job_names import find_jobs
 from flowyml_aws.submission.logged import RunLogged
@@ -332,7 +339,13 @@ class Run(ShownAsSheets):
         return f"{type(self).__name__}({self.id!r})"
 
     def _facts(self) -> ComparedRun:
-        return facts_of(self._driver.store, self.status(), self._driver.reports)
+        status = self.status()
+        facts = facts_of(self._driver.store, status, self._driver.reports)
+        started = (each.step for each in status.expansions if each.status is not None)
+        drivers = {step: self._driver.sub_run(step) for step in started}
+        return with_sub_facts(
+            facts, {step: Run(each)._facts() for step, each in drivers.items() if each is not None}
+        )
 
     def cancel(self) -> Sequence[str]:
         """Cancel the run: stop its running jobs, and start no others.
@@ -434,7 +447,8 @@ class Run(ShownAsSheets):
                 selected; None for all jobs in plan order. `search/train` is `train` in the pipeline
                 of the dynamic step `search`.
             follow: Whether to continue until the jobs have ended. Meanwhile, a run that was
-                submitted by this object is driven, and a run that was attached is only polled.
+                submitted by this object is driven, and a run that was attached is only polled. The
+                jobs of pipelines of dynamic steps are followed only by name.
 
         Raises:
             RunNotFoundError: The plan has no such job.
@@ -445,7 +459,18 @@ class Run(ShownAsSheets):
                 return run.logs(job, follow)
         found = self.plan.jobs if job is None else find_jobs(self.plan, job, self.id)
         selected = [planned.name for planned in found]
-        return self._follow_logs(selected) if follow else self._read_logs(selected)
+        if follow:
+            return self._follow_logs(selected)
+        return self._all_logs() if job is None else self._read_logs(selected)
+
+    def _all_logs(self) -> Iterator[LogLine]:
+        """Yield the logs of all jobs, with those of a returned pipeline after its dynamic step."""
+        for job in self.plan.jobs:
+            yield from self._read_logs([job.name])
+            for step in (step for step in job.steps if step in self.plan.dynamic):
+                if (driver := self._driver.sub_run(step)) is not None:
+                    for line in Run(driver, self._drives, self._allow_pickle).logs():
+                        yield replace(line, job=f"{step}/{line.job}")
 
     def _read_logs(self, jobs: Sequence[str]) -> Iterator[LogLine]:
         for name in jobs:

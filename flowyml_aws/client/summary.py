@@ -18,6 +18,7 @@ from flowyml_aws.submission.status import (
     unbilled_notes,
     value_notes,
 )
+from flowyml_aws.submission.whole_status import with_sub_runs
 
 __all__ = ["summary_lines"]
 
@@ -29,6 +30,7 @@ def summary_lines(status: RunStatus, now: float) -> Iterator[str]:
         status: Status of the run.
         now: Seconds since the epoch; its end, if it has ended.
     """
+    status = with_sub_runs(status)
     yield from _step_lines(status)
     yield from item_notes(status)
     yield from (failure.headline for failure in described_failures(status))

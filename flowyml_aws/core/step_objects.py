@@ -7,7 +7,15 @@ from typing import Any
 
 from flowyml_aws.core.step import Step
 
-__all__ = ["has_own_method", "is_flowyml_step", "is_step", "own_state", "unwrap_step"]
+__all__ = [
+    "function_of",
+    "has_own_method",
+    "is_dynamic_step",
+    "is_flowyml_step",
+    "is_step",
+    "own_state",
+    "unwrap_step",
+]
 
 _FLOWYMLS = frozenset(
     [
@@ -16,6 +24,9 @@ _FLOWYMLS = frozenset(
     ]
 )
 """Attributes of a FlowyML step that describe it, or that are objects of FlowyML."""
+
+_STEP = ("flowyml.core.step", "Step")
+_DYNAMIC_STEP = ("flowyml.core.dynamic", "DynamicStep")
 
 
 def is_step(value: object) -> bool:
@@ -26,19 +37,28 @@ def is_step(value: object) -> bool:
 def is_flowyml_step(value: object) -> bool:
     """Return whether a value is a FlowyML step (or of a subclass), without importing FlowyML."""
     cls: Any = type(value)
-    return _is_flowyml_step_class(cls)
+    return not _classes_of(cls).isdisjoint((_STEP, _DYNAMIC_STEP))
+
+
+def is_dynamic_step(value: object) -> bool:
+    """Return whether a value is a step that FlowyML's `@dynamic` made."""
+    cls: Any = type(value)
+    return _DYNAMIC_STEP in _classes_of(cls)
 
 
 @lru_cache(maxsize=1024)
-def _is_flowyml_step_class(cls: type) -> bool:
-    return any(
-        base.__name__ == "Step" and base.__module__ == "flowyml.core.step" for base in cls.__mro__
-    )
+def _classes_of(cls: type) -> frozenset[tuple[str, str]]:
+    return frozenset((base.__module__, base.__name__) for base in cls.__mro__)
+
+
+def function_of(step: Any) -> Any:
+    """Return the function of a step; of a dynamic step of FlowyML, which wraps it, the user's."""
+    return step._dynamic_func if is_dynamic_step(step) else step.func
 
 
 def has_own_method(step: Any) -> bool:
     """Return whether the function of a step is a method of it, as in a class of the user."""
-    return getattr(step.func, "__self__", None) is step
+    return getattr(function_of(step), "__self__", None) is step
 
 
 def own_state(step: Any) -> dict[str, Any]:
@@ -52,5 +72,5 @@ def unwrap_step(value: Any) -> Any:
     A step whose function is a method of it is returned, too: the method is nothing without it.
     """
     while is_step(value) and not has_own_method(value):
-        value = value.func
+        value = function_of(value)
     return value

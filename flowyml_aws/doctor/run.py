@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from flowyml_aws.core.findings import Finding
 from flowyml_aws.doctor.ended import find_end
@@ -19,7 +20,8 @@ __all__ = ["examine_run"]
 def examine_run(driver: RunDriver) -> Iterator[Report]:
     """Report the state of each job of a run, and what keeps it from starting, in plan order.
 
-    The first report of a run that has ended or is cancelled is about the whole run.
+    The first report of a run that has ended or is cancelled is about the whole run. The jobs of a
+    sub-run follow the job of its dynamic step.
     Queued jobs are diagnosed twice; findings of only one of the two diagnoses are dropped.
 
     Raises:
@@ -40,6 +42,15 @@ def examine_run(driver: RunDriver) -> Iterator[Report]:
             tuple(findings or [_state_finding(status, view, states, reasons)]),
             is_complete=True,
         )
+        yield from _examine_pipelines(driver, view)
+
+
+def _examine_pipelines(driver: RunDriver, view: JobView) -> Iterator[Report]:
+    """Report the jobs of the sub-runs of a job's dynamic steps."""
+    for step in (step for step in view.job.steps if step in driver.plan.dynamic):
+        if (part := driver.sub_run(step)) is not None:
+            for report in examine_run(part):
+                yield replace(report, check=f"{step}/{report.check}")
 
 
 def _confirmed_diagnoses(driver: RunDriver) -> Mapping[str, Sequence[Finding]]:

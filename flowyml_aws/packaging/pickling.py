@@ -26,6 +26,7 @@ from flowyml_aws.code.ownership import is_decorated, is_dispatching, users_code
 from flowyml_aws.core.modules import is_users_module
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_objects import (
+    function_of,
     has_own_method,
     is_flowyml_step,
     is_step,
@@ -142,7 +143,7 @@ def is_step_function(function: FunctionType) -> bool:
     value: Any = module
     for name in function.__qualname__.split("."):
         value = getattr(value, name, None)
-    return is_step(value) and value.func is function
+    return is_step(value) and function_of(value) is function
 
 
 def variables_of(function: FunctionType) -> dict[str, Any]:
@@ -254,7 +255,7 @@ def _reduce_flowyml_step(step: Any) -> Any:
     if has_own_method(step):
         state = {**own_state(step), "func": step.func}
         return copyreg.__newobj__, (type(step),), state  # type: ignore[attr-defined]
-    return Step, (map_task_of(step) or step.func, step.name)
+    return Step, (map_task_of(step) or function_of(step), step.name)
 
 
 class _ReferringPickler(_Pickler):

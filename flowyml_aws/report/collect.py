@@ -17,6 +17,7 @@ from flowyml_aws.report.data import (
     ApprovalEntry,
     AssetEntry,
     Curves,
+    ExpansionEntry,
     JobEntry,
     LogEnds,
     Preview,
@@ -25,6 +26,7 @@ from flowyml_aws.report.data import (
     SegmentKind,
     StepEntry,
 )
+from flowyml_aws.report.expanded import with_sub_reports
 from flowyml_aws.report.failures import failure_entries
 from flowyml_aws.report.logs import log_ends
 from flowyml_aws.report.maps import read_maps
@@ -116,15 +118,20 @@ def collect(driver: RunDriver, now: float) -> RunReport:
     origin = read_origin(driver.store, driver.record.run_id)
     advice = advice_entries(reading.plan, read_times(driver.store, driver.record.pipeline))
     maps = read_maps(driver.store, reading.status, origin)
-    return make_report(reading).model_copy(
+    report = make_report(reading).model_copy(
         update={"origin": origin, "advice": advice, "maps": maps}
+    )
+    started = (each.step for each in reading.status.expansions if each.status is not None)
+    parts = {step: driver.sub_run(step) for step in started}
+    return with_sub_reports(
+        report, {step: collect(part, now) for step, part in parts.items() if part is not None}
     )
 
 
 def make_report(reading: Reading) -> RunReport:
     """Return the report of a run. Everything is known already."""
     plan, status, record = reading.plan, reading.status, reading.record
-    ends = {view.job.name: _end(view, reading.now) for view in status.jobs}
+    ends = {view.job.name: _end(reading, view) for view in status.jobs}
     jobs = tuple(_job(reading, view, ends) for view in status.jobs)
     notes = [
         *limit_notes(status),
@@ -161,6 +168,15 @@ def make_report(reading: Reading) -> RunReport:
         approvals=tuple(_approval(view, plan) for view in status.approvals),
         notes=(*notes, *([warning] if warning else [])),
         shortened=reading.shortened,
+        expansions=tuple(
+            ExpansionEntry(
+                step=each.step,
+                run_id=each.run_id,
+                state=None if each.status is None else each.status.state,
+                refusal=each.refusal,
+            )
+            for each in status.expansions
+        ),
     )
 
 
@@ -297,8 +313,13 @@ def _start(view: JobView) -> float | None:
     return min((s.started_at for s in view.steps if s.started_at is not None), default=None)
 
 
-def _end(view: JobView, now: float) -> float:
-    return now if view.result is None else view.result.ended_at
+def _end(reading: Reading, view: JobView) -> float:
+    """Return the time until which the jobs after a job wait for it, or for its pipeline."""
+    if view.result is None:
+        return reading.now
+    parts = (e.status for e in reading.status.expansions if e.step in view.job.steps)
+    ends = (reading.now if part.ended_at is None else part.ended_at for part in parts if part)
+    return max(view.result.ended_at, *ends, 0.0)
 
 
 def _job(reading: Reading, view: JobView, ends: Mapping[str, float]) -> JobEntry:
@@ -384,7 +405,7 @@ def _segments(
     ready_at = max((reading.record.created_at, *parents, *answers))
     lost = reading.lost_periods.get(view.job.name, ())
     usage, started_at = reading.usages.get(view.job.name), _start(view)
-    ended_at = _end(view, reading.now)
+    ended_at = reading.now if view.result is None else view.result.ended_at
     if usage is not None and usage.phases:
         ran, is_estimated = recorded_segments(usage.phases), False
     elif started_at is not None:

@@ -25,6 +25,7 @@ __all__ = [
     "ComparedRunEntry",
     "ComparisonEntry",
     "Curves",
+    "ExpansionEntry",
     "FailureEntry",
     "Fix",
     "ItemEntry",
@@ -405,8 +406,27 @@ class ComparisonEntry(Document):
     notes: tuple[str, ...] = ()
 
 
+class ExpansionEntry(Document):
+    """The pipeline that a dynamic step has returned.
+
+    Attributes:
+        step: The dynamic step. The names of all jobs, steps, values and maps of the pipeline start
+            with it: `search/train`.
+        run_id: Id of its run.
+        state: State of its run; None if it has not started.
+        refusal: Reason why it was not started, or None.
+    """
+
+    step: str
+    run_id: str
+    state: RunState | None = None
+    refusal: str | None = None
+
+
 class RunReport(Document):
     """All figures of a run at one moment.
+
+    Jobs, steps, values and costs include those of sub-runs.
 
     Attributes:
         made_at: Time of the report, in seconds since the epoch.
@@ -424,6 +444,7 @@ class RunReport(Document):
         shortened: Sentences on content that the report leaves out.
         advice: Advice on the requests of jobs that were measured.
         comparison: Comparison with another run, or None.
+        expansions: Pipelines that dynamic steps have returned, with their sub-runs.
     """
 
     version: Literal[1] = 1
@@ -453,6 +474,7 @@ class RunReport(Document):
     shortened: tuple[str, ...] = ()
     advice: tuple[AdviceEntry, ...] = ()
     comparison: ComparisonEntry | None = None
+    expansions: tuple[ExpansionEntry, ...] = ()
 
     @property
     def duration_s(self) -> float:

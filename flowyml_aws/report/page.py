@@ -46,6 +46,7 @@ MAX_ROWS = 2000
 """Jobs, and values, with a row of their own. Others are only counted."""
 _SCRIPTS = ("base.js", "keyboard.js", "graph.js", "report.js", "maps.js")
 _ENTRIES_PER_PART = 25
+_MAX_EXPANSIONS = 20
 _MAX_FAILURES, _MAX_NOTES, _MAX_REASON, _MAX_METRICS = 50, 50, 1000, 200
 
 
@@ -164,6 +165,9 @@ def _facts(report: RunReport) -> Iterator[tuple[str, str]]:
     yield "Where", f"{report.backend}{region}; {report.store}"
     if report.resumes:
         yield "Continues", report.resumes
+    for entry in report.expansions[:_MAX_EXPANSIONS]:
+        state = "not started" if entry.state is None else f"run {entry.run_id}, {entry.state.value}"
+        yield f"Pipeline of {entry.step}", state
     origin = report.origin
     if origin is not None:
         yield "Started by", f"{origin.user or 'unknown'} on {origin.client}"

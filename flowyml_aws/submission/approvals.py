@@ -61,6 +61,7 @@ class ApprovalView:
         jobs: Jobs that do not start before it is given.
         waits_s: Seconds since someone was asked; None if no one is asked now.
         answer: The answer, if there is one.
+        run_id: Sub-run that asks; None if it is the run that is shown.
     """
 
     name: str
@@ -69,6 +70,7 @@ class ApprovalView:
     jobs: tuple[str, ...]
     waits_s: float | None = None
     answer: Answer | None = None
+    run_id: str | None = None
 
     @property
     def refusal(self) -> str | None:
@@ -112,7 +114,7 @@ class ApprovalView:
         Args:
             run_id: Id of the run.
         """
-        return f"flowyml-aws approve {run_id} {quote(self.name)}"
+        return f"flowyml-aws approve {self.run_id or run_id} {quote(self.name)}"
 
 
 def waited_s(approvals: Iterable[ApprovalView], jobs: Sequence[tuple[float, float]]) -> float:

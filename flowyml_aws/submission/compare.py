@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from flowyml_aws.artifacts.store import ArtifactStore
@@ -27,6 +27,7 @@ from flowyml_aws.submission.missing_output import produced_assets
 from flowyml_aws.submission.refs import RunRefs
 from flowyml_aws.submission.reports import JobReports
 from flowyml_aws.submission.status import RunStatus
+from flowyml_aws.submission.whole_status import with_sub_runs
 
 __all__ = [
     "KIND_TITLES",
@@ -36,6 +37,7 @@ __all__ = [
     "Kind",
     "compare",
     "facts_of",
+    "with_sub_facts",
 ]
 
 Value = str | float | None
@@ -230,9 +232,28 @@ def facts_of(store: ArtifactStore, status: RunStatus, reports: JobReports) -> Co
         backend=status.backend,
         state=status.state.value,
         duration_s=None if status.ended_at is None else status.ended_at - status.created_at,
-        cost_usd=status.cost_usd,
+        cost_usd=with_sub_runs(status).cost_usd,
         values=values,
     )
+
+
+def with_sub_facts(run: ComparedRun, sub_runs: Mapping[str, ComparedRun]) -> ComparedRun:
+    """Return the facts of a run with those of its sub-runs, whose steps are `search/train`.
+
+    What concerns all steps of a sub-run is a fact of its dynamic step.
+
+    Args:
+        run: Facts of the run alone.
+        sub_runs: Facts of each sub-run, with its own sub-runs, by dynamic step.
+    """
+    values = dict(run.values)
+    for path, sub_run in sub_runs.items():
+        for (kind, step, name), value in sub_run.values.items():
+            if kind is Kind.OUTPUT:
+                values[kind, None, f"{path}/{name}"] = value
+            else:
+                values[kind, path if step is None else f"{path}/{step}", name] = value
+    return replace(run, values=values)
 
 
 def compare(first: ComparedRun, second: ComparedRun) -> Comparison:

@@ -80,6 +80,9 @@ def unknown_run(name: str, run_ids: Collection[str], searched: str) -> RunNotFou
     if colon:
         pipelines = {run_id.rsplit("-", 3)[0] for run_id in run_ids}
         near = [f"{LATEST}:{each}" for each in nearest(slug_of(pipeline), pipelines)]
+        if pipeline_of(name) is not None and slug_of(pipeline) in pipelines:
+            fix = f"`{LATEST}` names no sub-runs; list all runs with `flowyml-aws runs --all`"
+            return RunNotFoundError(what=f"No run {name!r}", why=searched, fix=fix)
     else:
         names = [LATEST, *newest_first(run_ids)]
         near = list(nearest(name, [known for known in names if known != name]))

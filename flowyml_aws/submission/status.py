@@ -156,10 +156,7 @@ class ExpansionView:
     @property
     def progress(self) -> str:
         """Text on its state while it runs."""
-        if self.status is None:
-            return f"its pipeline is run {self.run_id}"
-        ended = sum(view.state.ended for view in self.status.jobs)
-        return f"its pipeline is run {self.run_id}: {ended} of {len(self.status.jobs)} jobs ended"
+        return f"its pipeline is run {self.run_id}"
 
     @property
     def has_ended(self) -> bool:
@@ -237,8 +234,16 @@ class RunStatus:
     def waits_for_approval(self) -> bool:
         """True if nothing can happen before someone answers an approval, so that no job runs."""
         asked = [each for each in self.approvals if each.state is ApprovalState.WAITING]
+        asking = {
+            each.step
+            for each in self.expansions
+            if each.status is not None and each.status.waits_for_approval
+        }
         waiting = {job for each in asked for job in each.jobs}
-        return bool(asked) and all(v.state.ended or v.job.name in waiting for v in self.jobs)
+        for view in self.jobs:  # in plan order: parents first
+            if not asking.isdisjoint(view.job.steps) or not waiting.isdisjoint(view.job.after):
+                waiting.add(view.job.name)
+        return bool(waiting) and all(v.state.ended or v.job.name in waiting for v in self.jobs)
 
     @property
     def state_text(self) -> str:

@@ -22,6 +22,7 @@ from flowyml_aws.submission.status import (
     sub_run_notes,
     value_notes,
 )
+from flowyml_aws.submission.whole_status import with_sub_runs
 
 __all__ = ["elapsed_of_job", "elapsed_of_step", "metrics_sheet", "status_sheets"]
 
@@ -33,6 +34,7 @@ def status_sheets(status: RunStatus, now: float) -> list[Sheet]:
         status: Status of the run.
         now: Seconds since the epoch, used if the run has not ended.
     """
+    state_text, status = status.state_text, with_sub_runs(status)
     rows: list[tuple[str, ...]] = []
     lines: list[str] = []
     for row in status_rows(status):
@@ -66,7 +68,7 @@ def status_sheets(status: RunStatus, now: float) -> list[Sheet]:
     found = described_failures(status)
     lines += [failure.headline for failure in found]
     tracebacks = tuple(traceback for failure in found for traceback in failure.tracebacks)
-    title = f"{status.run_id} on {status.backend}: {_outcome(status, now)}"
+    title = f"{status.run_id} on {status.backend}: {_outcome(status, state_text, now)}"
     columns = ("job / step", "state", "attempt", "on", "elapsed")
     return [Sheet(title, columns, rows, frozenset({4}), tuple(lines), tracebacks)]
 
@@ -100,9 +102,9 @@ def elapsed_of_step(report: StepReport, now: float) -> str:
     return f"{(report.ended_at or now) - report.started_at:.1f} s"
 
 
-def _outcome(status: RunStatus, now: float) -> str:
+def _outcome(status: RunStatus, state_text: str, now: float) -> str:
     elapsed = time_text((status.ended_at or now) - status.created_at)
     cost_usd = status.cost_usd
     cost = "" if cost_usd is None else f", {usd(cost_usd)} without starts"
     verb = "for" if status.state is RunState.RUNNING else "after"
-    return f"{status.state_text} {verb} {elapsed}{cost}"
+    return f"{state_text} {verb} {elapsed}{cost}"

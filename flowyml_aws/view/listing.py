@@ -24,6 +24,7 @@ _COLUMNS = (
     Column("duration", rank=2, is_number=True),
     Column("cost", rank=3, is_number=True),
 )
+_PART_OF = Column("part of")
 _STYLE = {
     "succeeded": "green",
     "failed": "bold red",
@@ -36,11 +37,14 @@ _STYLE = {
 def runs_table(runs: Sequence[ListedRun], now: float) -> RenderableType:
     """Return a table of runs, with local times and their zone.
 
+    If some are sub-runs, a column names their run and step.
+
     Args:
         runs: Runs in the order of the rows.
         now: Seconds since the epoch.
     """
-    table = FittedTable(_COLUMNS)
+    has_parts = any(run.part_of is not None for run in runs)
+    table = FittedTable((*_COLUMNS, _PART_OF) if has_parts else _COLUMNS)
     for run in runs:
         started = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(run.created_at))
         table.add_row(
@@ -51,6 +55,7 @@ def runs_table(runs: Sequence[ListedRun], now: float) -> RenderableType:
             Text(started),
             _duration(run, now),
             "" if run.cost_usd is None else usd(run.cost_usd),
+            *([run.part_of or ""] if has_parts else []),
         )
     return table
 

@@ -22,6 +22,7 @@ from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.missing_output import MissingOutput
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import RunStatus
+from flowyml_aws.submission.whole_status import with_sub_runs
 from flowyml_aws.view.fitted import Column, FittedTable
 from flowyml_aws.view.terminal import program
 
@@ -90,6 +91,7 @@ def ending(
         total: Number of all stored outputs.
         savings: Time that outputs of earlier runs have saved, if any.
     """
+    status = with_sub_runs(status)
     parts: list[RenderableType] = []
     if outputs:
         parts.append(Padding(outputs_table(outputs), (0, 0, 0, 2), expand=False))
@@ -128,7 +130,8 @@ def _cost(status: RunStatus, plan: ExecutionPlan) -> Iterator[str]:
         return
     jobs_usd, lost_usd = status.cost_usd, status.lost_attempts.cost_usd
     cost = "unknown" if jobs_usd is None else f"{usd(jobs_usd + lost_usd)} without starts"
-    expected_usd = plan.estimate.cost_usd if plan.estimate is not None else None
+    estimate = None if plan.dynamic else plan.estimate  # without the pipelines of dynamic steps
+    expected_usd = None if estimate is None else estimate.cost_usd
     expected = "" if expected_usd is None else f", {plan.expected_label} {usd(expected_usd)}"
     yield f"cost: {cost}{expected}"
 
@@ -149,7 +152,9 @@ def _commands(
 ) -> Iterator[str]:
     failed = [view.job.name for view in status.jobs if view.state is JobState.FAILED]
     if failed:
-        yield f"logs {status.run_id} {failed[0]}"
+        # A dynamic step fails with a job of its pipeline, whose log says more.
+        inner = (name for name in failed if not any(n.startswith(f"{name}/") for n in failed))
+        yield f"logs {status.run_id} {next(inner)}"
     if status.state in (RunState.FAILED, RunState.CANCELLED):
         yield f"resume {status.run_id}"
     steps = (name for name, each in status.steps.items() if each.state is StepState.FAILED)

@@ -76,6 +76,8 @@ class PlainLines:
 
     def _print_job(self, view: JobView) -> None:
         waits = view.state is JobState.WAITING
+        if waits and not view.reason and f"job {view.job.name}" in self._printed:
+            return  # what it has waited for has just ended
         has_machine = view.machines and not waits and not view.is_skipped
         machine = f" on {view.machines}" if has_machine else ""
         attempt = f" (attempt {view.attempt})" if view.attempt > 1 else ""

@@ -38,6 +38,7 @@ from flowyml_aws.submission.status import (
     value_notes,
 )
 from flowyml_aws.submission.status_sheets import elapsed_of_job, elapsed_of_step
+from flowyml_aws.submission.whole_status import with_sub_runs
 from flowyml_aws.view.fitted import Column, FittedTable
 from flowyml_aws.view.plain_lines import PlainLines, state_text
 from flowyml_aws.view.plan import not_run_lines
@@ -119,10 +120,10 @@ def watching(run: Run) -> Iterator[Callable[[RunStatus], None]]:
 
         def print_changes(status: RunStatus) -> None:
             last[:] = [status]
-            lines.print_changes(status)
+            lines.print_changes(with_sub_runs(status))
 
         yield print_changes
-    for status in last:
+    for status in map(with_sub_runs, last):
         # The table includes them.
         notes = (
             *noted_losses(status),
@@ -147,6 +148,7 @@ def status_table(status: RunStatus, now: float, expected_s: float | None = None)
         now: Seconds since the epoch.
         expected_s: Expected duration of the run in seconds; None if it is unknown.
     """
+    outcome, status = status.state_text, with_sub_runs(status)
     table = FittedTable(_COLUMNS)
     waits: list[Text] = []
     states = {view.job.name: view.state for view in status.jobs}
@@ -196,7 +198,7 @@ def status_table(status: RunStatus, now: float, expected_s: float | None = None)
         *noted_values(status),
         *bills(status),
         *_warned(status),
-        Text(f"{status.state_text}, {elapsed}", style="dim"),
+        Text(f"{outcome}, {elapsed}", style="dim"),
     )
 
 
@@ -316,7 +318,7 @@ def failure_texts(status: RunStatus) -> list[Text]:
     All failed items of a mapped step are one `Text`.
     """
     texts = []
-    for failure in described_failures(status):
+    for failure in described_failures(with_sub_runs(status)):
         text = Text(f"\n{failure.headline}\n", style="red")
         for line in failure.details:
             text.append(f"  {line}\n", style="default")

@@ -14,7 +14,8 @@ from tests.support.infra import INFRA, families
 
 
 def test_its_table_has_every_family_with_its_limit() -> None:
-    lines = [line for line in PAGE.splitlines() if re.match(r"\| `[a-z0-9-]+` (\|[^|]*){3}\|$", line)]
+    row = r"\| `[a-z0-9-]+` (\|[^|]*){3}\|"
+    lines = [line for line in PAGE.splitlines() if re.fullmatch(row, line)]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     limits = {
         name.strip("`"): (types.partition(";")[0], int(max_vcpus))

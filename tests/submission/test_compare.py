@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from flowyml_aws.submission.compare import ComparedRun, Comparison, Kind, compare
+from flowyml_aws.submission.compare import (
+    ComparedRun,
+    Comparison,
+    Kind,
+    compare,
+    with_sub_facts,
+)
 
 
 def a_run(**kinds: Any) -> ComparedRun:
@@ -46,6 +52,19 @@ def test_changed_new_and_removed_values_are_differences() -> None:
         ("metric", "train", "loss", "-50.0 %"),
         ("metric", "train", "zero", "changed"),
     ]
+
+
+def test_values_of_a_sub_run_have_the_path_of_its_dynamic_step() -> None:
+    inner = a_run(metric={("train", "loss"): 0.5}, output={(None, "model"): "abc"})
+    inner = with_sub_facts(a_run(), {"refine": inner})
+    whole = with_sub_facts(a_run(), {"search": inner})
+    assert whole.values == {
+        (Kind.CODE, None, "pipe.f"): "1" * 64,
+        (Kind.CODE, "search", "pipe.f"): "1" * 64,
+        (Kind.CODE, "search/refine", "pipe.f"): "1" * 64,
+        (Kind.METRIC, "search/refine/train", "loss"): 0.5,
+        (Kind.OUTPUT, None, "search/refine/model"): "abc",
+    }
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,12 @@ def test_the_error_about_an_unknown_pipeline_names_the_nearest_pipelines() -> No
         assert error.fix.startswith("did you mean latest:digits? Otherwise:")
 
 
+def test_a_pipeline_that_has_only_sub_runs_is_not_suggested_for_itself() -> None:
+    error = unknown_run("latest:digits", RUNS, "searched s3://bucket")
+    assert "did you mean" not in error.fix
+    assert "`flowyml-aws runs --all`" in error.fix
+
+
 def test_an_error_without_near_runs_says_how_to_list_them() -> None:
     assert unknown_run("zzz", RUNS, "").fix.startswith("list the runs with `flowyml-aws runs`")
 

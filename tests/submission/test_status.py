@@ -2,11 +2,19 @@ from __future__ import annotations
 
 import pytest
 
+from flowyml_aws.planning.plan import PlannedApproval
 from flowyml_aws.runtime.result import GpuIdle, StepFailure, StepReport, StepState
 from flowyml_aws.runtime.summary import JobSummary
+from flowyml_aws.submission.approvals import ApprovalState, ApprovalView
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState
-from flowyml_aws.submission.status import JobView, RunStatus, failures, gpu_notes
+from flowyml_aws.submission.status import (
+    ExpansionView,
+    JobView,
+    RunStatus,
+    failures,
+    gpu_notes,
+)
 from tests.support.plans import a_job
 
 
@@ -32,6 +40,27 @@ def test_a_run_is_running_while_one_of_its_jobs_has_not_ended(state: JobState) -
 )
 def test_a_run_has_the_worst_state_of_its_jobs(states: list[JobState], expected: RunState) -> None:
     assert a_status(*states).state is expected
+
+
+@pytest.mark.parametrize(
+    ("after", "state", "expected"),
+    [(("search",), JobState.WAITING, True), ((), JobState.RUNNING, False)],
+)
+def test_a_run_waits_for_an_approval_in_a_sub_run_if_nothing_else_runs(
+    after: tuple[str, ...], state: JobState, expected: bool
+) -> None:
+    planned = PlannedApproval(after=(), timeout_s=60.0)
+    asked = ApprovalView("release", planned, ApprovalState.WAITING, ("deploy",), waits_s=0.0)
+    deploy = JobView(a_job("deploy"), JobState.WAITING)
+    inner = RunStatus("inner", "pipeline", "local", 0.0, (deploy,), approvals=(asked,))
+    views = (
+        JobView(a_job("search"), JobState.RUNNING),
+        JobView(a_job("other", after), state),
+    )
+    expansion = ExpansionView("search", "inner", None, inner)
+    outer = RunStatus("outer", "pipeline", "local", 0.0, views, expansions=(expansion,))
+    assert inner.waits_for_approval
+    assert outer.waits_for_approval is expected
 
 
 def test_a_step_without_a_report_is_waiting() -> None:

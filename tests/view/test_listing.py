@@ -52,6 +52,13 @@ def test_a_running_run_shows_the_time_until_now() -> None:
     assert lines(running, now=RUN.created_at + 30)[1].endswith(" 30.0 s")
 
 
+def test_a_sub_run_names_the_run_and_the_step_that_it_is_part_of() -> None:
+    header, first, second = lines(RUN, replace(RUN, part_of="digits-20261122/search"))
+    assert header.split()[-2:] == ["part", "of"]
+    assert first.endswith("$0.0421")
+    assert second.endswith("digits-20261122/search")
+
+
 @pytest.mark.parametrize("state", ["unknown", "unreadable"])
 def test_a_run_whose_end_is_unknown_has_no_duration(state: str) -> None:
     assert lines(replace(RUN, state=state, ended_at=None, cost_usd=None))[1].endswith("CET")

@@ -233,6 +233,17 @@ def test_each_change_is_printed_once_in_plain_lines() -> None:
     ]
 
 
+def test_a_job_whose_parent_has_just_ended_is_not_printed_again() -> None:
+    console = Console(file=io.StringIO(), width=100)
+    lines = PlainLines(console)
+    running = a_status(StepReport(name="load", state=StepState.RUNNING, started_at=1.0))
+    waiting = replace(running.jobs[0], state=JobState.WAITING, reason="its pipeline runs")
+    for view in (waiting, replace(waiting, reason=None)):
+        lines.print_changes(replace(running, jobs=(view,)))
+    assert isinstance(console.file, io.StringIO)
+    assert sum("job training" in line for line in console.file.getvalue().splitlines()) == 1
+
+
 def a_view(name: str, state: JobState, **facts: Any) -> JobView:
     after = facts.pop("after", ())
     update = {"name": name, "steps": (f"{name}-step",), "after": after}

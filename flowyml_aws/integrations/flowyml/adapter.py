@@ -33,6 +33,7 @@ from flowyml_aws.integrations.flowyml.control_flows import (
     convert_flow,
     is_supported_flow,
 )
+from flowyml_aws.integrations.flowyml.dynamic_steps import as_dynamic, dynamic_call_of
 from flowyml_aws.integrations.flowyml.resources import requirements_of
 from flowyml_aws.integrations.flowyml.run_defaults import RunDefaults
 from flowyml_aws.integrations.flowyml.sub_pipelines import is_sub_pipeline, sub_pipeline_of
@@ -40,11 +41,6 @@ from flowyml_aws.pipeline import Pipeline
 from flowyml_aws.runtime.flowyml_map_task import map_task_of
 
 __all__ = ["UnsupportedFeatureError", "pipeline_of", "step_of"]
-
-_UNSUPPORTED_STEPS = {
-    "DynamicStep": "create the steps in the script, before the pipeline runs",
-}
-"""Class of an unsupported step: fix."""
 
 _NO_DEFAULTS = RunDefaults()
 _CONDITION = "use If or Switch, or give each step its own condition: @step(condition=…)"
@@ -79,12 +75,12 @@ def pipeline_of(
     all_items = [*pipeline.steps, *branch_steps(pipeline.control_flows)]
     assets = {asset for item in all_items for asset in _assets_of(item)} | set(inputs)
     converted: dict[int, Step] = {}
+    convert = partial(pipeline_of, store_all=store_all, defaults=defaults)
     sub_pipelines: dict[int, SubPipeline] = {}
     for item in all_items:
         if not becomes_step(item) or id(item) in converted:
             continue
         if is_sub_pipeline(item):
-            convert = partial(pipeline_of, store_all=store_all, defaults=defaults)
             try:
                 sub_pipelines[id(item)] = sub_pipeline_of(item, len(converted), convert)
             except InvalidPipelineError as error:
@@ -94,7 +90,8 @@ def pipeline_of(
             if is_approval(item):
                 converted[id(item)] = approval_of(item)
             elif is_flowyml_step(item):
-                converted[id(item)] = defaults.apply(step_of(item, assets, context, store_all))
+                made = step_of(item, assets, context, store_all, convert)
+                converted[id(item)] = defaults.apply(made)
             else:
                 converted[id(item)] = defaults.apply(step_of_function(item, assets, context))
         except FlowymlError as error:
@@ -122,6 +119,7 @@ def step_of(
     assets: Collection[str],
     context: Collection[str],
     store_all: bool = False,
+    convert: Callable[[Any], Pipeline] | None = None,
 ) -> Step:
     """Convert a FlowyML step to a step of this package.
 
@@ -130,6 +128,7 @@ def step_of(
         assets: Names of all assets of the pipeline.
         context: Names in the context.
         store_all: Whether its outputs are stored even if only its group reads them.
+        convert: Converts the pipeline that a dynamic step returns; by default, `pipeline_of`.
 
     Raises:
         InvalidResourcesError: Its resources are invalid.
@@ -146,7 +145,8 @@ def step_of(
     # FlowyML does not record whether its default rule was set explicitly.
     is_default = flowyml_step.cache == "code_hash" and not store_all
     upstream_assets = set(assets).difference(_assets_of(flowyml_step))
-    function = map_task_of(flowyml_step) or flowyml_step.func
+    dynamic_call = dynamic_call_of(flowyml_step, convert or pipeline_of)
+    function = dynamic_call or map_task_of(flowyml_step) or flowyml_step.func
     inputs = tuple(flowyml_step.inputs)
     if is_evaluation(function):
         inputs = inputs or _eval_inputs(flowyml_step.name, upstream_assets)
@@ -164,6 +164,8 @@ def step_of(
         execution_group=flowyml_step.execution_group,
     )(function)
     declared = replace(declared, notes=tuple(_notes(flowyml_step)))
+    if dynamic_call is not None:
+        declared = as_dynamic(declared)
     return _without_untaken_inputs(declared, upstream_assets, context)
 
 
@@ -184,7 +186,10 @@ def _notes(flowyml_step: Any) -> Iterator[str]:
     if config is not None:
         if config.timeout_per_item is not None:
             yield f"step {flowyml_step.name!r}: FlowyML ignores timeout_per_item, and so do jobs"
-    elif type(flowyml_step).__call__ is not FlowymlStep.__call__:
+    elif (
+        isinstance(flowyml_step, FlowymlStep)
+        and type(flowyml_step).__call__ is not FlowymlStep.__call__
+    ):
         kind = type(flowyml_step).__name__
         yield (
             f"step {flowyml_step.name!r}: its function is called, as by FlowyML, and not "
@@ -257,11 +262,9 @@ def _unsupported_features(pipeline: Any) -> Iterator[UnsupportedFeatureError]:
         if is_approval(item):
             yield from _unsupported_approval(item, [*pipeline.steps, *in_branches])
             continue
-        bases = [base.__name__ for base in type(item).__mro__]
-        fixes = [_UNSUPPORTED_STEPS[base] for base in bases if base in _UNSUPPORTED_STEPS]
-        if fixes or not is_flowyml_step(item):
-            fix = fixes[0] if fixes else _FUNCTION
-            yield _not_supported(f"Step {getattr(item, 'name', item)!r} ({kind})", fix)
+        if not is_flowyml_step(item):
+            name = getattr(item, "name", getattr(item, "__name__", item))
+            yield _not_supported(f"Step {name!r} ({kind})", _FUNCTION)
     if getattr(pipeline, "_resume_from_checkpoint", False):
         yield _not_supported(
             "Resuming from a checkpoint",

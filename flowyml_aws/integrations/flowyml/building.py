@@ -3,6 +3,7 @@
 - An `EvalStep` has neither inputs nor outputs. It is replaced by a step that calls it.
 - The types of a `@map_task` are those of one item, but are compared with those of the whole list.
   They are not compared.
+- The type of a `@dynamic` step is that of a wrapper, not of its outputs. It is not compared.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import functools
 from collections.abc import Collection
 from typing import Any
 
+from flowyml.core.dynamic import DynamicStep
 from flowyml.core.map_task import MapTaskStep
 from flowyml.core.pipeline import Pipeline
 from flowyml.core.step import Step
@@ -21,7 +23,7 @@ __all__ = ["build_more_pipelines", "eval_inputs", "is_evaluation"]
 
 
 def build_more_pipelines() -> None:
-    """Patch FlowyML to build pipelines with evaluations and with typed map tasks."""
+    """Patch FlowyML to build pipelines with evaluations, typed map tasks and dynamic steps."""
     build, validate = Pipeline.build, TypeValidator.validate_connection
 
     @functools.wraps(build)
@@ -32,15 +34,17 @@ def build_more_pipelines() -> None:
         build(self)
 
     @functools.wraps(validate)
-    def validate_except_maps(
+    def validate_comparable(
         self: Any, producer_step: Any, consumer_step: Any, *args: Any, **kwargs: Any
     ) -> Any:
-        if isinstance(producer_step, MapTaskStep) or isinstance(consumer_step, MapTaskStep):
+        if isinstance(producer_step, MapTaskStep | DynamicStep) or isinstance(
+            consumer_step, MapTaskStep
+        ):
             return []
         return validate(self, producer_step, consumer_step, *args, **kwargs)
 
     Pipeline.build = build_with_eval_steps
-    TypeValidator.validate_connection = validate_except_maps
+    TypeValidator.validate_connection = validate_comparable
 
 
 def is_evaluation(function: Any) -> bool:

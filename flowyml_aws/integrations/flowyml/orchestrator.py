@@ -165,12 +165,16 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
         return run_status(self._run(run_id).status().state)
 
     def fetch_step_statuses(self, run_id: str) -> dict[str, ExecutionStatus]:
-        """Return the status of each step of a run. An approval that waits is running."""
+        """Return the status of each step of a run. An approval that waits is running.
+
+        The steps of a pipeline that a dynamic step has returned have its name before theirs.
+        """
         from flowyml_aws.integrations.flowyml.approvals import approval_reports
         from flowyml_aws.integrations.flowyml.results import step_status
+        from flowyml_aws.submission.whole_status import with_sub_runs
 
         status = self._run(run_id).status()
-        reports = {**status.steps, **approval_reports(status)}
+        reports = {**with_sub_runs(status).steps, **approval_reports(status)}
         return {name: step_status(report.state) for name, report in reports.items()}
 
     def get_run_logs(self, run_id: str) -> str:

@@ -25,8 +25,9 @@ from flowyml_aws.integrations.flowyml.results import (
     step_status,
 )
 from flowyml_aws.integrations.flowyml.sub_pipelines import sub_pipelines_in, with_sub_pipelines
-from flowyml_aws.runtime.result import StepState
+from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.status import RunStatus
+from flowyml_aws.submission.whole_status import with_sub_runs
 
 __all__ = ["LiveRecord", "recorded_run_id"]
 
@@ -72,6 +73,11 @@ class LiveRecord:
         hooks.run_pipeline_end_hooks(self._pipeline, result)
         with self._errors_as_warnings():
             self._pipeline._save_run(record_copy(result))
+            if expanded := _expanded(self._run.status()):
+                store = self._pipeline.metadata_store
+                facts = store.load_run(self._run_id) or {}
+                facts["steps"] = {**facts.get("steps", {}), **expanded}
+                store.save_run(self._run_id, facts)
             self._pipeline._save_pipeline_definition()
 
     def _update(self, status: RunStatus) -> None:
@@ -119,14 +125,9 @@ class LiveRecord:
         )
         reports.update(approval_reports(status))
         reports.update(sub_pipelines_in(self._pipeline.steps, status.steps))
-        return {
+        declared = {
             step.name: {
-                "status": step_status(reports[step.name].state).value,
-                "success": reports[step.name].state.value in ("succeeded", "skipped", "cached"),
-                "duration": reports[step.name].duration_s,
-                "cached": reports[step.name].state is StepState.CACHED,
-                "retries": reports[step.name].retries,
-                "error": error_of(step.name, errors),
+                **_outcome(reports[step.name], error_of(step.name, errors)),
                 "source_code": step.source_code,
                 "inputs": step.inputs,
                 "outputs": step.outputs,
@@ -135,6 +136,7 @@ class LiveRecord:
             }
             for step in self._pipeline.steps
         }
+        return {**declared, **_expanded(status)}
 
 
 def recorded_run_id(run_id: str) -> str | None:
@@ -152,7 +154,36 @@ def _hooks() -> HookRegistry:
 
 
 def _states(status: RunStatus) -> dict[str, StepState]:
-    return {name: report.state for name, report in status.steps.items()}
+    return {name: report.state for name, report in with_sub_runs(status).steps.items()}
+
+
+def _outcome(report: StepReport, error: str | None) -> dict[str, Any]:
+    return {
+        "status": step_status(report.state).value,
+        "success": report.state.value in ("succeeded", "skipped", "cached"),
+        "duration": report.duration_s,
+        "cached": report.state is StepState.CACHED,
+        "retries": report.retries,
+        "error": error,
+    }
+
+
+def _expanded(status: RunStatus) -> dict[str, Any]:
+    """Return the steps of the pipelines that dynamic steps have returned, by their paths."""
+    whole = with_sub_runs(status)
+    errors = errors_of(whole)
+    return {
+        name: {
+            **_outcome(report, errors.get(name)),
+            "source_code": "",
+            "inputs": [],
+            "outputs": [],
+            "tags": {},
+            "execution_group": None,
+        }
+        for name, report in whole.steps.items()
+        if name not in status.steps
+    }
 
 
 def _graph(dag: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from flowyml_aws.integrations.flowyml.sub_pipelines import is_in, sub_pipelines_
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import RunStatus, failures
+from flowyml_aws.submission.whole_status import with_sub_runs
 
 __all__ = ["error_of", "errors_of", "flowyml_result", "record_copy", "run_status", "step_status"]
 
@@ -106,7 +107,8 @@ def flowyml_result(
         conditional: Decisions (True), which FlowyML does not have, and steps of branches (False),
             for which it has no result if they did not run.
     """
-    status, errors = result.status, errors_of(result.status)
+    status, whole = result.status, with_sub_runs(result.status)
+    errors = errors_of(whole)
     unstored = _produced(status).difference(result.outputs)
     decisions = {name for name, is_decision in conditional.items() if is_decision}
     outputs = RunOutputs(result.outputs, result.refs.read(), unstored, decisions)
@@ -147,6 +149,20 @@ def flowyml_result(
             success=name not in errors,
             error=errors.get(name),
             skipped=report.state is StepState.SKIPPED,
+            timestamp=datetime.fromtimestamp(report.ended_at or status.created_at),
+        )
+    for name, report in whole.steps.items():
+        if name in reports or (report.state not in _DONE and name not in errors):
+            continue
+        converted.step_results[name] = StepOutcome(
+            outputs,
+            step_name=name,
+            success=name not in errors,
+            error=errors.get(name),
+            duration_seconds=report.duration_s,
+            cached=report.state is StepState.CACHED,
+            skipped=report.state is StepState.SKIPPED,
+            retries=report.retries,
             timestamp=datetime.fromtimestamp(report.ended_at or status.created_at),
         )
     assets = {item.name: item.outputs for item in steps}

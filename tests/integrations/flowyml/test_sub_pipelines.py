@@ -108,11 +108,11 @@ def test_the_first_steps_wait_for_an_input_that_no_step_reads() -> None:
 
 def test_what_only_a_step_can_have_and_mistakes_inside_are_in_one_report() -> None:
     pipeline = parent(retry=2)
-    pipeline.steps[1].sub_pipeline.add_step(flowyml.dynamic(lambda: child(), name="search"))
+    pipeline.steps[1].sub_pipeline.add_step(clean.func)
     with pytest.raises(InvalidPipelineError) as error:
         pipeline_of(pipeline)
     mistakes = [problem.what for problem in error.value.problems]
     assert mistakes == [
         "Sub-pipeline 'sub:prepare': retry=2 is not supported",
-        "Step 'search' (DynamicStep) is not supported on AWS",
+        "Step 'clean' (function) is not supported on AWS",
     ]
