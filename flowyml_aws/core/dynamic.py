@@ -7,6 +7,9 @@ from dataclasses import replace
 from typing import Any, overload
 
 from flowyml_aws.core.auto_resources import DeclaredResources
+from flowyml_aws.core.declared_options import UlimitValue
+from flowyml_aws.core.mounts import EFS, FSx
+from flowyml_aws.core.quantities import Quantity
 from flowyml_aws.core.spot import SpotRule
 from flowyml_aws.core.step import Step, step
 
@@ -38,6 +41,14 @@ def dynamic(
     env: Mapping[str, str] | None = None,
     secrets: Mapping[str, str] | None = None,
     spot: SpotRule | None = None,
+    image: str | None = None,
+    queue: str | None = None,
+    priority: int | None = None,
+    role: str | None = None,
+    shared_memory: Quantity | None = None,
+    ulimits: Mapping[str, UlimitValue] | None = None,
+    mounts: Sequence[EFS | FSx] | None = None,
+    job_definition: str | None = None,
 ) -> Callable[[Callable[..., Any]], Step]: ...
 def dynamic(
     _func: Callable[..., Any] | None = None,
