@@ -16,6 +16,8 @@ def end_lingering_threads(code: int, after_s: float) -> None:
 
     Python waits for every such thread. Exit handlers are not cut short.
     """
+    if threading.active_count() == 1:
+        return  # no thread is left, so that none can be started either
 
     def end() -> None:
         main = threading.main_thread()

@@ -55,8 +55,20 @@ def test_exit_handlers_are_not_interrupted(tmp_path: Path) -> None:
         def finish():
             time.sleep(0.3)
             print("finished")
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
         end_lingering_threads(7, 0.05)
         sys.exit(3)
         """,
     )
     assert (ended.code, ended.log) == (3, "finished\n")
+
+
+def test_a_job_without_other_threads_ends_without_a_timer(tmp_path: Path) -> None:
+    ended = run_program(
+        tmp_path,
+        """
+        end_lingering_threads(7, 60)
+        print(threading.active_count())
+        """,
+    )
+    assert ended.log == "1\n"
