@@ -3,7 +3,7 @@
     python examples/search.py
 
 On AWS, a run with a dynamic step needs a cost limit: `flowyml-aws run examples/search.py --backend
-batch --max-cost-usd 1`.
+batch --max-cost-usd 5`.
 """
 
 from flowyml_aws import Pipeline, dynamic, step

@@ -66,6 +66,14 @@ def status_facts(
         "ended_at": status.ended_at,
         "waits_for_approval": status.waits_for_approval,
         "approvals": {view.name: approval_facts(view) for view in status.approvals},
+        "sub_runs": {
+            view.step: {
+                "run_id": view.run_id,
+                "refusal": view.refusal,
+                "status": None if view.status is None else status_facts(view.status),
+            }
+            for view in status.expansions
+        },
         "jobs": jobs,
         "expansions": [
             {

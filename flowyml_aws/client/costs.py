@@ -147,7 +147,7 @@ def read_costs(
             lambda cost: _user(store_of[cost.run_id], cost.run_id), known, limit=STORE_REQUESTS
         )
         known = [replace(cost, user=user) for cost, user in zip(known, users, strict=True)]
-    free = sum(not run.is_on_aws for run in runs)
+    free = sum(not run.is_on_aws and run.record.parent is None for run in runs)
     return AccountCosts(since, tuple(known), free, tuple(unknown))
 
 

@@ -124,7 +124,9 @@ def _cost_violations(plan: ExecutionPlan, limit: float | None) -> Iterator[Flowy
         yield PlanOverBudgetError(
             what=f"The run of {plan.pipeline!r} can cost up to {usd(most)}, given its timeouts",
             why=f"max_cost_usd is {limit:g}, and no earlier run shows the actual cost",
-            fix="shorten the timeouts, or run it once without max_cost_usd",
+            fix="shorten the timeouts, or raise the limit"
+            if plan.dynamic
+            else "shorten the timeouts, or run it once without max_cost_usd",
         )
 
 

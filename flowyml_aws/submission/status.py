@@ -33,6 +33,7 @@ __all__ = [
     "item_notes",
     "machine_notes",
     "missing_items",
+    "sub_run_notes",
     "unbilled_notes",
     "value_notes",
 ]
@@ -359,6 +360,27 @@ def dropped_items(status: RunStatus) -> int:
 def item_notes(status: RunStatus) -> list[str]:
     """Return a sentence on each map of whose failed items the run continues without."""
     return list(drop_notes(status.progress.values()))
+
+
+def sub_run_notes(status: RunStatus, path: tuple[str, ...] = ()) -> list[str]:
+    """Return a line on each sub-run of a run, and on those inside it.
+
+    Args:
+        status: Status of the run.
+        path: Dynamic steps whose sub-runs contain the run, the outermost first.
+    """
+    notes: list[str] = []
+    for view in status.expansions:
+        if view.status is None:
+            continue  # the job of the step has the reason
+        names = (*path, view.step)
+        ended = sum(job.state.ended for job in view.status.jobs)
+        notes.append(
+            f"pipeline of {'/'.join(names)}: run {view.run_id}, {view.status.state_text}, "
+            f"{ended} of {len(view.status.jobs)} jobs ended"
+        )
+        notes += sub_run_notes(view.status, names)
+    return notes
 
 
 def client_warning(status: RunStatus) -> str | None:

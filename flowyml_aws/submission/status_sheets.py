@@ -19,6 +19,7 @@ from flowyml_aws.submission.status import (
     gpu_notes,
     item_notes,
     machine_notes,
+    sub_run_notes,
     value_notes,
 )
 from flowyml_aws.submission.whole_status import with_sub_runs
@@ -55,6 +56,7 @@ def status_sheets(status: RunStatus, now: float) -> list[Sheet]:
     lines += [
         *([f"AWS {status.outage}"] if status.outage is not None else []),
         *approval_notes(status.approvals, status.run_id),
+        *sub_run_notes(status),
         *(str(move) for move in status.moves),
         *filter(None, (lost_text(status.lost), client_warning(status))),
         *limit_notes(status),

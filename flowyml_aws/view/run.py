@@ -33,6 +33,7 @@ from flowyml_aws.submission.status import (
     gpu_notes,
     item_notes,
     machine_notes,
+    sub_run_notes,
     unbilled_notes,
     value_notes,
 )
@@ -184,6 +185,7 @@ def status_table(status: RunStatus, now: float, expected_s: float | None = None)
         table,
         *waits,
         *noted_approvals(status),
+        *(Text(note) for note in sub_run_notes(status)),
         *noted_moves(status),
         *noted_losses(status),
         *noted_costs(status),

@@ -40,7 +40,13 @@ from flowyml_aws.submission.record import (
     sub_run_id,
 )
 from flowyml_aws.submission.reports import JobReports
-from flowyml_aws.submission.status import ExpansionView, JobView, RunStatus, failures
+from flowyml_aws.submission.status import (
+    ExpansionView,
+    JobView,
+    RunStatus,
+    failures,
+    sub_run_notes,
+)
 from tests.support.plans import a_job, a_plan, a_record, a_spec
 
 RUN = "parent-20261122-150531-3f9a1c"
@@ -240,7 +246,8 @@ def test_a_failure_names_the_job_inside_all_pipelines() -> None:
     )
     view = ExpansionView("search", "outer", status=outer)
     assert failures(outer)[0].step == "train"
-    assert view.failure == ("its pipeline, run outer, failed: job search/train/train failed: oom")
+    assert view.failure == "its pipeline, run outer, failed: job search/train/train failed: oom"
+    assert sub_run_notes(outer) == ["pipeline of train: run inner, failed, 1 of 1 jobs ended"]
 
 
 def test_a_result_has_the_outputs_of_its_pipeline_once_they_exist(parent: Parent) -> None:
