@@ -75,15 +75,6 @@ def status_facts(
             for view in status.expansions
         },
         "jobs": jobs,
-        "expansions": [
-            {
-                "step": each.step,
-                "run_id": each.run_id,
-                "refusal": each.refusal,
-                "status": each.status and status_facts(each.status),
-            }
-            for each in status.expansions
-        ],
         "maps": {name: _map_facts(each) for name, each in status.progress.items()},
         "lost": status.lost_attempts.model_dump(mode="json"),
         "counted_usd": status.counted_usd,

@@ -34,7 +34,8 @@ def status_sheets(status: RunStatus, now: float) -> list[Sheet]:
         status: Status of the run.
         now: Seconds since the epoch, used if the run has not ended.
     """
-    state_text, status = status.state_text, with_sub_runs(status)
+    sub_runs, state_text = sub_run_notes(status), status.state_text
+    status = with_sub_runs(status)
     rows: list[tuple[str, ...]] = []
     lines: list[str] = []
     for row in status_rows(status):
@@ -56,7 +57,7 @@ def status_sheets(status: RunStatus, now: float) -> list[Sheet]:
     lines += [
         *([f"AWS {status.outage}"] if status.outage is not None else []),
         *approval_notes(status.approvals, status.run_id),
-        *sub_run_notes(status),
+        *sub_runs,
         *(str(move) for move in status.moves),
         *filter(None, (lost_text(status.lost), client_warning(status))),
         *limit_notes(status),

@@ -148,7 +148,8 @@ def status_table(status: RunStatus, now: float, expected_s: float | None = None)
         now: Seconds since the epoch.
         expected_s: Expected duration of the run in seconds; None if it is unknown.
     """
-    outcome, status = status.state_text, with_sub_runs(status)
+    sub_runs, outcome = sub_run_notes(status), status.state_text
+    status = with_sub_runs(status)
     table = FittedTable(_COLUMNS)
     waits: list[Text] = []
     states = {view.job.name: view.state for view in status.jobs}
@@ -188,7 +189,7 @@ def status_table(status: RunStatus, now: float, expected_s: float | None = None)
         table,
         *waits,
         *noted_approvals(status),
-        *(Text(note) for note in sub_run_notes(status)),
+        *map(Text, sub_runs),
         *noted_moves(status),
         *noted_losses(status),
         *noted_costs(status),

@@ -59,7 +59,7 @@ class Job:
         expanding = Expanding(facts=self.facts, chain=chain, levels=levels)
         spec = self.spec.model_copy(update={"expanding": expanding})
         attempt = Attempt.begin(spec, self.store, 1)
-        data = expand(pipeline, attempt, spec.steps[0], Payload({}, {}))
+        data = expand(pipeline, attempt, spec.steps[0], Payload({"search": search}, {}))
         return read_document(Expansion, data, "expansion.json")
 
 

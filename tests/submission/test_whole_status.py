@@ -12,6 +12,7 @@ from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.losses import LostAttempts
 from flowyml_aws.submission.map_failures import described_failures
 from flowyml_aws.submission.status import ExpansionView, JobView, RunStatus
+from flowyml_aws.submission.status_sheets import status_sheets
 from flowyml_aws.submission.whole_status import with_sub_runs
 from tests.support.plans import a_job
 
@@ -97,6 +98,17 @@ def test_a_traceback_in_a_sub_run_is_shown_once() -> None:
         ("search", ()),
         ("search/train", ("Traceback …\n",)),
     ]
+
+
+def test_the_table_of_a_notebook_has_a_row_for_each_job_of_a_sub_run() -> None:
+    inner = a_status("inner", a_view("train", JobState.RUNNING))
+    outer = containing("search", inner, a_view("search", JobState.RUNNING))
+    (sheet,) = status_sheets(outer, now=1.0)
+    assert [row[0] for row in sheet.rows] == [
+        *("search", "└ search"),
+        *("search/train", "└ search/train"),
+    ]
+    assert "pipeline of search: run inner, running, 0 of 1 jobs ended" in sheet.lines
 
 
 @pytest.mark.parametrize("depth", [1, 2])
