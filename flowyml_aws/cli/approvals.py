@@ -20,6 +20,7 @@ from flowyml_aws.core.shared_assets import asset_of_branch
 from flowyml_aws.submission.approvals import ApprovalState, approval_notes
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import RunStatus, client_warning
+from flowyml_aws.submission.whole_status import with_sub_runs
 from flowyml_aws.view import program
 from flowyml_aws.view.outputs import outputs_table
 from flowyml_aws.view.terminal import Terminal
@@ -65,16 +66,30 @@ def approve(
 
 @app.command()
 def approvals(run_id: RunId, as_json: AsJson = False) -> None:
-    """List the approvals of a run, and what they are about."""
+    """List the approvals of a run and its sub-runs, and what they are about."""
     attached = Run.attach(run_id)
     status = attached.status()
     if as_json:
         print_json({view.name: approval_facts(view) for view in status.approvals})
         return
-    if not status.approvals:
+    if not with_sub_runs(status).approvals:
         print(f"run {attached.id} has no approvals")
         return
-    console = Terminal()
+    _show(attached, status, Terminal())
+
+
+def _show(attached: Run, status: RunStatus, console: Terminal) -> None:
+    """Print the approvals of a run, then those of its sub-runs."""
+    _show_own(attached, status, console)
+    for sub_run in status.expansions:
+        if sub_run.status is not None and with_sub_runs(sub_run.status).approvals:
+            console.print(Text(f"pipeline of {sub_run.step}, run {sub_run.run_id}:"))
+            _show(Run.attach(sub_run.run_id), sub_run.status, console)
+
+
+def _show_own(attached: Run, status: RunStatus, console: Terminal) -> None:
+    if not status.approvals:
+        return
     outputs = attached.listed()
     metrics = attached.metrics()
     for view in status.approvals:
