@@ -85,7 +85,7 @@ def _may_be_store(settings: Settings, uri: str) -> bool:
 def _plan(ctx: typer.Context) -> ExecutionPlan:
     store = _local_store()
     # The arguments are not parsed while the value of an option is missing.
-    run_id = ctx.params.get("run_id") or ctx.args[0]
+    run_id = ctx.params.get("run_id") or next(iter(ctx.args), LATEST)
     return read_plan(store, matching_runs(run_id, run_ids(store))[0])
 
 

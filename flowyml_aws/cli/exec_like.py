@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from flowyml_aws.cli.app import INTERRUPTED, RUN_FAILED, RunId, app
-from flowyml_aws.cli.completion import complete_step
+from flowyml_aws.cli.app import INTERRUPTED, RUN_FAILED, app
+from flowyml_aws.cli.completion import complete_run, complete_step
 from flowyml_aws.cli.confirm import confirm
 from flowyml_aws.cli.streams import for_terminal
-from flowyml_aws.client.exec_like import CommandJob, cost_until, like_step
+from flowyml_aws.client.exec_like import STEP, CommandJob, cost_until, imitated, like_step
 from flowyml_aws.client.run import Run
 from flowyml_aws.client.step_of_run import StepChoice, find_step
 from flowyml_aws.core.amounts import usd
@@ -23,8 +23,9 @@ from flowyml_aws.core.termination import Terminated
 from flowyml_aws.core.time_spans import TIME_UNITS, seconds_of
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.wording import time_text
-from flowyml_aws.services.connect import locate_run
+from flowyml_aws.services.connect import FoundRun, locate_run
 from flowyml_aws.submission.record import RunState
+from flowyml_aws.submission.run_names import LATEST
 from flowyml_aws.view import plan_table
 from flowyml_aws.view.terminal import Terminal, program
 
@@ -33,7 +34,6 @@ __all__ = ["execute"]
 
 @app.command("exec")
 def execute(
-    run_id: RunId,
     command: Annotated[
         list[str],
         typer.Argument(
@@ -48,6 +48,15 @@ def execute(
             autocompletion=complete_step,
         ),
     ],
+    run_id: Annotated[
+        str,
+        typer.Option(
+            "--run",
+            metavar="RUN",
+            help="Run of the step: its id or the start of it, latest, or latest:PIPELINE.",
+            autocompletion=complete_run,
+        ),
+    ] = LATEST,
     item: Annotated[
         int | None, typer.Option(min=0, help="Position of the item of a mapped step, from 0.")
     ] = None,
@@ -83,13 +92,26 @@ def execute(
         )
     with tempfile.TemporaryDirectory(prefix="flowyml-aws-exec-") as name:
         folder = Path(name).resolve()
-        step = find_step(locate_run(run_id), StepChoice(like, item, allow_pickle), folder)
+        step = find_step(_run_of(run_id, like), StepChoice(like, item, allow_pickle), folder)
         job = like_step(step, command, limit_s, folder, backend)
     plan = job.plan()
     _show(plan, job)
     if plan.is_priced and not yes:
         confirm(f"run {shlex.join(command)}?")
     raise typer.Exit(_follow(job.start()))
+
+
+def _run_of(name: str, step: str) -> FoundRun:
+    """Return the run with a name. The latest one is no run of another command, which has one step.
+
+    Args:
+        name: Name of the run.
+        step: Step of the run.
+    """
+    found = locate_run(name)
+    pipeline = imitated(found.record.pipeline)
+    is_other = name == LATEST and pipeline is not None and step != STEP
+    return locate_run(f"{LATEST}:{pipeline}") if is_other else found
 
 
 def _show(plan: ExecutionPlan, job: CommandJob) -> None:

@@ -22,10 +22,16 @@ from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.planning.services import service_traits
 from flowyml_aws.runtime.inputs import JobInputs
 
-__all__ = ["CommandJob", "cost_until", "like_step", "recorded_inputs"]
+__all__ = ["STEP", "CommandJob", "cost_until", "imitated", "like_step", "recorded_inputs"]
 
 STEP = "command"
 """Name of the only step of such a run."""
+_PREFIX = "exec-"  # of the pipeline of such a run
+
+
+def imitated(pipeline: str) -> str | None:
+    """Return the pipeline with the step that a command imitates; None for any other pipeline."""
+    return pipeline.removeprefix(_PREFIX) if pipeline.startswith(_PREFIX) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,7 @@ def like_step(
         secrets=job.secrets,
     )
     request = RunRequest(
-        name=f"exec-{step.driver.plan.pipeline}",
+        name=f"{_PREFIX}{step.driver.plan.pipeline}",
         steps=(made,),
         context={"command": list(command), "inputs": inputs.model_dump(mode="json")},
         options=RunOptions(backend=service),

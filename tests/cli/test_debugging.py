@@ -82,7 +82,7 @@ def test_the_examples_of_the_page_print_what_it_says(tmp_path: Path) -> None:
     assert code == 0, err
     assert set(expected.splitlines()) <= set(out.splitlines())
     assert "\ninput: rows\n" in err
-    away = ("exec", "latest:demo", "--like", "divide", "--backend")
+    away = ("exec", "--like", "divide", "--backend")
     assert_error(Answer(*rig.command(*away, "batch", "--", "ls")), MISTAKE, "only this machine")
     assert_error(Answer(*rig.command(*away, "btach", "--", "ls")), MISTAKE, "Unknown backend")
 
@@ -92,7 +92,7 @@ def test_an_interrupt_cancels_a_command(tmp_path: Path) -> None:
     (rig.folder / "demo.py").write_text(PROGRAM, "utf-8")
     rig.command("run", "demo.py")
     script = f'echo $$ > "{tmp_path}/new"; mv "{tmp_path}/new" "{tmp_path}/pid"; exec sleep 1000'
-    options = ("exec", "latest", "--like", "load", "--", "sh", "-c", script)
+    options = ("exec", "--like", "load", "--", "sh", "-c", script)
     with rig.client("-m", "flowyml_aws", *options) as process:
         eventually((tmp_path / "pid").exists)
         process.send_signal(signal.SIGINT)
@@ -117,11 +117,11 @@ def test_steps_of_a_run_on_aws_are_replayed_here_and_copied_there(
     assert (facts["step"], facts["outputs"]) == ("divide[3]", {"shares[3]": shares})
     # A failed map: its step has one input, the item.
     command = ("--", "python", "-m", "flowyml_aws.job.inputs", "rows[3]")
-    code, _, err = rig.command("exec", "latest", "--like", "divide[3]", *command)
+    code, _, err = rig.command("exec", "--run", "latest:mapped", "--like", "divide[3]", *command)
     assert code == MISTAKE
     assert "fix: add --yes" in err
     for service in ("batch", "sagemaker"):
-        like = ("exec", "latest:mapped", "--like", "divide[3]", "--yes", "--backend", service)
+        like = ("exec", "--like", "divide[3]", "--yes", "--backend", service)
         code, out, err = rig.command(*like, *command)
         assert code == 0, err + out
         assert "3" in out.splitlines()
