@@ -22,8 +22,8 @@ from flowyml_aws.settings.load import load_settings
 from flowyml_aws.settings.model import Settings
 from flowyml_aws.submission.job_names import declared_in, declared_jobs, declared_steps
 from flowyml_aws.submission.own_runs import own_runs
-from flowyml_aws.submission.record import newest_first, read_plan, run_ids
-from flowyml_aws.submission.run_names import LATEST, matching_runs
+from flowyml_aws.submission.record import newest_first, read_plan, read_record, run_ids
+from flowyml_aws.submission.run_names import LATEST, matching_runs, names_newest
 
 __all__ = ["complete_approval", "complete_job", "complete_output", "complete_run", "complete_step"]
 
@@ -86,7 +86,10 @@ def _plan(ctx: typer.Context) -> ExecutionPlan:
     store = _local_store()
     # The arguments are not parsed while the value of an option is missing.
     run_id = ctx.params.get("run_id") or next(iter(ctx.args), LATEST)
-    return read_plan(store, matching_runs(run_id, run_ids(store))[0])
+    matches = iter(matching_runs(run_id, run_ids(store)))
+    if names_newest(run_id):
+        matches = (each for each in matches if read_record(store, each).parent is None)
+    return read_plan(store, next(matches))
 
 
 def _outputs(plan: ExecutionPlan) -> list[str]:

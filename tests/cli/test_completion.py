@@ -6,6 +6,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from flowyml_aws.artifacts.layout import RunLayout
+from flowyml_aws.local.directory import DirectoryArtifactStore
+from flowyml_aws.settings.model import Settings
+from flowyml_aws.submission.record import ParentRun, read_record
 from tests.cli.conftest import Cli
 from tests.support.rigs import BackendRig
 
@@ -58,7 +62,24 @@ def test_names_in_a_run_are_completed(run_id: str, complete: Complete, run: str)
     assert complete(f"flowyml-aws why {run} co") == ["count", "compute", "collect"]
     assert complete(f"flowyml-aws logs {run} ") == ["plain"]
     assert complete(f"flowyml-aws status {run} --job ") == ["plain"]
+
     assert complete(f"flowyml-aws get {run} r") == ["raw", "report", "read"]
+
+
+@pytest.fixture
+def sub_run(kinds: tuple[BackendRig, str], run_id: str) -> Iterator[str]:
+    """The record of a sub-run, newer than all runs."""
+    store = DirectoryArtifactStore(kinds[0].folder / Settings().local_store)
+    parent = ParentRun(run_id=run_id, step="compute", depth=1)
+    facts = {"run_id": "around-29991231-235959-ffffff", "parent": parent}
+    record = read_record(store, run_id).model_copy(update=facts)
+    store.put(RunLayout(record.run_id).run, record.to_json())
+    yield record.run_id
+    store.delete([RunLayout(record.run_id).run])
+
+
+def test_steps_for_exec_are_those_of_the_latest_run(sub_run: str, complete: Complete) -> None:
+    assert complete("flowyml-aws exec --like co") == ["count", "compute", "collect"]
 
 
 def test_commands_are_completed(run_id: str, complete: Complete) -> None:
