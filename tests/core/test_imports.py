@@ -42,7 +42,8 @@ def test_a_failed_import_enables_the_collector_and_exempts_nothing() -> None:
     frozen = gc.get_freeze_count()
     with pytest.raises(ImportError), uncollected():
         raise ImportError
-    assert gc.isenabled() and gc.get_freeze_count() == frozen
+    # Not equal: an object that was exempted before may have been freed since then.
+    assert gc.isenabled() and gc.get_freeze_count() <= frozen
 
 
 @pytest.mark.contract

@@ -6,6 +6,7 @@ runner of jobs (`tests/contracts`).
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,16 +22,28 @@ from flowyml_aws.aws.batch.jobs import END_REASON
 from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.planning.needs import Needs
+from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.runtime.exit_codes import BAD_INPUT
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.testing import Emulator
+from flowyml_aws.testing.machines.image_environment import image_environment
 from tests.support.plans import a_job, a_plan, a_record
 from tests.support.rigs import eventually, raised_emulator
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("batch-nodes")]
 
 QUEUE = "flowyml-emulator-cpu-nodes"
-PLAN = a_plan(a_job("train", target=QUEUE, needs=Needs(vcpus=1, memory_mib=512, nodes=2)))
+# Batch ends the other nodes with the main node, so it must start after they have ended.
+MAIN_NODE_LAST = """
+import atexit, os, pathlib, time
+
+ended = pathlib.Path(__file__).with_name("ended")
+if os.environ["AWS_BATCH_JOB_NODE_INDEX"] == os.environ["AWS_BATCH_JOB_MAIN_NODE_INDEX"]:
+    while not ended.exists():
+        time.sleep(0.01)
+else:
+    atexit.register(ended.touch)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +53,16 @@ def aws() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def backend(aws: Emulator, tmp_path: Path) -> BatchBackend:
+def plan(tmp_path: Path) -> ExecutionPlan:
+    """A job on two nodes, of which the main node starts last."""
+    (tmp_path / "sitecustomize.py").write_text(MAIN_NODE_LAST, "utf-8")
+    paths = [str(tmp_path), image_environment()["PYTHONPATH"]]
+    job = a_job("train", target=QUEUE, needs=Needs(vcpus=1, memory_mib=512, nodes=2))
+    return a_plan(job.model_copy(update={"environment": {"PYTHONPATH": os.pathsep.join(paths)}}))
+
+
+@pytest.fixture
+def backend(aws: Emulator, tmp_path: Path, plan: ExecutionPlan) -> BatchBackend:
     """The backend of a run with one job on two nodes."""
     session = Session(
         aws_access_key_id=aws.environment["AWS_ACCESS_KEY_ID"],
@@ -54,8 +76,8 @@ def backend(aws: Emulator, tmp_path: Path) -> BatchBackend:
         batch=batch,
         logs=session.client("logs", endpoint_url=aws.endpoint_url),
         store=DirectoryArtifactStore(tmp_path),
-        record=a_record(PLAN).model_copy(update={"run_id": f"run-{tmp_path.name}"}),
-        plan=PLAN,
+        record=a_record(plan).model_copy(update={"run_id": f"run-{tmp_path.name}"}),
+        plan=plan,
         image=JobImage(
             settings["FLOWYML_AWS_IMAGE"],
             settings["FLOWYML_AWS_JOB_ROLE"],
@@ -68,14 +90,14 @@ def backend(aws: Emulator, tmp_path: Path) -> BatchBackend:
 
 
 def test_the_nodes_run_and_their_main_node_says_how_the_job_ended(
-    aws: Emulator, backend: BatchBackend
+    aws: Emulator, backend: BatchBackend, plan: ExecutionPlan
 ) -> None:
-    backend.submit(PLAN.jobs, ())
+    backend.submit(plan.jobs, ())
     eventually(lambda: backend.statuses()["train"].state.ended)
     status = backend.statuses()["train"]
     assert (status.state, status.attempt) == (JobState.FAILED, 1)
     assert f"exit code {BAD_INPUT}" in (status.reason or "")
-    assert not backend.is_active(PLAN.jobs)
+    assert not backend.is_active(plan.jobs)
     aws.calls.clear()
     lines, cursor = backend.logs("train", None)
     assert sum(call.operation == "DescribeJobs" for call in aws.calls) == 1
@@ -86,10 +108,12 @@ def test_the_nodes_run_and_their_main_node_says_how_the_job_ended(
     assert backend.logs("train", cursor) == ([], cursor)
 
 
-def test_a_cancelled_job_leaves_no_node(aws: Emulator, backend: BatchBackend) -> None:
+def test_a_cancelled_job_leaves_no_node(
+    aws: Emulator, backend: BatchBackend, plan: ExecutionPlan
+) -> None:
     aws.faults.withhold(QUEUE)
-    backend.submit(PLAN.jobs, ())
-    backend.cancel(PLAN.jobs)
+    backend.submit(plan.jobs, ())
+    backend.cancel(plan.jobs)
     aws.advance(5)  # listings are up to date
     batch = aws.client("batch")
     job = batch.list_jobs(jobQueue=QUEUE, jobStatus="FAILED")["jobSummaryList"][0]
