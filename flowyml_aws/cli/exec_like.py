@@ -102,7 +102,7 @@ def execute(
 
 
 def _run_of(name: str, step: str) -> FoundRun:
-    """Return the run with a name. The latest one is no run of another command, which has one step.
+    """Return the run with a name. `latest` names no run of another command.
 
     Args:
         name: Name of the run.
