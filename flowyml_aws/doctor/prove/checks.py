@@ -10,7 +10,7 @@ from flowyml_aws.doctor.prove.facts import MachineFacts
 from flowyml_aws.doctor.prove.meeting import Meeting
 from flowyml_aws.doctor.prove.parts import Part
 from flowyml_aws.doctor.prove.report import Row, Verdict
-from flowyml_aws.doctor.prove.steps import CHILDREN
+from flowyml_aws.doctor.prove.steps import CHILDREN, DATA
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.runtime.exit_codes import INTERRUPTED
 from flowyml_aws.runtime.result import StepReport, StepState
@@ -47,6 +47,8 @@ class StageObservation:
         bill: Bill of the job, if the service reports one.
         children: Index and job id that each child of an array saw.
         meeting: Nodes that the main node of a job of several nodes has met, or None.
+        scheduled: Time of the schedule that its job saw, or None.
+        data: Content that its step has read below a prefix of S3, or None.
     """
 
     plan: ExecutionPlan
@@ -56,6 +58,8 @@ class StageObservation:
     bill: Bill | None = None
     children: tuple[Mapping[str, str], ...] = ()
     meeting: Meeting | None = None
+    scheduled: str | None = None
+    data: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,9 @@ class PartObservation:
         disk_gib: Disk that the plan promises; None if it promises none.
         shared_memory_mib: Size of /dev/shm that the job definition has; None on SageMaker.
         alert: 1 if the alert of the failed job arrived, 0 if it did not within the deadline.
+        due: Time of the schedule that was created, as EventBridge Scheduler writes it, or None.
+        served: Times that this schedule has served.
+        shell: 1 if a session was opened in the running job.
     """
 
     part: Part
@@ -78,6 +85,9 @@ class PartObservation:
     disk_gib: float | None = None
     shared_memory_mib: int | None = None
     alert: Answer = Answer()
+    due: str | None = None
+    served: tuple[str, ...] = ()
+    shell: Answer = Answer()
 
     @property
     def job(self) -> PlannedJob:
@@ -96,6 +106,8 @@ class PartObservation:
 def check_part(observed: PartObservation) -> list[Row]:
     """Return a row for each check of a part; one row if none of its runs has ended."""
     part = observed.part
+    if not observed.stages and observed.due is not None:
+        return [_schedule(observed, _Rows(part.name, "schedule"))]
     if not observed.stages:
         row = Row(part=part.name, check="all", verdict="not checked", reason=observed.problem)
         return [row]
@@ -344,6 +356,49 @@ def _efa_text(facts: EfaFacts) -> str:
     return f"{devices} ({provider[facts['provider']]})" if devices else "none"
 
 
+def _priority(o: PartObservation, row: _Rows) -> Row:
+    expected = f"runs with priority {o.part.options.priority} in a fair-share queue"
+    is_done = o.stages[0].view.state is JobState.SUCCEEDED and o.job.share is not None
+    observed = f"{o.stages[0].view.state.value} in the share {o.job.share}"
+    return row.compare(is_done, expected, observed, "look at the scheduling policy of the queue")
+
+
+def _schedule(o: PartObservation, row: _Rows) -> Row:
+    expected = f"one run, at {o.due}"
+    served = ", ".join(o.served) or "none"
+    if not o.stages:
+        reason = (
+            f"{o.problem}: look at the metric TargetErrorCount of AWS/Scheduler, and at the jobs "
+            "of the queue for drivers"
+        )
+        return row("deviated", expected, f"times with a run: {served}", reason)
+    seen = o.stages[0].scheduled
+    if seen is None:
+        return row.unchecked(expected, _no_facts(o))
+    reason = "the times of the schedule, or the time that jobs see, are wrong"
+    observed = f"times with a run: {served}; the job saw {seen or 'no time'}"
+    return row.compare(o.served == (o.due,) and seen == o.due, expected, observed, reason)
+
+
+def _shell(o: PartObservation, row: _Rows) -> Row:
+    expected = "AWS opens a session in the running job"
+    if o.shell.value is None and not o.shell.reason:
+        return row.unchecked(expected, "the job was not seen running")
+    return row.compare(
+        bool(o.shell.value), expected, "opened" if o.shell.value else "not opened", o.shell.reason
+    )
+
+
+def _data(o: PartObservation, row: _Rows) -> Row:
+    expected = "a step reads an object of a prefix that the service mounts"
+    data = o.stages[0].data
+    if data is None:
+        return row.unchecked(expected, _no_facts(o))
+    agrees = data == DATA and bool(o.job.mounts)
+    observed = f"{len(data)} bytes, {'mounted' if o.job.mounts else 'downloaded'}"
+    return row.compare(agrees, expected, observed, "the step has read other bytes")
+
+
 _CHECKS: Mapping[str, Callable[[PartObservation, _Rows], Row]] = {
     "run": _run,
     "instance type": _instance_type,
@@ -358,6 +413,10 @@ _CHECKS: Mapping[str, Callable[[PartObservation, _Rows], Row]] = {
     "retry": _retry,
     "alert": _alert,
     "array": _array,
+    "priority": _priority,
+    "schedule": _schedule,
+    "shell": _shell,
+    "data": _data,
     "nodes": _nodes,
     "efa": _efa,
 }
