@@ -25,7 +25,7 @@ from flowyml_aws.view.terminal import Terminal
 
 __all__ = ["MAX_COST_USD", "REPORT", "ProveCommand", "prove_account"]
 
-MAX_COST_USD = 0.50
+MAX_COST_USD = 0.75
 REPORT = Path("flowyml-aws-proof.json")
 
 _AGREED, _DEVIATED, _NOTHING_CHECKED = 0, 1, 2

@@ -10,14 +10,14 @@ from typing import Any
 
 from flowyml_aws.client.launch import launch
 from flowyml_aws.client.run import Run
-from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.core.errors import FlowymlError, StepUnavailableError
 from flowyml_aws.core.maps import item_name
 from flowyml_aws.doctor.prove.checks import StageObservation
 from flowyml_aws.doctor.prove.offers import PIPELINE, PartPlan, first_reason, request_of
 from flowyml_aws.doctor.prove.scheduled import FIRING_LIMIT_S, ScheduledRun, schedule_run
 from flowyml_aws.doctor.prove.shells import open_session
 from flowyml_aws.doctor.prove.steps import CHILDREN
-from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.backend import JobState, ShellSession
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import RunStatus
@@ -114,10 +114,10 @@ class PartRuns:
         if view.state is not JobState.RUNNING:
             return
         opened = open_session(driver.backend, view.job.name, view.job.backend)
-        if isinstance(opened, FlowymlError):
-            self.no_session = first_reason(opened)
-        else:
+        if isinstance(opened, ShellSession):
             self.session = opened.id
+        elif not (self.no_session and isinstance(opened, StepUnavailableError)):
+            self.no_session = first_reason(opened)  # at its end, the job is only unavailable
 
     def _has_ended(self, driver: RunDriver, status: RunStatus) -> bool:
         """Return whether nobody works on the run any more."""
