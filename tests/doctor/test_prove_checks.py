@@ -17,10 +17,11 @@ from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.cli.proving import MAX_COST_USD
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.resources import ResourceRequirements
-from flowyml_aws.doctor.prove.checks import Answer, PartObservation, StageObservation, check_part
+from flowyml_aws.doctor.prove.checks import check_part
 from flowyml_aws.doctor.prove.efa import EfaFacts, efa_facts
 from flowyml_aws.doctor.prove.facts import MachineFacts, machine_facts, refused_folders
 from flowyml_aws.doctor.prove.meeting import Meeting
+from flowyml_aws.doctor.prove.observations import Answer, PartObservation, StageObservation
 from flowyml_aws.doctor.prove.offers import PIPELINE, PartPlan, plan_proof, request_of
 from flowyml_aws.doctor.prove.parts import parts_of
 from flowyml_aws.doctor.prove.report import Row, redacted

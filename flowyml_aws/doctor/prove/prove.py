@@ -19,9 +19,10 @@ from flowyml_aws.core import clock
 from flowyml_aws.core.data_inputs import S3Prefix
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.doctor.prove.billing import check_billing
-from flowyml_aws.doctor.prove.checks import Answer, PartObservation, check_part
+from flowyml_aws.doctor.prove.checks import check_part
 from flowyml_aws.doctor.prove.cleanup import remove_runs
 from flowyml_aws.doctor.prove.notified import check_notices
+from flowyml_aws.doctor.prove.observations import Answer, PartObservation
 from flowyml_aws.doctor.prove.offers import PIPELINE, PartPlan, ProofPlan
 from flowyml_aws.doctor.prove.parts import Part
 from flowyml_aws.doctor.prove.report import Proof, Row, redacted

@@ -12,7 +12,7 @@ from flowyml_aws.client.launch import launch
 from flowyml_aws.client.run import Run
 from flowyml_aws.core.errors import FlowymlError, StepUnavailableError
 from flowyml_aws.core.maps import item_name
-from flowyml_aws.doctor.prove.checks import StageObservation
+from flowyml_aws.doctor.prove.observations import StageObservation
 from flowyml_aws.doctor.prove.offers import PIPELINE, PartPlan, first_reason, request_of
 from flowyml_aws.doctor.prove.scheduled import FIRING_LIMIT_S, ScheduledRun, schedule_run
 from flowyml_aws.doctor.prove.shells import open_session
@@ -120,7 +120,7 @@ class PartRuns:
             self.no_session = first_reason(opened)  # at its end, the job is only unavailable
 
     def _has_ended(self, driver: RunDriver, status: RunStatus) -> bool:
-        """Return whether nobody works on the run any more."""
+        """Return whether a run has ended, and the job of a schedule that drives it."""
         if status.state is RunState.RUNNING or driver.awaits_bills:
             return False
         return self.schedule is None or not self.schedule.has_driver()
