@@ -97,9 +97,10 @@ class PartRuns:
         """Start the next run and return it; None while its schedule has not started it."""
         part = self.planned.part
         if self.schedule is not None:
-            if time.time() > self.schedule.due + FIRING_LIMIT_S:
+            found = self.schedule.find()
+            if found is None and time.time() > self.schedule.due + FIRING_LIMIT_S:
                 self.problem = f"no run within {FIRING_LIMIT_S / 60:.0f} minutes after its time"
-            return self.schedule.find()
+            return found
         say(f"{self.name}: run {len(self.stages) + 1} of {len(part.stages)}")
         request = request_of(part, len(self.stages), token, self.inputs)
         if not part.is_scheduled:
@@ -128,6 +129,9 @@ class PartRuns:
     def stop(self, problem: str) -> None:
         """Cancel the run that has not ended; its part has no further run."""
         self.problem = problem
+        if self._driver is None and self.schedule is not None and not self.stages:
+            self._driver = self.schedule.find()  # it may have started since the last poll
+            self.run_ids += [] if self._driver is None else [self._driver.record.run_id]
         if self._driver is not None:
             self._driver.cancel()
 
