@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -15,6 +16,7 @@ from flowyml_aws.submission.backend import ShellSession
 
 __all__ = [
     "PLUGIN",
+    "end_session",
     "no_session",
     "not_requested",
     "not_running",
@@ -45,8 +47,15 @@ def plugin_session(session: Mapping[str, Any], client: Any, target: str) -> Shel
             "",  # the profile; the token of the session is enough
             json.dumps({"Target": target}),
             client.meta.endpoint_url,
-        )
+        ),
+        id=str(session.get("sessionId") or session.get("SessionId") or ""),
     )
+
+
+def end_session(ssm: Any, session: str) -> None:
+    """Try to end a session. Without the permission, it ends with its job."""
+    with suppress(ClientError, BotoCoreError):
+        ssm.terminate_session(SessionId=session)
 
 
 def require_plugin() -> None:

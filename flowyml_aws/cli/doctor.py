@@ -103,7 +103,13 @@ def doctor(
     }
     _require_prove(prove, run, [name for name, is_passed in of_prove.items() if is_passed])
     if prove:
-        options = ProofOptions(gpu=gpu, topic=topic, alert_limit_s=alert_limit, asks_billing=billed)
+        options = ProofOptions(
+            gpu=gpu,
+            topic=topic,
+            alert_limit_s=alert_limit,
+            asks_billing=billed,
+            sends_notices=not only,
+        )
         command = ProveCommand(
             options, only or (), max_cost, yes, report, has_nodes=nodes, has_efa=efa
         )

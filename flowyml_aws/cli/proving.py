@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from flowyml_aws.core.amounts import usd
+from flowyml_aws.core.amounts import counted, usd
 from flowyml_aws.core.errors import PlanOverBudgetError, SettingsError
 from flowyml_aws.core.resources import GPUConfig, ResourceRequirements
 from flowyml_aws.doctor.prove.offers import plan_proof
@@ -25,7 +25,7 @@ from flowyml_aws.view.terminal import Terminal
 
 __all__ = ["MAX_COST_USD", "REPORT", "ProveCommand", "prove_account"]
 
-MAX_COST_USD = 0.25
+MAX_COST_USD = 0.75
 REPORT = Path("flowyml-aws-proof.json")
 
 _AGREED, _DEVIATED, _NOTHING_CHECKED = 0, 1, 2
@@ -75,6 +75,8 @@ def prove_account(command: ProveCommand, as_json: bool) -> int:
     asked_usd = REQUEST_USD if command.options.asks_billing else 0.0
     if asked_usd:
         say.print(f"a request to Cost Explorer: {usd(asked_usd)}")
+    if command.options.sends_notices and settings.notify:
+        say.print(f"a test notice to {counted(len(settings.notify), 'recipient')}")
     _require_affordable(plan.highest_usd + asked_usd, command.max_cost_usd)
     if plan.is_empty:
         say.print("no part can run: nothing was checked", style="bold red")

@@ -99,9 +99,11 @@ class ShellSession:
 
     Attributes:
         arguments: Program on this machine that connects its terminal to it, with its arguments.
+        id: Id of the session at the service; empty without one.
     """
 
     arguments: tuple[str, ...]
+    id: str = ""
 
 
 class Backend(Protocol):

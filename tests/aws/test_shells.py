@@ -11,9 +11,9 @@ import pytest
 from botocore.stub import Stubber
 
 from flowyml_aws.aws.batch.definition import JobImage, ensure_definition
-from flowyml_aws.aws.batch.shell import knows_shells, open_batch_shell
-from flowyml_aws.aws.sagemaker.shell import open_training_shell
-from flowyml_aws.aws.shell_sessions import PLUGIN
+from flowyml_aws.aws.batch.shell import knows_shells, open_batch_session, open_batch_shell
+from flowyml_aws.aws.sagemaker.shell import open_training_session, open_training_shell
+from flowyml_aws.aws.shell_sessions import PLUGIN, end_session
 from flowyml_aws.core.errors import AwsRefusedError, StepUnavailableError
 
 TASK = "arn:aws:ecs:eu-west-3:123456789012:task/AWSBatch-cpu-0a1b/f00d"
@@ -66,6 +66,25 @@ def test_a_shell_in_a_training_job_is_a_session_of_one_of_its_instances() -> Non
         session = open_training_shell(ssm, TRAINING, "train", 1)
     assert json.loads(session.arguments[1]) == answer
     assert json.loads(session.arguments[5]) == {"Target": target}
+
+
+def test_a_session_needs_no_plugin_and_can_be_ended(plugin: Path) -> None:
+    plugin.unlink()
+    ecs, ssm = client("ecs"), client("ssm")
+    with Stubber(ecs) as answers:
+        answers.add_response("describe_tasks", TASKS)
+        answers.add_response("execute_command", {"session": SESSION}, CALL)
+        assert open_batch_session(ecs, RUNNING, "train", "/bin/sh").id == "s-1"
+    with Stubber(ssm) as answers:
+        answers.add_response(
+            "start_session", {"SessionId": "s-2", "TokenValue": "token", "StreamUrl": "wss://s"}
+        )
+        assert open_training_session(ssm, TRAINING, "train", 0).id == "s-2"
+        answers.add_client_error("terminate_session", "AccessDeniedException", "no")
+        end_session(ssm, "s-2")  # it ends with its job
+        answers.add_response("terminate_session", {"SessionId": "s-2"}, {"SessionId": "s-2"})
+        end_session(ssm, "s-2")
+        answers.assert_no_pending_responses()
 
 
 @pytest.mark.parametrize("code", ["TargetNotConnectedException", "AccessDeniedException"])

@@ -8,6 +8,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,14 @@ from flowyml_aws.cli.proving import MAX_COST_USD
 from flowyml_aws.doctor.prove import runs as prove_runs
 from flowyml_aws.doctor.prove.steps import CHILDREN
 from flowyml_aws.testing import Emulator
-from flowyml_aws.testing.account import BUCKET
+from flowyml_aws.testing.account import BUCKET, PREFIX
 from flowyml_aws.testing.deviations import DEVIATIONS
 from flowyml_aws.testing.machines.disks import Disks
 from flowyml_aws.testing.machines.image_user import can_switch_user
 from tests.cli.conftest import Cli
 from tests.support.alerts import create_alerts
 from tests.support.queues import make_queue
-from tests.support.rigs import BackendRig, raised_emulator
+from tests.support.rigs import BackendRig, eventually, raised_emulator
 
 pytestmark = pytest.mark.contract
 
@@ -49,8 +50,12 @@ MOUNTED = ("disk", "shared memory")
 
 
 @contextmanager
-def account(*deviations: str, **options: Any) -> Iterator[Emulator]:
-    """An account with alerts, and with a spot queue whose instances have 2 GiB for jobs."""
+def account(*deviations: str, has_shares: bool = False, **options: Any) -> Iterator[Emulator]:
+    """An account with alerts, and with a spot queue whose instances have 2 GiB for jobs.
+
+    Args:
+        has_shares: Whether the spot queue has a fair-share scheduling policy.
+    """
     with raised_emulator(deviations=deviations, propagation_s=0, **options) as aws:
         disk = {"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 22}}
         aws.client("ec2").create_launch_template(
@@ -59,7 +64,10 @@ def account(*deviations: str, **options: Any) -> Iterator[Emulator]:
         batch = aws.client("batch")
         template = {"launchTemplateName": "small"}
         types = ["c6i.large", "m6i.large"]
-        make_queue(batch, SPOT, types, type="SPOT", launchTemplate=template)
+        policy = None
+        if has_shares:
+            policy = batch.create_scheduling_policy(name="shares", fairsharePolicy={})["arn"]
+        make_queue(batch, SPOT, types, policy=policy, type="SPOT", launchTemplate=template)
         (queue,) = batch.describe_job_queues(jobQueues=[SPOT])["jobQueues"]
         batch.tag_resource(resourceArn=queue["jobQueueArn"], tags={"flowyml-aws:disk-gib": "2"})
         yield aws
@@ -104,10 +112,29 @@ def left_in(aws: Emulator) -> set[str]:
     return set(kinds)
 
 
+@contextmanager
+def schedules_are_due(aws: Emulator) -> Iterator[None]:
+    """Move the account's clock forward by two minutes as soon as a schedule exists."""
+
+    def advance() -> None:
+        eventually(
+            lambda: any(call.operation == "CreateSchedule" for call in aws.calls), "the schedule"
+        )
+        aws.client("scheduler").list_schedules(GroupName=PREFIX)  # the request before has ended
+        aws.advance(120)
+
+    with ThreadPoolExecutor() as pool:
+        advanced = pool.submit(advance)
+        yield
+        advanced.result()
+
+
 def test_everything_agrees_on_the_strict_emulator(tmp_path: Path, cli: Cli) -> None:
-    with account() as aws, project(aws, tmp_path, aws.administrator):
+    with account(has_shares=True) as aws, project(aws, tmp_path, aws.administrator) as patch:
+        patch.setenv("FLOWYML_AWS_NOTIFY", "events:default")
         create_alerts(aws)
-        answer = cli("doctor", "--prove", "--yes", "--gpu", "t4", "--max-cost", "2")
+        with schedules_are_due(aws):
+            answer = cli("doctor", "--prove", "--yes", "--gpu", "t4", "--max-cost", "2")
         assert answer.code == 0, answer.out + answer.err
         assert names_with("deviated") == set()
         unchecked = names_with("not checked")
@@ -116,11 +143,15 @@ def test_everything_agrees_on_the_strict_emulator(tmp_path: Path, cli: Cli) -> N
             ("batch", "metadata"),
             ("batch-spot", "metadata"),
             ("batch-spot", "price"),  # the catalog has no spot prices of these types
+            ("batch-priority", "price"),
+            ("batch-shell", "all"),  # the setting `debug_shell` is not set
+            ("sagemaker-shell", "all"),
             *(("batch", check) for check in MOUNTED),
             *(("batch-spot", check) for check in MOUNTED),
         }
         assert {part for part, _ in names_with("agreed")} == {
-            *("batch", "batch-spot", "sagemaker", "batch-gpu", "sagemaker-gpu"),
+            *("batch", "batch-spot", "sagemaker", "batch-gpu", "sagemaker-gpu", "account"),
+            *("batch-priority", "batch-schedule", "sagemaker-data"),
         }
         for part, check in unchecked:  # listed once more at the end, with the reason
             assert f"  {part}, {check}: {rows()[part, check]['reason']}"[:60] in answer.out
@@ -133,6 +164,8 @@ def test_everything_agrees_on_the_strict_emulator(tmp_path: Path, cli: Cli) -> N
         assert left_in(aws) <= {"code", "payloads"}
         assert aws.client("sqs").list_queues().get("QueueUrls", []) == []
         assert aws.client("sns").list_subscriptions()["Subscriptions"] == []
+        assert aws.client("scheduler").list_schedules(GroupName=PREFIX)["Schedules"] == []
+        assert aws.failed_invocations == []
 
 
 def test_each_deviation_has_a_check() -> None:

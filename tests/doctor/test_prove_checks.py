@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,19 +17,20 @@ from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.cli.proving import MAX_COST_USD
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.resources import ResourceRequirements
-from flowyml_aws.doctor.prove.checks import Answer, PartObservation, StageObservation, check_part
+from flowyml_aws.doctor.prove.checks import check_part
 from flowyml_aws.doctor.prove.efa import EfaFacts, efa_facts
 from flowyml_aws.doctor.prove.facts import MachineFacts, machine_facts, refused_folders
 from flowyml_aws.doctor.prove.meeting import Meeting
-from flowyml_aws.doctor.prove.offers import PIPELINE
+from flowyml_aws.doctor.prove.observations import Answer, PartObservation, StageObservation
+from flowyml_aws.doctor.prove.offers import PIPELINE, PartPlan, plan_proof, request_of
 from flowyml_aws.doctor.prove.parts import parts_of
 from flowyml_aws.doctor.prove.report import Row, redacted
-from flowyml_aws.doctor.prove.steps import make_steps
+from flowyml_aws.doctor.prove.steps import DATA, make_steps
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.nodes import EFA_LABEL
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
-from flowyml_aws.planning.services import service_traits
 from flowyml_aws.runtime.result import StepReport, StepState
+from flowyml_aws.settings.model import Settings
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import Bill
 from flowyml_aws.submission.status import JobView
@@ -313,7 +315,7 @@ def test_the_facts_of_this_machine_are_json_values(tmp_path: Path) -> None:
     assert min(facts["disk_gib"], facts["training_disk_gib"], facts["shm_mib"]) > 0
 
 
-def test_a_proof_without_gpus_costs_less_than_a_quarter_of_a_dollar_at_most() -> None:
+def test_a_proof_without_gpus_costs_less_than_its_limit_at_most() -> None:
     catalog = load_catalog()
     (cpu,) = (family for family in FAMILIES if family.name == "cpu")
     names = [name for group in cpu.sizes for name in group]
@@ -325,11 +327,115 @@ def test_a_proof_without_gpus_costs_less_than_a_quarter_of_a_dollar_at_most() ->
         if t.sagemaker_price_usd_hour and t.offered and t.usable_memory_mib > 1024
     )[4]  # a training job names up to five types
     highest = {"batch": max(prices), "sagemaker": training}
-    usd = sum(
-        highest[part.backend] * part.billed_s(service_traits(part.backend).startup_s) / 3600
-        for part in parts_of(None, ())
-    )
-    assert 0.1 < usd < MAX_COST_USD == 0.25
+    usd = 0.0
+    for part in parts_of(None, ()):
+        offer = InstanceOffer(instance_type="m", price_usd_hour=highest[part.backend])
+        job = JOB.model_copy(update={"backend": part.backend, "offers": (offer,)})
+        plan = PLAN.model_copy(update={"jobs": (job,)})
+        driver = min(prices) if part.is_scheduled else 0.0
+        usd += PartPlan(part, plan, driver_usd_hour=driver).highest_usd or 0.0
+    assert 0.5 < usd < MAX_COST_USD == 0.75
+
+
+def test_the_driver_of_a_schedule_counts_for_the_price() -> None:
+    (part,) = parts_of(None, ["batch-schedule"])
+    prices = [PartPlan(part, PLAN, driver_usd_hour=usd).highest_usd for usd in (0.0, 0.5, None)]
+    assert prices[0] is not None and prices[1] is not None
+    assert prices[1] - prices[0] == pytest.approx(0.5 * (2 * 180 + 3) / 3600)
+    assert prices[2] is None
+
+
+@pytest.mark.parametrize(
+    ("part", "settings", "missing"),
+    [
+        ("batch-schedule", {"schedule_group": "g", "driver_queue": "q"}, "schedule_role"),
+        ("batch-shell", {}, "debug_shell"),
+        ("sagemaker-shell", {"debug_shell": True}, "sagemaker_role"),
+    ],
+)
+def test_a_part_whose_option_the_account_lacks_is_skipped_with_the_setting(
+    part: str, settings: dict[str, Any], missing: str, tmp_path: Path
+) -> None:
+    known = Settings(store="s3://bucket/prefix", **settings)
+    (planned,) = plan_proof(parts_of(None, [part]), known, tmp_path, "token").parts
+    assert planned.problem == f"the setting `{missing}` is not set"
+
+
+def test_the_runs_of_a_proof_send_no_notices_and_only_one_part_has_shells() -> None:
+    for part in parts_of(None, ()):
+        options = request_of(part, 0, "token").options
+        assert options.notify == ()
+        assert options.debug_shell is part.name.endswith("-shell")
+
+
+DUE = "2026-11-30T06:00:00Z"
+
+
+def one_row(part: str, view: JobView = FIRST, **changes: Any) -> Row:
+    """Return the row of the last check of a part with one run."""
+    seen = {name: changes.pop(name) for name in ("scheduled", "data") if name in changes}
+    changes.setdefault("stages", (replace(stage(view), **seen),))
+    return check_part(observed(part, **changes))[-1]
+
+
+@pytest.mark.parametrize(
+    ("served", "seen", "verdict"),
+    [
+        ((DUE,), DUE, "agreed"),
+        ((DUE, DUE), DUE, "deviated"),
+        ((DUE,), "2026-11-30T07:00:00Z", "deviated"),
+        ((DUE,), "", "deviated"),
+        ((DUE,), None, "not checked"),
+    ],
+)
+def test_a_schedule_agrees_if_it_has_started_one_run_at_its_time(
+    served: tuple[str, ...], seen: str | None, verdict: str
+) -> None:
+    row = one_row("batch-schedule", due=DUE, served=served, scheduled=seen)
+    assert (row.check, row.verdict) == ("schedule", verdict)
+
+
+def test_a_schedule_that_starts_no_run_is_a_deviation() -> None:
+    row = one_row("batch-schedule", stages=(), due=DUE, problem="no run within 15 minutes")
+    assert (row.check, row.verdict) == ("schedule", "deviated")
+    assert "no run within 15 minutes: look at" in row.reason
+
+
+@pytest.mark.parametrize(
+    ("shell", "verdict"),
+    [
+        (Answer(1.0), "agreed"),
+        (Answer(reason="denied"), "deviated"),
+        (Answer(), "not checked"),
+    ],
+)
+def test_a_shell_agrees_if_a_session_was_opened(shell: Answer, verdict: str) -> None:
+    row = one_row("sagemaker-shell", shell=shell)
+    assert (row.check, row.verdict) == ("shell", verdict)
+    assert shell.reason in row.reason
+
+
+@pytest.mark.parametrize(
+    ("mounts", "data", "verdict"),
+    [
+        ({"data": "s3://bucket/data/"}, DATA, "agreed"),
+        ({"data": "s3://bucket/data/"}, "other", "deviated"),
+        ({}, DATA, "deviated"),
+        ({}, None, "not checked"),
+    ],
+)
+def test_data_agrees_if_a_step_has_read_a_mounted_object(
+    mounts: dict[str, str], data: str | None, verdict: str
+) -> None:
+    job = JOB.model_copy(update={"mounts": mounts})
+    row = one_row("sagemaker-data", replace(FIRST, job=job), data=data)
+    assert (row.check, row.verdict) == ("data", verdict)
+
+
+def test_a_priority_agrees_if_the_job_has_run_in_a_share() -> None:
+    for share, verdict in (("flowyml", "agreed"), (None, "deviated")):
+        job = JOB.model_copy(update={"share": share})
+        assert one_row("batch-priority", replace(FIRST, job=job)).verdict == verdict
 
 
 def test_the_page_has_the_statement_for_the_check_of_alerts() -> None:

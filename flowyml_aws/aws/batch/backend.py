@@ -32,7 +32,7 @@ from flowyml_aws.aws.batch.jobs import (
 from flowyml_aws.aws.batch.nodes import node_id, streams_of_nodes, with_main_nodes
 from flowyml_aws.aws.batch.requests import batch_jobs
 from flowyml_aws.aws.batch.run_jobs import RunJobs
-from flowyml_aws.aws.batch.shell import open_batch_shell
+from flowyml_aws.aws.batch.shell import open_batch_session, open_batch_shell
 from flowyml_aws.aws.batch.submission import LeaseLostError, Submissions
 from flowyml_aws.aws.batch.submitter import BatchSubmitter
 from flowyml_aws.aws.log_streams import read_nodes, read_streams
@@ -251,6 +251,13 @@ class BatchBackend:
 
     def open_shell(self, job: str, node: int, shell: str) -> ShellSession:
         """Open a shell in the container of a job, with ECS Exec."""
+        return open_batch_shell(self._ecs(), self._shell_detail(job, node), job, shell)
+
+    def open_session(self, job: str, node: int, shell: str) -> ShellSession:
+        """Open the session of a shell. The plugin that connects to it need not be installed."""
+        return open_batch_session(self._ecs(), self._shell_detail(job, node), job, shell)
+
+    def _shell_detail(self, job: str, node: int) -> JobDetailTypeDef:
         self._submissions.load()
         job_id = self._run.known().get(job)
         if job_id is not None and self._planned[job].needs.nodes > 1:
@@ -258,7 +265,7 @@ class BatchBackend:
         details = [] if job_id is None else list(describe_jobs(self._batch, [job_id]))
         if not details:
             raise not_running(job, "it has not been submitted, or has ended long ago")
-        return open_batch_shell(self._ecs(), details[0], job, shell)
+        return details[0]
 
     def cancel(self, jobs: Sequence[PlannedJob]) -> Sequence[str]:
         """Terminate jobs, all their copies and joins, and second copies of the other jobs.

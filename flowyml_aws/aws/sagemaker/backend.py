@@ -40,7 +40,7 @@ from flowyml_aws.aws.sagemaker.limits import training_request_errors
 from flowyml_aws.aws.sagemaker.location import TrainingLocation, read_location
 from flowyml_aws.aws.sagemaker.options import TrainingOptions
 from flowyml_aws.aws.sagemaker.requests import training_request
-from flowyml_aws.aws.sagemaker.shell import open_training_shell
+from flowyml_aws.aws.sagemaker.shell import open_training_session, open_training_shell
 from flowyml_aws.aws.sagemaker.streams import streams_by_node
 from flowyml_aws.aws.shell_sessions import not_running
 from flowyml_aws.aws.unended import end_each, not_ended
@@ -205,12 +205,18 @@ class SageMakerBackend:
 
     def open_shell(self, job: str, node: int, shell: str) -> ShellSession:
         """Open a shell in the container of a job, with remote debugging. SageMaker selects it."""
+        return open_training_shell(self._ssm(), self._shell_detail(job), job, node)
+
+    def open_session(self, job: str, node: int, shell: str) -> ShellSession:
+        """Open the session of a shell. The plugin that connects to it need not be installed."""
+        return open_training_session(self._ssm(), self._shell_detail(job), job, node)
+
+    def _shell_detail(self, job: str) -> DescribeTrainingJobResponseTypeDef:
         self._refresh()
         name = next((name for name in reversed(self._names[job]) if name in self._active), None)
         if name is None:
             raise not_running(job, "it has no training job that has not ended")
-        detail = describe_training(self._sagemaker, name)
-        return open_training_shell(self._ssm(), detail, job, node)
+        return describe_training(self._sagemaker, name)
 
     def cancel(self, jobs: Sequence[PlannedJob]) -> Sequence[str]:
         """Stop jobs: each receives SIGTERM and has two minutes to exit.

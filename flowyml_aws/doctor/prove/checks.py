@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from flowyml_aws.doctor.prove.efa import EfaFacts
-from flowyml_aws.doctor.prove.facts import MachineFacts
-from flowyml_aws.doctor.prove.meeting import Meeting
-from flowyml_aws.doctor.prove.parts import Part
-from flowyml_aws.doctor.prove.report import Row, Verdict
+from flowyml_aws.doctor.prove.observations import PartObservation, Rows, no_facts
+from flowyml_aws.doctor.prove.option_checks import (
+    check_data,
+    check_priority,
+    check_schedule,
+    check_shell,
+)
+from flowyml_aws.doctor.prove.report import Row
 from flowyml_aws.doctor.prove.steps import CHILDREN
-from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.runtime.exit_codes import INTERRUPTED
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
-from flowyml_aws.submission.record import Bill
 from flowyml_aws.submission.status import JobView
 
-__all__ = ["Answer", "PartObservation", "StageObservation", "check_part"]
+__all__ = ["check_part"]
 
 _PRICE_TOLERANCE = 0.01
 _SPOT_TOLERANCE = 0.25  # spot prices change within days
@@ -28,115 +29,25 @@ _DENIED = ("AccessDenied", "not authorized")
 _DENIED_CACHE = "its cache entry can't be read"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer of the account; `value` is None if there is none, for a reason."""
-
-    value: float | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class StageObservation:
-    """A run that has ended.
-
-    Attributes:
-        view: Its only job; of an array, the first one that failed, or the first one.
-        facts: Facts that the job saw, or None.
-        log: Lines of its log.
-        bill: Bill of the job, if the service reports one.
-        children: Index and job id that each child of an array saw.
-        meeting: Nodes that the main node of a job of several nodes has met, or None.
-    """
-
-    plan: ExecutionPlan
-    view: JobView
-    facts: MachineFacts | None = None
-    log: tuple[str, ...] = ()
-    bill: Bill | None = None
-    children: tuple[Mapping[str, str], ...] = ()
-    meeting: Meeting | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PartObservation:
-    """A part of the proof, after its runs.
-
-    Attributes:
-        stages: Runs that have ended, in order.
-        problem: Reason why a run is missing, or empty.
-        price: Price per hour of the type that ran, according to the account's price list.
-        disk_gib: Disk that the plan promises; None if it promises none.
-        shared_memory_mib: Size of /dev/shm that the job definition has; None on SageMaker.
-        alert: 1 if the alert of the failed job arrived, 0 if it did not within the deadline.
-    """
-
-    part: Part
-    stages: tuple[StageObservation, ...] = ()
-    problem: str = ""
-    price: Answer = Answer()
-    disk_gib: float | None = None
-    shared_memory_mib: int | None = None
-    alert: Answer = Answer()
-
-    @property
-    def job(self) -> PlannedJob:
-        return self.stages[0].view.job
-
-    @property
-    def ran_on(self) -> InstanceOffer | None:
-        """The type that the first job ran on, with the plan's price, if the job reported it."""
-        return self.stages[0].view.ran_on
-
-    @property
-    def facts(self) -> MachineFacts | None:
-        return self.stages[0].facts
-
-
 def check_part(observed: PartObservation) -> list[Row]:
     """Return a row for each check of a part; one row if none of its runs has ended."""
     part = observed.part
+    if not observed.stages and observed.due is not None:
+        return [check_schedule(observed, Rows(part.name, "schedule"))]
     if not observed.stages:
         row = Row(part=part.name, check="all", verdict="not checked", reason=observed.problem)
         return [row]
-    return [_CHECKS[check](observed, _Rows(part.name, check)) for check in part.checks]
+    return [_CHECKS[check](observed, Rows(part.name, check)) for check in part.checks]
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """Makes the row of one check."""
-
-    part: str
-    check: str
-
-    def __call__(self, verdict: Verdict, expected: str, observed: str, reason: str = "") -> Row:
-        return Row(
-            part=self.part,
-            check=self.check,
-            verdict=verdict,
-            expected=expected,
-            observed=observed,
-            reason=reason,
-        )
-
-    def compare(self, agrees: bool, expected: str, observed: str, reason: str) -> Row:
-        """Return a row with a reason if the two differ."""
-        if agrees:
-            return self("agreed", expected, observed)
-        return self("deviated", expected, observed, reason)
-
-    def unchecked(self, expected: str, reason: str) -> Row:
-        return self("not checked", expected, "", reason)
-
-
-def _run(o: PartObservation, row: _Rows) -> Row:
+def _run(o: PartObservation, row: Rows) -> Row:
     view = o.stages[0].view
     observed = view.state.value if view.reason is None else f"{view.state.value}: {view.reason}"
     is_done = view.state is JobState.SUCCEEDED
     return row.compare(is_done, "succeeded", observed, "see the log of the job")
 
 
-def _instance_type(o: PartObservation, row: _Rows) -> Row:
+def _instance_type(o: PartObservation, row: Rows) -> Row:
     job, plan = o.job, o.stages[0].plan
     offers = {
         offer.instance_type: offer for offer in (*plan.startable.get(job.target, ()), *job.offers)
@@ -151,7 +62,7 @@ def _instance_type(o: PartObservation, row: _Rows) -> Row:
     return row.compare(ran_on in offers, expected, ran_on, reason)
 
 
-def _price(o: PartObservation, row: _Rows) -> Row:
+def _price(o: PartObservation, row: Rows) -> Row:
     if o.ran_on is None:
         return row.unchecked("", "the job did not report its instance type")
     planned, name = o.ran_on.price_usd_hour, o.ran_on.machines
@@ -169,7 +80,7 @@ def _price(o: PartObservation, row: _Rows) -> Row:
     )
 
 
-def _billed(o: PartObservation, row: _Rows) -> Row:
+def _billed(o: PartObservation, row: Rows) -> Row:
     bill = o.stages[0].bill
     if bill is None:
         return row.unchecked("", "SageMaker reported no billed time")
@@ -180,10 +91,10 @@ def _billed(o: PartObservation, row: _Rows) -> Row:
     return row.compare(agrees, expected, f"{bill.billed_s} s", "the bill has another time")
 
 
-def _folders(o: PartObservation, row: _Rows) -> Row:
+def _folders(o: PartObservation, row: Rows) -> Row:
     expected = "/opt/ml/{model,output,checkpoints} and /tmp can be written"
     if o.facts is None:
-        return row.unchecked(expected, _no_facts(o))
+        return row.unchecked(expected, no_facts(o))
     refused = o.facts["refused"]
     uid = f"(user {o.facts['uid']})"
     if not refused:
@@ -194,7 +105,7 @@ def _folders(o: PartObservation, row: _Rows) -> Row:
     )
 
 
-def _disk(o: PartObservation, row: _Rows) -> Row:
+def _disk(o: PartObservation, row: Rows) -> Row:
     if o.disk_gib is None:
         return row.unchecked("", "the plan promises no disk: the job requests no `storage`")
     expected = f"at least {o.disk_gib:.0f} GiB"
@@ -206,7 +117,7 @@ def _disk(o: PartObservation, row: _Rows) -> Row:
     return row.compare(agrees, expected, f"{size_gib:.1f} GiB", "plans count on a larger disk")
 
 
-def _shared_memory(o: PartObservation, row: _Rows) -> Row:
+def _shared_memory(o: PartObservation, row: Rows) -> Row:
     expected = f"{o.shared_memory_mib} MiB"
     if (reason := _unknown(o, "shm")) or o.facts is None:
         return row.unchecked(expected, reason)
@@ -219,7 +130,7 @@ def _shared_memory(o: PartObservation, row: _Rows) -> Row:
     )
 
 
-def _metadata(o: PartObservation, row: _Rows) -> Row:
+def _metadata(o: PartObservation, row: Rows) -> Row:
     expected = "not reachable from a step"
     if (reason := _unknown(o, "metadata")) or o.facts is None:
         return row.unchecked(expected, reason)
@@ -228,7 +139,7 @@ def _metadata(o: PartObservation, row: _Rows) -> Row:
     return row.compare(not answer, expected, answer or "not reachable", reason)
 
 
-def _gpu(o: PartObservation, row: _Rows) -> Row:
+def _gpu(o: PartObservation, row: Rows) -> Row:
     count = o.job.needs.gpu_count
     expected = f"{count} visible"
     if (reason := _unknown(o, "gpu")) or o.facts is None:
@@ -238,10 +149,10 @@ def _gpu(o: PartObservation, row: _Rows) -> Row:
     return row.compare(len(gpus) >= count, expected, observed, "the container has no GPU device")
 
 
-def _cache(o: PartObservation, row: _Rows) -> Row:
+def _cache(o: PartObservation, row: Rows) -> Row:
     expected = "the second run takes the value from the cache"
     if len(o.stages) < 2:
-        return row.unchecked(expected, o.problem or _no_facts(o))
+        return row.unchecked(expected, o.problem or no_facts(o))
     report = _step(o.stages[1].view, "reuse")
     if report is None or report.state not in (StepState.CACHED, StepState.SUCCEEDED):
         return row.unchecked(expected, "the step did not run")
@@ -261,10 +172,10 @@ def _cache(o: PartObservation, row: _Rows) -> Row:
     )
 
 
-def _retry(o: PartObservation, row: _Rows) -> Row:
+def _retry(o: PartObservation, row: Rows) -> Row:
     expected = "an attempt that ends with 143 is repeated"
     if len(o.stages) < 2:
-        return row.unchecked(expected, o.problem or _no_facts(o))
+        return row.unchecked(expected, o.problem or no_facts(o))
     view = o.stages[1].view
     report = _step(view, "end_once")
     if report is not None and report.state is StepState.SUCCEEDED:
@@ -279,10 +190,10 @@ def _retry(o: PartObservation, row: _Rows) -> Row:
     )
 
 
-def _alert(o: PartObservation, row: _Rows) -> Row:
+def _alert(o: PartObservation, row: Rows) -> Row:
     expected = "a failed job sends an alert"
     if len(o.stages) < 2:
-        return row.unchecked(expected, o.problem or _no_facts(o))
+        return row.unchecked(expected, o.problem or no_facts(o))
     if o.alert.value is None:
         return row.unchecked(expected, o.alert.reason)
     reason = "look at the topic's policy and the metric FailedInvocations of AWS/Events"
@@ -290,7 +201,7 @@ def _alert(o: PartObservation, row: _Rows) -> Row:
     return row.compare(bool(o.alert.value), expected, observed, reason)
 
 
-def _array(o: PartObservation, row: _Rows) -> Row:
+def _array(o: PartObservation, row: Rows) -> Row:
     expected = f"one job with {CHILDREN} children, PARENT:0 to PARENT:{CHILDREN - 1}"
     children = o.stages[-1].children
     if not children:
@@ -304,12 +215,12 @@ def _array(o: PartObservation, row: _Rows) -> Row:
     return row.compare(agrees, expected, observed, reason)
 
 
-def _nodes(o: PartObservation, row: _Rows) -> Row:
+def _nodes(o: PartObservation, row: Rows) -> Row:
     nodes = o.part.nodes
     expected = f"{nodes} nodes reach the main node"
     met = o.stages[0].meeting
     if met is None:
-        return row.unchecked(expected, _no_facts(o))
+        return row.unchecked(expected, no_facts(o))
     addresses = met["addresses"]
     observed = ", ".join(f"node {rank} at {addresses[rank]}" for rank in sorted(addresses))
     agrees = set(addresses) == {str(rank) for rank in range(nodes)}
@@ -317,12 +228,12 @@ def _nodes(o: PartObservation, row: _Rows) -> Row:
     return row.compare(agrees and met["count"] == nodes, expected, observed, reason)
 
 
-def _efa(o: PartObservation, row: _Rows) -> Row:
+def _efa(o: PartObservation, row: Rows) -> Row:
     count = max(1, o.job.efa_interfaces)  # SageMaker decides itself about the number
     expected = f"each node has at least {count} EFA"
     met = o.stages[0].meeting
     if met is None:
-        return row.unchecked(expected, _no_facts(o))
+        return row.unchecked(expected, no_facts(o))
     nodes = sorted(met["efa"].items())
     if reason := next((f["not_emulated"] for _, f in nodes if f["not_emulated"]), ""):
         return row.unchecked(expected, reason)
@@ -344,7 +255,7 @@ def _efa_text(facts: EfaFacts) -> str:
     return f"{devices} ({provider[facts['provider']]})" if devices else "none"
 
 
-_CHECKS: Mapping[str, Callable[[PartObservation, _Rows], Row]] = {
+_CHECKS: Mapping[str, Callable[[PartObservation, Rows], Row]] = {
     "run": _run,
     "instance type": _instance_type,
     "price": _price,
@@ -358,6 +269,10 @@ _CHECKS: Mapping[str, Callable[[PartObservation, _Rows], Row]] = {
     "retry": _retry,
     "alert": _alert,
     "array": _array,
+    "priority": check_priority,
+    "schedule": check_schedule,
+    "shell": check_shell,
+    "data": check_data,
     "nodes": _nodes,
     "efa": _efa,
 }
@@ -366,12 +281,8 @@ _CHECKS: Mapping[str, Callable[[PartObservation, _Rows], Row]] = {
 def _unknown(o: PartObservation, fact: str) -> str:
     """Return the reason why a fact of the machine is unknown, or an empty string."""
     if o.facts is None:
-        return _no_facts(o)
+        return no_facts(o)
     return o.facts["not_emulated"].get(fact, "")
-
-
-def _no_facts(o: PartObservation) -> str:
-    return f"the job has not reported it ({o.stages[0].view.state.value})"
 
 
 def _step(view: JobView, name: str) -> StepReport | None:

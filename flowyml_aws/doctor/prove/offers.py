@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flowyml_aws.client.options import RunOptions
 from flowyml_aws.client.preview import plan_only
 from flowyml_aws.client.request import RunRequest
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, SettingsError
 from flowyml_aws.doctor.prove.parts import Part
-from flowyml_aws.doctor.prove.steps import make_steps
+from flowyml_aws.doctor.prove.steps import DATA_INPUT, make_steps
 from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.services import service_traits
 from flowyml_aws.planning.targets import Target
 from flowyml_aws.services.connect import connect
+from flowyml_aws.services.run_services import RunServices
 from flowyml_aws.settings.model import Settings
 
 __all__ = ["PIPELINE", "PartPlan", "ProofPlan", "first_reason", "plan_proof", "request_of"]
@@ -30,12 +32,15 @@ class PartPlan:
 
     Attributes:
         target: Target of its jobs; None if the part can't run.
+        driver_usd_hour: Price of the machine of the job that starts and drives the run of a
+            schedule; None if it is unknown, 0 without such a job.
     """
 
     part: Part
     plan: ExecutionPlan | None = None
     target: Target | None = None
     problem: str = ""
+    driver_usd_hour: float | None = 0.0
 
     @property
     def highest_usd(self) -> float | None:
@@ -46,9 +51,12 @@ class PartPlan:
         prices = [offer.price_usd_hour for offer in job.offers]
         prices.append(job.highest_price_usd_hour)
         known = [price for price in prices if price is not None]
-        if len(known) < len(prices):
+        if len(known) < len(prices) or self.driver_usd_hour is None:
             return None
-        return max(known) * self.part.billed_s(service_traits(job.backend).startup_s) / 3600
+        startup_s = service_traits(job.backend).startup_s
+        run_s = self.part.billed_s(startup_s)
+        driver_s = startup_s + run_s  # the driver starts first, and waits for the job
+        return (max(known) * run_s + self.driver_usd_hour * driver_s) / 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,31 +112,56 @@ def plan_proof(parts: Sequence[Part], settings: Settings, project: Path, token: 
             fix="set account to the account name used with infra/ (FLOWYML_AWS_ACCOUNT), or start "
             "`flowyml-aws emulate`",
         )
-    targets: dict[str, Sequence[Target]] = {}
-    for part in parts:
-        is_set_up = not part.setting or getattr(settings, part.setting) is not None
-        if is_set_up and part.backend not in targets:
-            services = connect(Placement.of(part.backend), settings, project)
-            targets[part.backend] = services.targets()
-    return ProofPlan(token, tuple(_plan_part(part, targets, token) for part in parts))
+    missing = {part: _missing_setting(part, settings) for part in parts}
+    services = {
+        backend: connect(Placement.of(backend), settings, project)
+        for backend in {part.backend for part, setting in missing.items() if setting is None}
+    }
+    targets = {backend: each.targets() for backend, each in services.items()}
+    return ProofPlan(
+        token,
+        tuple(
+            PartPlan(part, problem=f"the setting `{setting}` is not set")
+            if setting is not None
+            else _plan_part(part, services[part.backend], targets[part.backend], token)
+            for part, setting in missing.items()
+        ),
+    )
 
 
-def _plan_part(part: Part, targets: Mapping[str, Sequence[Target]], token: str) -> PartPlan:
-    if part.backend not in targets:
-        return PartPlan(part, problem=f"the setting `{part.setting}` is missing")
-    offered = targets[part.backend]
+def _missing_setting(part: Part, settings: Settings) -> str | None:
+    return next((name for name in part.settings if not getattr(settings, name)), None)
+
+
+def _plan_part(
+    part: Part, services: RunServices, offered: Sequence[Target], token: str
+) -> PartPlan:
     if part.capacity and all(target.capacity != part.capacity for target in offered):
         return PartPlan(part, problem=f"no queue of the settings has {part.capacity} capacity")
+    if part.options.priority is not None and all(target.share is None for target in offered):
+        return PartPlan(part, problem="no queue of the settings has a fair-share scheduling policy")
     try:
         plan = plan_only(request_of(part, 0, token))
+        driver = services.driver_job(plan) if part.is_scheduled else None
     except FlowymlError as error:
         return PartPlan(part, problem=first_reason(error))
     target = next((t for t in offered if t.name == plan.jobs[0].target), None)
-    return PartPlan(part, plan, target)
+    driver_usd_hour = 0.0 if driver is None else driver.price_usd_hour
+    return PartPlan(part, plan, target, driver_usd_hour=driver_usd_hour)
 
 
-def request_of(part: Part, stage: int, token: str) -> RunRequest:
-    """Return the request of one run of a part, as a user makes it."""
+def request_of(
+    part: Part, stage: int, token: str, inputs: Mapping[str, Any] | None = None
+) -> RunRequest:
+    """Return the request of one run of a part, as a user makes it.
+
+    Args:
+        part: The part.
+        stage: Position of the run.
+        token: Random part of the values.
+        inputs: External inputs; None for a plan, which needs their names only.
+    """
+    names: Collection[str] = (DATA_INPUT,) if part.has_data else ()
     steps = part.stages[stage]
     context: dict[str, object] = {"proof": f"{part.name}-{token}"}
     if "look" in steps:
@@ -142,11 +175,16 @@ def request_of(part: Part, stage: int, token: str) -> RunRequest:
                 part.gpu,
                 part.nodes,
                 has_efa=part.has_efa,
-                shared_memory=part.shared_memory,
+                options=part.options,
             )
         ),
         context=context,
-        options=RunOptions(backend=part.backend),
+        options=RunOptions(
+            backend=part.backend,
+            inputs=names if inputs is None else inputs,
+            notify=(),  # the runs are tests
+            debug_shell=part.has_shell,
+        ),
     )
 
 

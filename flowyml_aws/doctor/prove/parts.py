@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from flowyml_aws.core.declared_options import OMITTED, DeclaredOptions
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.doctor.prove.steps import CHILDREN, step_limit_s
@@ -15,7 +16,7 @@ _LOOK = ("look",)
 _CACHED = ("origin", "reuse")
 _ARRAY = ("in_array",)
 _MEET = ("meet",)
-_FAIL = "fail"
+_FAIL, _SCHEDULED, _LINGER, _READ_DATA = "fail", "scheduled", "linger", "read_data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,32 +26,50 @@ class Part:
     Attributes:
         backend: Service of the jobs.
         capacity: Capacity of the queue; empty if the settings decide.
-        setting: Name of the setting without which the service can't be used; empty for none.
+        settings: Names of the settings without which the part can't run.
         gpu: Type of the GPU of the jobs, or None.
         stages: Names of the steps of each run; a run starts when the one before has ended.
         checks: Names of the checks, in the order of the report.
         nodes: Number of nodes of the jobs.
         has_efa: Whether each node must have an Elastic Fabric Adapter.
-        shared_memory: Option `shared_memory` of the steps; None for the default.
+        options: Options of the steps.
         shares_instance: Whether the runs use the same instance, which is started once.
     """
 
     name: str
     backend: str
     capacity: str
-    setting: str
+    settings: tuple[str, ...]
     gpu: str | None
     stages: tuple[tuple[str, ...], ...]
     checks: tuple[str, ...]
     shares_instance: bool
     nodes: int = 1
     has_efa: bool = False
-    shared_memory: str | None = None
+    options: DeclaredOptions = OMITTED
 
     @property
     def failing_stage(self) -> int | None:
         """Position of the run whose job fails on purpose, to send an alert; None without one."""
         return next((n for n, steps in enumerate(self.stages) if _FAIL in steps), None)
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Return whether a schedule starts the run."""
+        return self._has(_SCHEDULED)
+
+    @property
+    def has_shell(self) -> bool:
+        """Return whether a shell is opened in the job."""
+        return self._has(_LINGER)
+
+    @property
+    def has_data(self) -> bool:
+        """Return whether a step reads a prefix of S3 that the service mounts."""
+        return self._has(_READ_DATA)
+
+    def _has(self, step: str) -> bool:
+        return any(step in steps for steps in self.stages)
 
     def limit_s(self, stage: int) -> float:
         """Return the time limit of a run in seconds, with all of its attempts and children."""
@@ -73,7 +92,7 @@ _PARTS = (
         "batch",
         "batch",
         "on-demand",
-        "",
+        (),
         None,
         ((*_LOOK, *_CACHED), (*_CACHED, "end_once", _FAIL), _ARRAY),
         (
@@ -81,13 +100,13 @@ _PARTS = (
             *("cache", "retry", "alert", "array"),
         ),
         shares_instance=True,
-        shared_memory="768Mi",  # more than the default, half of the memory
+        options=DeclaredOptions(shared_memory="768Mi"),  # more than the default, half the memory
     ),
     Part(
         "batch-spot",
         "batch",
         "spot",
-        "",
+        (),
         None,
         (_LOOK,),
         ("run", "instance type", "price", "disk", "shared memory", "metadata"),
@@ -97,16 +116,19 @@ _PARTS = (
         "sagemaker",
         "sagemaker",
         "",
-        "sagemaker_role",
+        ("sagemaker_role",),
         None,
         ((*_LOOK, *_CACHED), _CACHED),
         ("run", "instance type", "price", "billed time", "folders", "disk", "cache"),
         shares_instance=False,
     ),
 )
-_GPU_CHECKS = ("run", "instance type", "price", "gpu")
-_NODE_CHECKS = ("run", "instance type", "price", "nodes")
+_BASIC_CHECKS = ("run", "instance type", "price")
+_GPU_CHECKS = (*_BASIC_CHECKS, "gpu")
+_NODE_CHECKS = (*_BASIC_CHECKS, "nodes")
 _NODES = 2
+_PRIORITY = 10
+_SCHEDULE_SETTINGS = ("schedule_group", "schedule_role", "driver_queue")
 
 
 def parts_of(
@@ -127,8 +149,8 @@ def parts_of(
     Raises:
         SettingsError: A name is unknown.
     """
-    parts = list(_PARTS)
     services = [part for part in _PARTS if len(part.stages) > 1]  # one job per service
+    parts = [*_PARTS, *_option_parts(*services)]
     if gpu is not None:
         parts += (
             replace(part, name=f"{part.name}-gpu", gpu=gpu, stages=(_LOOK,), checks=_GPU_CHECKS)
@@ -163,3 +185,30 @@ def _on_nodes(part: Part, suffix: str, *checks: str) -> Part:
         stages=(_MEET,),
         checks=(*_NODE_CHECKS, *checks),
     )
+
+
+def _option_parts(batch: Part, sagemaker: Part) -> list[Part]:
+    """Return the parts of options, which an account may lack."""
+
+    def variant(part: Part, suffix: str, step: str, *settings: str) -> Part:
+        return replace(
+            part,
+            name=f"{part.name}-{suffix}",
+            settings=(*part.settings, *settings),
+            stages=((step,),),
+            checks=(*_BASIC_CHECKS, suffix),
+            options=OMITTED,
+        )
+
+    prioritized = replace(
+        variant(batch, "priority", "origin"),
+        capacity="",
+        options=DeclaredOptions(priority=_PRIORITY),
+    )
+    return [
+        prioritized,
+        variant(batch, "schedule", _SCHEDULED, *_SCHEDULE_SETTINGS),
+        variant(batch, "shell", _LINGER, "debug_shell"),
+        variant(sagemaker, "shell", _LINGER, "debug_shell"),
+        variant(sagemaker, "data", _READ_DATA),
+    ]

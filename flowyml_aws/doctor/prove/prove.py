@@ -5,21 +5,30 @@ from __future__ import annotations
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flowyml_aws.artifacts.layout import CONTENTS
+from flowyml_aws.client.notices import send_test
 from flowyml_aws.core import clock
+from flowyml_aws.core.data_inputs import S3Prefix
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.doctor.prove.billing import check_billing
-from flowyml_aws.doctor.prove.checks import Answer, PartObservation, check_part
+from flowyml_aws.doctor.prove.checks import check_part
 from flowyml_aws.doctor.prove.cleanup import remove_runs
+from flowyml_aws.doctor.prove.notified import check_notices
+from flowyml_aws.doctor.prove.observations import Answer, PartObservation
 from flowyml_aws.doctor.prove.offers import PIPELINE, PartPlan, ProofPlan
+from flowyml_aws.doctor.prove.parts import Part
 from flowyml_aws.doctor.prove.report import Proof, Row, redacted
 from flowyml_aws.doctor.prove.runs import PartRuns, run_parts
+from flowyml_aws.doctor.prove.scheduled import time_text
+from flowyml_aws.doctor.prove.steps import DATA, DATA_FILE, DATA_INPUT
 from flowyml_aws.planning.plan import InstanceOffer
 from flowyml_aws.services.account import Account
 from flowyml_aws.settings.model import Settings
@@ -42,6 +51,7 @@ class ProofOptions:
         alert_limit_s: Longest wait for the alert of a failed job.
         limit_s: Longest time of all runs.
         asks_billing: Whether Cost Explorer is asked, which costs $0.01.
+        sends_notices: Whether a test notice is sent to the recipients of the settings.
     """
 
     gpu: str | None = None
@@ -49,6 +59,7 @@ class ProofOptions:
     alert_limit_s: float = ALERT_LIMIT_S
     limit_s: float = 3600.0
     asks_billing: bool = False
+    sends_notices: bool = False
 
 
 def prove(
@@ -71,21 +82,41 @@ def prove(
         FlowymlError: AWS can't report the states of the jobs.
     """
     account = Account(settings, project, settings.image)
-    since, runs = time.time(), [PartRuns(each) for each in plan.parts if each.plan is not None]
+    since, store = time.time(), account.store
+    data = f"{CONTENTS[0]}{PIPELINE}-{plan.token}/"  # jobs may read it, and `gc` deletes it
+    runs = [
+        PartRuns(each, _inputs(each.part, f"{store.uri}/{data}"))
+        for each in plan.parts
+        if each.plan is not None
+    ]
     by_name = {each.name: each for each in runs}
     with ExitStack() as stack:
         stack.callback(_clean_up, account, runs, since, say)
+        stack.callback(_end_options, account, runs)
         alert = _AlertCheck(account, settings, options, plan.token)
         if any(each.planned.part.failing_stage is not None for each in runs):
             alert.begin(stack)
-        run_parts(runs, plan.token, say, options.limit_s, clock.monotonic)
+        if any(each.inputs for each in runs):
+            stack.callback(store.delete, [f"{data}{DATA_FILE}"])
+            store.create(f"{data}{DATA_FILE}", DATA.encode())
+        # A schedule needs a minute: the instances that the other parts have started still run.
+        for is_scheduled in (False, True):
+            group = [each for each in runs if each.planned.part.is_scheduled is is_scheduled]
+            pause = partial(clock.sleep, settings.poll_s)
+            run_parts(group, plan.token, say, options.limit_s, clock.monotonic, pause)
         observed = [
             _observe(each, by_name.get(each.part.name), account, alert, say) for each in plan.parts
         ]
     rows = [row for each in observed for row in check_part(each)]
+    if options.sends_notices:
+        rows.append(check_notices(settings.notify, send_test))
     if options.asks_billing:
         rows.append(check_billing(account.billed_costs, datetime.now(timezone.utc).date()))
     return _report(rows, plan, settings, account, options.gpu)
+
+
+def _inputs(part: Part, uri: str) -> Mapping[str, Any]:
+    return {DATA_INPUT: S3Prefix(uri, mode="mount")} if part.has_data else {}
 
 
 class _AlertCheck:
@@ -151,7 +182,10 @@ def _observe(
 ) -> PartObservation:
     part = planned.part
     if runs is None or not runs.stages:
-        return PartObservation(part, problem=planned.problem or (runs.problem if runs else ""))
+        problem = planned.problem or (runs.problem if runs else "")
+        due, served = _schedule_facts(runs)
+        return PartObservation(part, problem=problem, due=due, served=served)
+    due, served = _schedule_facts(runs)
     job, ran_on = runs.stages[0].view.job, runs.stages[0].view.ran_on
     failing = part.failing_stage
     has_alert = failing is not None and len(runs.stages) > failing
@@ -167,7 +201,18 @@ def _observe(
         if "shared memory" in part.checks
         else None,
         alert=alert.answer(runs.run_ids[failing or 0]) if has_alert else Answer(),
+        due=due,
+        served=served,
+        shell=Answer(1.0) if runs.session else Answer(reason=runs.no_session),
     )
+
+
+def _schedule_facts(runs: PartRuns | None) -> tuple[str | None, tuple[str, ...]]:
+    """Return the time of a schedule, and the times that it has served."""
+    if runs is None or runs.schedule is None:
+        return None, ()
+    schedule = runs.schedule
+    return time_text(schedule.due), tuple(firing.time for firing in schedule.firings())
 
 
 def _price(account: Account, ran_on: InstanceOffer, capacity: str) -> Answer:
@@ -221,6 +266,17 @@ def _report(
         highest_usd=round(plan.highest_usd, 4),
         rows=tuple(redacted(row, names) for row in rows),
     )
+
+
+def _end_options(account: Account, runs: Sequence[PartRuns]) -> None:
+    """Delete the schedule, and end the sessions."""
+    from flowyml_aws.aws.shell_sessions import end_session
+
+    for each in runs:
+        if each.session:
+            end_session(account.client("ssm"), each.session)
+        if each.schedule is not None:
+            each.schedule.delete()
 
 
 def _clean_up(

@@ -1,19 +1,23 @@
-"""The runs of a proof: each part has one run after the other, and all parts run at once."""
+"""The runs of a proof: each part has one run after the other, and several parts run at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from flowyml_aws.client.launch import launch
 from flowyml_aws.client.run import Run
-from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.core.errors import FlowymlError, StepUnavailableError
 from flowyml_aws.core.maps import item_name
-from flowyml_aws.doctor.prove.checks import StageObservation
-from flowyml_aws.doctor.prove.offers import PartPlan, first_reason, request_of
+from flowyml_aws.doctor.prove.observations import StageObservation
+from flowyml_aws.doctor.prove.offers import PIPELINE, PartPlan, first_reason, request_of
+from flowyml_aws.doctor.prove.scheduled import FIRING_LIMIT_S, ScheduledRun, schedule_run
+from flowyml_aws.doctor.prove.shells import open_session
 from flowyml_aws.doctor.prove.steps import CHILDREN
-from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.backend import JobState, ShellSession
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import RunStatus
@@ -33,12 +37,20 @@ class PartRuns:
         stages: Runs that have ended.
         run_ids: Ids of all runs.
         problem: Reason why a run is missing, or empty.
+        inputs: External inputs of the runs.
+        schedule: Schedule that starts the run, or None.
+        session: Id of the session that was opened in the job; None without one.
+        no_session: Reason why no session was opened, or empty.
     """
 
     planned: PartPlan
+    inputs: Mapping[str, Any] = field(default_factory=dict)
     stages: list[StageObservation] = field(default_factory=list)
     run_ids: list[str] = field(default_factory=list)
     problem: str = ""
+    schedule: ScheduledRun | None = None
+    session: str | None = None
+    no_session: str = ""
     _driver: RunDriver | None = None
     _shown: str = ""
 
@@ -59,34 +71,73 @@ class PartRuns:
     def advance(self, token: str, say: Say) -> None:
         """Start the next run, or follow the current one."""
         if self._driver is None:
-            say(f"{self.name}: run {len(self.stages) + 1} of {len(self.planned.part.stages)}")
             try:
-                self._driver = launch(request_of(self.planned.part, len(self.stages), token))
+                self._driver = self._begin(token, say)
             except FlowymlError as error:
                 self.problem = first_reason(error)
                 say(f"{self.name}: {self.problem}")
+            if self._driver is None:
                 return
             self.run_ids.append(self._driver.record.run_id)
-        status = self._driver.advance()
+        # The run of a schedule is driven by its own job.
+        status = self._driver.advance() if self.schedule is None else self._driver.status()
         shown = ", ".join(dict.fromkeys(view.state.value for view in status.jobs))
         if shown != self._shown:
             say(f"{self.name}: job is {shown}")
             self._shown = shown
-        if status.state is not RunState.RUNNING and not self._driver.awaits_bills:
+        if self.planned.part.has_shell and self.session is None:
+            self._open_session(self._driver, status)
+        if self._has_ended(self._driver, status):
             self.stages.append(_observe(self._driver, status))
             self._driver, self._shown = None, ""
             if "look" in self.planned.part.stages[len(self.stages) - 1]:
                 self._end_early(status)
 
+    def _begin(self, token: str, say: Say) -> RunDriver | None:
+        """Start the next run and return it; None while its schedule has not started it."""
+        part = self.planned.part
+        if self.schedule is not None:
+            found = self.schedule.find()
+            if found is None and time.time() > self.schedule.due + FIRING_LIMIT_S:
+                self.problem = f"no run within {FIRING_LIMIT_S / 60:.0f} minutes after its time"
+            return found
+        say(f"{self.name}: run {len(self.stages) + 1} of {len(part.stages)}")
+        request = request_of(part, len(self.stages), token, self.inputs)
+        if not part.is_scheduled:
+            return launch(request)
+        self.schedule = schedule_run(request, f"{PIPELINE}-{token}", time.time())
+        say(f"{self.name}: waiting for the time of the schedule")
+        return None
+
+    def _open_session(self, driver: RunDriver, status: RunStatus) -> None:
+        """Open a session in the job if it runs."""
+        (view,) = status.jobs
+        if view.state is not JobState.RUNNING:
+            return
+        opened = open_session(driver.backend, view.job.name, view.job.backend)
+        if isinstance(opened, ShellSession):
+            self.session = opened.id
+        elif not (self.no_session and isinstance(opened, StepUnavailableError)):
+            self.no_session = first_reason(opened)  # at its end, the job is only unavailable
+
+    def _has_ended(self, driver: RunDriver, status: RunStatus) -> bool:
+        """Return whether a run has ended, and the job of a schedule that drives it."""
+        if status.state is RunState.RUNNING or driver.awaits_bills:
+            return False
+        return self.schedule is None or not self.schedule.has_driver()
+
     def stop(self, problem: str) -> None:
         """Cancel the run that has not ended; its part has no further run."""
         self.problem = problem
+        if self._driver is None and self.schedule is not None and not self.stages:
+            self._driver = self.schedule.find()  # it may have started since the last poll
+            self.run_ids += [] if self._driver is None else [self._driver.record.run_id]
         if self._driver is not None:
             self._driver.cancel()
 
     def has_stopped(self) -> bool:
         """Return whether the run that was cancelled has ended."""
-        if self._driver is not None and self._driver.status().state is not RunState.RUNNING:
+        if self._driver is not None and self._has_ended(self._driver, self._driver.status()):
             self._driver = None
         return self._driver is None
 
@@ -96,7 +147,12 @@ class PartRuns:
 
 
 def run_parts(
-    runs: Sequence[PartRuns], token: str, say: Say, limit_s: float, clock: Callable[[], float]
+    runs: Sequence[PartRuns],
+    token: str,
+    say: Say,
+    limit_s: float,
+    clock: Callable[[], float],
+    pause: Callable[[], None],
 ) -> None:
     """Run all parts to their ends. Runs that take longer than the limit are cancelled.
 
@@ -108,20 +164,19 @@ def run_parts(
         say: Called with messages on the progress.
         limit_s: Longest time in seconds.
         clock: Monotonic clock in seconds.
+        pause: Waits until the next poll.
     """
     end = clock() + limit_s
     with _cancelling(runs, say, clock):
         while active := [each for each in runs if not each.is_done]:
             for each in active:
                 each.advance(token, say)
-            drivers = [each.driver for each in active if each.driver is not None]
             if clock() > end:
                 for each in active:
                     each.stop(f"it did not end within {limit_s / 60:.0f} minutes")
                 _await_end(active, clock)
                 return
-            if drivers:
-                drivers[0].backend.pause()
+            pause()
 
 
 @contextmanager
@@ -160,6 +215,8 @@ def _observe(driver: RunDriver, status: RunStatus) -> StageObservation:
         facts=outputs.get("look"),
         children=tuple(outputs[name] for name in children if name in outputs),
         meeting=outputs.get("meet"),
+        scheduled=outputs.get("scheduled"),
+        data=outputs.get("read_data"),
         log=tuple(line.message for line in lines),
         bill=status.bills.get(view.job.name),
     )

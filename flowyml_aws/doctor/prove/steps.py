@@ -7,9 +7,10 @@ import secrets
 import signal
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
-from flowyml_aws.core.declared_options import DeclaredOptions
+from flowyml_aws.core.declared_options import OMITTED, DeclaredOptions
 from flowyml_aws.core.resources import GPUConfig, NodeAffinity, ResourceRequirements
 from flowyml_aws.core.step import Step
 from flowyml_aws.doctor.prove.efa import efa_facts
@@ -19,6 +20,9 @@ from flowyml_aws.doctor.prove.meeting import Meeting, meet_nodes
 __all__ = [
     "CHILDREN",
     "CPU",
+    "DATA",
+    "DATA_FILE",
+    "DATA_INPUT",
     "GROUP",
     "MEMORY",
     "PURPOSE",
@@ -30,11 +34,14 @@ __all__ = [
 GROUP = "prove"
 CPU, MEMORY = 1, "1Gi"
 CHILDREN = 2  # of the array job
+DATA_INPUT, DATA_FILE = "data", "proof.txt"
+DATA = "an object that flowyml-aws doctor --prove has written"
 PURPOSE = "flowyml-aws doctor --prove lets this job fail, to see that an alert is delivered"
 
 
 # The limits decide the highest price of a proof.
 _LIMIT_S = 3.0
+_LINGER_S = 40.0  # the agent for shells connects some seconds after the start of the container
 _MEET_LIMIT_S = 20.0
 _LOOK_LIMIT_S, _LOOK_GPU_LIMIT_S = 5.0, 20.0  # the first call of nvidia-smi loads its driver
 
@@ -80,6 +87,22 @@ def in_array(proof: str, child: int) -> dict[str, str]:
     }
 
 
+def scheduled(proof: str) -> str:
+    """Return the time of the schedule that has started the run."""
+    return os.environ.get("FLOWYML_SCHEDULED_TIME", "")
+
+
+def linger(proof: str) -> str:
+    """Keep the job running, so that a shell can be opened in it."""
+    time.sleep(_LINGER_S)
+    return proof
+
+
+def read_data(proof: str, data: Path) -> str:
+    """Return the content of the object below the prefix of S3."""
+    return (data / DATA_FILE).read_text("utf-8")
+
+
 def meet(proof: str) -> Meeting:
     """Return the nodes that have reached the main node."""
     return meet_nodes(os.environ, _MEET_LIMIT_S / 2, efa_facts(os.environ))
@@ -92,7 +115,7 @@ def make_steps(
     nodes: int = 1,
     *,
     has_efa: bool = False,
-    shared_memory: str | None = None,
+    options: DeclaredOptions = OMITTED,
 ) -> list[Step]:
     """Return some of the steps, as one group for a kind of capacity.
 
@@ -102,9 +125,8 @@ def make_steps(
         gpu: Type of the GPU of the job, or None.
         nodes: Number of nodes of the job.
         has_efa: Whether each node must have an Elastic Fabric Adapter.
-        shared_memory: Size of /dev/shm; None for the default.
+        options: Options of the steps.
     """
-    options = DeclaredOptions(shared_memory=shared_memory)
     labels = {
         **({"karpenter.sh/capacity-type": capacity} if capacity else {}),
         **({"vpc.amazonaws.com/efa.present": "true"} if has_efa else {}),
@@ -123,6 +145,8 @@ def step_limit_s(name: str, gpu: str | None) -> float:
     """Return the time limit of a step in seconds."""
     if name == "meet":
         return _MEET_LIMIT_S
+    if name == "linger":
+        return _LINGER_S + _LIMIT_S
     if name != "look":
         return _LIMIT_S
     return _LOOK_LIMIT_S if gpu is None else _LOOK_GPU_LIMIT_S
@@ -155,5 +179,8 @@ _STEPS: dict[str, tuple[Callable[..., Any], tuple[str, ...], bool | str]] = {
     "end_once": (end_once, (), False),
     "fail": (fail, ("end_once",), False),
     "in_array": (in_array, (), False),
+    "scheduled": (scheduled, (), False),
+    "linger": (linger, (), False),
+    "read_data": (read_data, (DATA_INPUT,), False),
     "meet": (meet, (), False),
 }
