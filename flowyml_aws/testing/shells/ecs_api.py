@@ -1,7 +1,7 @@
 """ECS Exec: shells in the tasks of AWS Batch jobs.
 
-Source: Amazon ECS API reference, ExecuteCommand and DescribeTasks. The texts of errors that it does
-not document are those of the emulator.
+Source: Amazon ECS API reference, ExecuteCommand and DescribeTasks. Where it does not document a
+message, the emulator has its own.
 """
 
 from __future__ import annotations
