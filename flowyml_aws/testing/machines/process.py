@@ -94,8 +94,8 @@ class Processes:
         if user is not None:
             return _start_as(user, command, environment, container, on_lines)
         if self._warm is not None and self._can_be_warm(command, environment):
-            process = self._warm.start(command[3:], environment, container.folder)
-            return JobProcess(process, on_lines, environment, container.folder)
+            warm = self._warm.start(command[3:], environment, container.folder)
+            return JobProcess(warm, on_lines, environment, container.folder)
         process = start_process(command, environment, container.folder)
         return JobProcess(process, on_lines, environment, container.folder)
 

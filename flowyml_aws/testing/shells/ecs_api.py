@@ -1,7 +1,7 @@
 """ECS Exec: shells in the tasks of AWS Batch jobs.
 
-Source: Amazon ECS API reference, ExecuteCommand and DescribeTasks. It does not document the messages
-of some errors; these are the emulator's own.
+Source: Amazon ECS API reference, ExecuteCommand and DescribeTasks. It does not document some
+messages of errors; these are the emulator's own.
 """
 
 from __future__ import annotations
