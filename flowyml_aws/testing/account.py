@@ -189,6 +189,10 @@ def create_account(node_families: Collection[str] = ()) -> Account:
         iam.put_role_policy(
             f"{PREFIX}-{role}", f"{role}-notices", account_policy("optional/notices", _NOTICES)
         )
+    for role, document in (("user", "sessions"), ("job", "shell"), ("sagemaker", "shell")):
+        iam.put_role_policy(  # the option `debug_shell` of infra/
+            f"{PREFIX}-{role}", f"{role}-{document}", account_policy(f"optional/{document}", NAMES)
+        )
     # The option `schedules` of infra/.
     trust, policy = account_policy("trust-scheduler", NAMES), account_policy("scheduler", NAMES)
     _create_role(iam, "scheduler", trust, policy)

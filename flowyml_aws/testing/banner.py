@@ -11,8 +11,8 @@ from flowyml_aws.testing.quotas import QuotaLevel
 __all__ = ["describe"]
 
 _SERVICES = (
-    "S3, Batch, SageMaker training jobs, CloudWatch Logs, IAM, STS, EC2, ECR, SSM, Secrets "
-    "Manager, Service Quotas and the Price List API"
+    "S3, Batch, SageMaker training jobs, shells in jobs, CloudWatch Logs, IAM, STS, EC2, ECR, SSM, "
+    "Secrets Manager, Service Quotas and the Price List API"
 )
 _QUOTAS: Mapping[QuotaLevel, str] = {
     "new-account": "those of a new account, without GPUs and with 5 vCPUs at a time on Batch "

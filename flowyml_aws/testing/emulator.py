@@ -83,6 +83,10 @@ from flowyml_aws.testing.sagemaker.service import TrainingService
 from flowyml_aws.testing.sagemaker.stock import Stock
 from flowyml_aws.testing.schedules import Schedules
 from flowyml_aws.testing.server import Application, Server, listen
+from flowyml_aws.testing.shells.ecs_api import EcsApi
+from flowyml_aws.testing.shells.plugin import install
+from flowyml_aws.testing.shells.sessions import Sessions
+from flowyml_aws.testing.shells.ssm_api import SsmApi
 from flowyml_aws.testing.starts import Starts
 
 __all__ = ["RULES", "Emulator"]
@@ -157,7 +161,8 @@ class Emulator:
     Attributes:
         endpoint_url: URL of all services.
         environment: Variables that a client needs: for boto3, with temporary credentials of the
-            account's user role, and the account's settings for `flowyml_aws`.
+            account's user role; the account's settings for `flowyml_aws`; and `PATH`.
+        programs: Folder of programs for clients, which comes first in `PATH` of `environment`.
         administrator: Same variables, with credentials that may do everything.
         guard: Access control: the permissions that were used and denied so far.
         calls: API calls received so far, from clients and jobs. Clear the list to restart counting.
@@ -171,6 +176,7 @@ class Emulator:
 
     endpoint_url: str
     environment: dict[str, str]
+    programs: Path
     administrator: dict[str, str]
     guard: Guard
     calls: list[ApiCall]
@@ -335,7 +341,12 @@ class Emulator:
             settings = client_settings(account, image, self._nodes)
             write_settings(settings)
             keys = principals.assume(account.user, "emulator").environment
+        folder = Path(tempfile.mkdtemp(prefix="flowyml-aws-emulator-"))
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        self.programs = folder / "programs"
+        install(self.programs)
         self.environment = {
+            "PATH": f"{self.programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             **aws,
             **keys,
             **{
@@ -346,8 +357,6 @@ class Emulator:
         }
         self.administrator = {**self.environment, **self._administrator_keys()}
         self.administrator.pop("AWS_SESSION_TOKEN", None)
-        folder = Path(tempfile.mkdtemp(prefix="flowyml-aws-emulator-"))
-        undo.callback(shutil.rmtree, folder, ignore_errors=True)
         registry = Registry(
             folder / "registry",
             Tokens(principals.find, clock.now),
@@ -407,9 +416,12 @@ class Emulator:
         )
         metadata = InstanceMetadata(fleet, self._lock, queues.blocked_user)
         metadata.has_firewall = "metadata-reachable" not in deviations
+        sessions = Sessions(self.endpoint_url, self._lock)
         apis: dict[str, Api] = {
             "batch": BatchApi(scheduler, queues, batch_account, clock, addresses),
             "sagemaker": SageMakerApi(training),
+            "ecs": EcsApi(scheduler, roles, sessions),
+            "ssm": SsmApi(training, roles, sessions),
             "servicequotas": QuotasApi(self._quotas, scheduler.wake),
             "budgets": BudgetsApi(),
         }
@@ -432,6 +444,7 @@ class Emulator:
             self._keep_requests,
             metadata,
             agent,
+            sessions,
             lambda: self.faults.clock_skew_s,
             registry,
             deviations.price_factor,
@@ -477,11 +490,13 @@ class Emulator:
         return {"AWS_ACCESS_KEY_ID": self._key, "AWS_SECRET_ACCESS_KEY": self._secret}
 
     def _tags_of(self, arn: str) -> Mapping[str, str]:
-        """Return the tags of a job; other resources have none that a policy refers to."""
+        """Return the tags of a job or its task; no policy refers to those of other resources."""
         kind, _, name = arn.rpartition(":")[2].partition("/")
         if kind == "job" and self._scheduler is not None:
             job = self._scheduler.jobs.get(name)
             return {} if job is None else job.tags
+        if kind == "task" and self._scheduler is not None:
+            return self._scheduler.tags_of_task(arn)
         if kind == "training-job" and self._training is not None:
             training = self._training.jobs.get(name)
             return {} if training is None else training.tags

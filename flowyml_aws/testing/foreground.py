@@ -57,7 +57,12 @@ def serve(
         with Emulator(**options) as aws:
             aws.guard.on_denial = lambda denial: _say(err, str(denial))
             for name, value in aws.environment.items():
-                print(f"export {name}={shlex.quote(value)}", file=out)
+                # The terminal of a client may have another PATH than this one.
+                if name == "PATH":
+                    setting = f'{shlex.quote(str(aws.programs))}:"$PATH"'
+                else:
+                    setting = shlex.quote(value)
+                print(f"export {name}={setting}", file=out)
             out.flush()
             _say(err, f"Ready at {aws.endpoint_url}, stop with Ctrl-C")
             for line in aws.describe():

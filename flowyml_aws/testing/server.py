@@ -44,6 +44,7 @@ from flowyml_aws.testing.refusal import Refusal
 from flowyml_aws.testing.registry.application import Registry
 from flowyml_aws.testing.registry.routes import is_for_registry
 from flowyml_aws.testing.schedules import Schedules
+from flowyml_aws.testing.shells.sessions import SESSION_PATH, Sessions
 from flowyml_aws.testing.web_pages import foreign_request, without_cors
 
 __all__ = ["Application", "Moto", "Server", "listen"]
@@ -88,6 +89,7 @@ class Application:
         keep_requests: Whether to record `requests`.
         metadata: Metadata of the instances of jobs.
         agent: Agent of ECS, with the metadata of their tasks.
+        sessions: Sessions with shells in jobs.
         clock_skew_s: Function that returns the seconds by which the services' clocks are ahead.
         registry: Registry of the account's images.
         price_factor: Prices as a multiple of those in the catalog.
@@ -109,6 +111,7 @@ class Application:
         keep_requests: bool,
         metadata: InstanceMetadata,
         agent: TaskAgent,
+        sessions: Sessions,
         clock_skew_s: Callable[[], float],
         registry: Registry,
         price_factor: float,
@@ -122,6 +125,7 @@ class Application:
         self._keep_requests = keep_requests
         self._metadata = metadata
         self._agent = agent
+        self._sessions = sessions
         self._clock_skew_s = clock_skew_s
         self._registry = registry
         self._price_factor = price_factor
@@ -146,6 +150,8 @@ class Application:
             return self._metadata(environ, start_response)
         if environ["PATH_INFO"].startswith(TASK_PATH):
             return self._agent(environ, start_response)
+        if environ["PATH_INFO"].startswith(SESSION_PATH):
+            return self._sessions(environ, start_response)
         if environ["PATH_INFO"].startswith("/moto-api"):
             return self._forward_to_moto(environ, start_response)
         self._clock.skip_delay()

@@ -20,7 +20,9 @@ pytestmark = pytest.mark.contract
 PAGE = (Path(__file__).parents[2] / "docs/debugging.md").read_text("utf-8")
 PROGRAM = re.findall(r"```python\n(# demo\.py\n.*?)```", PAGE, flags=re.S)[0]
 EXAMPLES = re.findall(r"```console\n\$ flowyml-aws (.*?)\n(.*?)```", PAGE, flags=re.S)
-FAILING, CHANGED, EXEC = EXAMPLES
+FAILING, CHANGED, EXEC, SHELL = EXAMPLES
+PAUSED = re.findall(r"```python\n(# paused\.py\n.*?)```", PAGE, flags=re.S)[0]
+START = re.findall(r"`flowyml-aws (run paused\.py .*?)`", PAGE)[0]
 MAPPED = """
 from flowyml_aws import Pipeline, step
 
@@ -41,8 +43,8 @@ pipeline = Pipeline("mapped").add_steps([load, count, divide.map("rows", expect=
 
 
 def normal(text: str) -> list[str]:
-    """Return the lines of an output without times, and without what depends on the Python."""
-    lines = re.sub(r"\d+\.\d+ s", "T s", text).splitlines()
+    """Return the lines of an output without times, ids, and what depends on the Python."""
+    lines = re.sub(r"\d+\.\d+ s|(?<=command-)[0-9a-f]{16}", "?", text).splitlines()
     return [line.rstrip() for line in lines if line.strip() and not re.fullmatch(r"[\s~^]+", line)]
 
 
@@ -128,3 +130,20 @@ def test_steps_of_a_run_on_aws_are_replayed_here_and_copied_there(
         assert "cost of 60 min with the start of the machine: $0." in err
     runs = json.loads(rig.command("runs", "--json")[1])
     assert [run["pipeline"] for run in runs][:2] == ["exec-mapped", "exec-mapped"]
+
+
+def test_the_shell_of_the_page_ends_the_wait_of_a_step(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    rig = new_rig("batch", tmp_path, request)
+    paused = PAUSED.replace("/tmp/go", str(tmp_path / "go")).replace("sleep(1)", "sleep(0.05)")
+    (rig.folder / "paused.py").write_text(paused, "utf-8")
+    command, expected = SHELL
+    with rig.client("-m", "flowyml_aws", *shlex.split(START)) as process:
+        next(line for line in process.stderr if "step wait: running" in line)
+        code, out, err = rig.command(*shlex.split(command))
+        assert code == 0, err
+        assert normal(out) == normal(expected)
+        _, err = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0, err
+    assert rig.command("get", "latest", "words")[1] == "hello\n\n"

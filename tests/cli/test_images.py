@@ -81,6 +81,7 @@ def rig(aws: Emulator, tmp_path: Path) -> Iterator[BackendRig]:
     """A project on an account with an empty repository."""
     settings = dict(aws.environment)
     del settings["FLOWYML_AWS_IMAGE"]
+    del settings["PATH"]  # that of this process, which the fixture `docker` changes
     rig = BackendRig(
         "batch", tmp_path / "project", {**settings, "FLOWYML_AWS_REPOSITORY": REPOSITORY}
     )

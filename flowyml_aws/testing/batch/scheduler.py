@@ -191,6 +191,14 @@ class Scheduler:
                 if job.attempt is not None and job.attempt.task.running is not None
             }
 
+    def tags_of_task(self, task_arn: str) -> Mapping[str, str]:
+        """Return the tags that a running task of ECS has from its job; empty for no such task."""
+        for job in self._running.values():
+            if job.attempt is not None and job.attempt.task_arn == task_arn:
+                whole = job.parent or job  # children and nodes have no tags of their own
+                return whole.tags if whole.propagates_tags else {}
+        return {}
+
     def note(self, job: Job) -> None:
         """Let ListJobs show the state of a job, after a delay."""
         self._listing.record(job.job_id, (_list_of(job), job.summary()))

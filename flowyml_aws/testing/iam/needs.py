@@ -165,6 +165,8 @@ def _name(member: str, value: str) -> str:
     """Return the part of a value that ARNs contain."""
     if member in ("Name", "Names", "Path", "ResourceId") and not value.startswith("arn:"):
         return value.lstrip("/").partition(":")[0]  # of parameters: `/folder/name:version`
+    if member == "Target":  # sagemaker-training-job:NAME_algo-1
+        return value.rpartition(":")[2].rpartition("_")[0]
     if member == "QueueUrl":
         return value.rpartition("/")[2]
     if member == "Entries.EventBusName" or member == "EventBusName":

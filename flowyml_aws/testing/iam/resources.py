@@ -68,6 +68,8 @@ RESOURCES: Mapping[str, tuple[str, ...]] = {
     **_each("ssm", "GetParameter PutParameter DeleteParameter GetParameterHistory", _PARAMETER),
     **_each("ssm", "GetParameters DeleteParameters", ("parameter/{Names}",)),
     "ssm:GetParametersByPath": ("parameter/{Path}",),
+    # AWS documents that the tags of a training job count, but not its ARN in this place.
+    "ssm:StartSession": ("training-job/{Target}",),
     **_each(
         "secretsmanager",
         "DeleteSecret DescribeSecret GetSecretValue PutSecretValue UpdateSecret",

@@ -16,6 +16,12 @@ from flowyml_aws.testing.iam.training_needs import METRICS_NEED, key_needs, netw
 __all__ = ["RoleError", "ServiceRoles"]
 
 _TASKS, _SAGEMAKER = "ecs-tasks.amazonaws.com", "sagemaker.amazonaws.com"
+# The same for both services: "Using ECS Exec", and SageMaker's guide to remote debugging.
+_SHELL_NEEDS = tuple(
+    Need(f"ssmmessages:{operation}{channel}Channel")
+    for operation in ("Create", "Open")
+    for channel in ("Control", "Data")
+)
 _ECR = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)")
 
 
@@ -137,6 +143,16 @@ class ServiceRoles:
             self._guard.denial(role, "SageMaker", self._write(log))
             self._guard.denial(role, "SageMaker", [METRICS_NEED])
             return self._principals.assume(role, "SageMaker").environment
+
+    def lets_shells_connect(self, role: str | None, session: str) -> bool:
+        """Return whether the agent for shells of a container can connect, with the job's role.
+
+        Args:
+            role: ARN of the role of the job's code; None if it has none.
+            session: Name of the role session.
+        """
+        with self._lock:
+            return role is not None and self._guard.denial(role, session, _SHELL_NEEDS) is None
 
     def transfer(self, role: str, action: str, uri: str) -> None:
         """Check what SageMaker transfers from or to S3 with the role of a training job.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["Container", "Containers", "OnLines", "Running"]
+__all__ = ["Container", "Containers", "OnLines", "Program", "Running"]
 
 OnLines = Callable[[list[str]], None]
 
@@ -43,6 +43,21 @@ class Container:
     scratch: Path | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program on this machine that runs a command in a container.
+
+    Attributes:
+        arguments: Program and arguments.
+        environment: Complete environment; None for that of its caller.
+        folder: Working directory; None for that of its caller.
+    """
+
+    arguments: Sequence[str]
+    environment: Mapping[str, str] | None = None
+    folder: str | None = None
+
+
 class Running(Protocol):
     """A container that was started."""
 
@@ -58,6 +73,17 @@ class Running(Protocol):
 
     def wait(self) -> int:
         """Wait for the end and return the exit code as Docker reports it: 128+n after signal n."""
+
+    def enter(self, command: Sequence[str], has_terminal: bool) -> Program:
+        """Return the program that runs another command in the container.
+
+        Args:
+            command: Program and arguments.
+            has_terminal: Whether its caller has a terminal.
+
+        Raises:
+            OSError: The program does not exist.
+        """
 
     @property
     def is_out_of_memory(self) -> bool:

@@ -11,7 +11,7 @@ from threading import Event, Thread
 
 from flowyml_aws.core.emulated import NOT_EMULATED
 from flowyml_aws.images.engine import Engine
-from flowyml_aws.testing.machines.container import Container, OnLines
+from flowyml_aws.testing.machines.container import Container, OnLines, Program
 from flowyml_aws.testing.machines.process import JobProcess, start_process
 from flowyml_aws.testing.registry.images import PULL_FAILED
 
@@ -123,11 +123,13 @@ class EngineContainer:
     ) -> None:
         self._folder = folder
         self._name = name
+        self._command = command
         self._run = partial(_run, command, environment)
         self._has_ended = Event()
         self.is_out_of_memory = False
         start = [*command, "start", "--attach", "--sig-proxy=false", name]
-        self._client = JobProcess(start_process(start, environment, folder), on_lines)
+        process = start_process(start, environment, folder)
+        self._client = JobProcess(process, on_lines, environment, folder)
         self.pid = self._client.pid
 
     def terminate(self) -> None:
@@ -157,6 +159,11 @@ class EngineContainer:
         # misses that a container ran out of memory.
         self.is_out_of_memory = out_of_memory == "true" or (self._folder / _OOM_FILE).exists()
         return int(code)
+
+    def enter(self, command: Sequence[str], has_terminal: bool) -> Program:
+        """Return the engine's program that runs a command in the container; see `Running`."""
+        terminal = ["--tty"] if has_terminal else []
+        return Program([*self._command, "exec", "--interactive", *terminal, self._name, *command])
 
     def _send(self, signal: str) -> None:
         # On a thread: the caller holds a lock, and the engine is slow.

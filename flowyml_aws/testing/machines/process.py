@@ -14,7 +14,7 @@ from typing import IO
 
 from flowyml_aws.core.emulated import NOT_EMULATED, SHARED_MEMORY_VARIABLE
 from flowyml_aws.planning.environment import LOCALE, RUNNER
-from flowyml_aws.testing.machines.container import Container, OnLines
+from flowyml_aws.testing.machines.container import Container, OnLines, Program
 from flowyml_aws.testing.machines.gpus import gpu_environment, gpu_programs
 from flowyml_aws.testing.machines.image_user import can_switch_user, command_as, find_program
 from flowyml_aws.testing.machines.kept_warm import keep, take_kept
@@ -94,9 +94,10 @@ class Processes:
         if user is not None:
             return _start_as(user, command, environment, container, on_lines)
         if self._warm is not None and self._can_be_warm(command, environment):
-            process = self._warm.start(command[3:], environment, container.folder)
-            return JobProcess(process, on_lines)
-        return JobProcess(start_process(command, environment, container.folder), on_lines)
+            warm = self._warm.start(command[3:], environment, container.folder)
+            return JobProcess(warm, on_lines, environment, container.folder)
+        process = start_process(command, environment, container.folder)
+        return JobProcess(process, on_lines, environment, container.folder)
 
     def stop(self) -> None:
         """Release the process that forks warm starts; running jobs continue."""
@@ -149,16 +150,15 @@ def _start_as(
     """
     if can_switch_user():
         os.chown(container.folder, user, user)
-        switched = command_as(user, find_program(_program(command)), command[1:])
-        return JobProcess(start_process(switched, environment, container.folder), on_lines)
+        process = start_process(_arguments(command, user), environment, container.folder)
+        return JobProcess(process, on_lines, environment, container.folder, user)
     bases = container.volumes.values()
     folders = [f for base in bases for f in (base, *base.rglob("*")) if f.is_dir()]
     for folder in folders:
         folder.chmod(0o555)
     try:
-        return _ReadOnlyProcess(
-            start_process(command, environment, container.folder), on_lines, folders
-        )
+        process = start_process(command, environment, container.folder)
+        return _ReadOnlyProcess(process, on_lines, environment, container.folder, folders)
     except BaseException:
         _make_writable(folders)
         raise
@@ -171,6 +171,9 @@ class JobProcess:
         process: Process of the command, the leader of its own session.
         on_lines: Callback for lines of stdout and stderr, without line ends, as they arrive; called
             on a separate thread.
+        environment: Environment of the command.
+        folder: Working directory of the command.
+        user: User id of the command; None for that of this process.
 
     Attributes:
         is_out_of_memory: Always False, because a process has no memory limit.
@@ -179,9 +182,19 @@ class JobProcess:
 
     is_out_of_memory = False
 
-    def __init__(self, process: subprocess.Popen[bytes] | WarmProcess, on_lines: OnLines) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes] | WarmProcess,
+        on_lines: OnLines,
+        environment: Mapping[str, str],
+        folder: Path,
+        user: int | None = None,
+    ) -> None:
         self.on_end: Callable[[], None] = lambda: None
         self._on_lines = on_lines
+        self._environment = environment
+        self._folder = folder
+        self._user = user
         self._process = process
         self.pid = self._process.pid
         assert self._process.stdout is not None
@@ -210,6 +223,11 @@ class JobProcess:
         self.on_end()
         return code if code >= 0 else 128 - code
 
+    def enter(self, command: Sequence[str], has_terminal: bool) -> Program:
+        """Return the program that runs a command as one of the job's; see `Running`."""
+        arguments = _arguments(command, self._user)
+        return Program(arguments, self._environment, str(self._folder))
+
     def _signal(self, number: signal.Signals) -> None:
         # macOS raises PermissionError if all processes of the group are zombies.
         with suppress(ProcessLookupError, PermissionError):
@@ -234,21 +252,34 @@ class _ReadOnlyProcess(JobProcess):
     """A running command that can't write some folders."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], on_lines: OnLines, folders: Sequence[Path]
+        self,
+        process: subprocess.Popen[bytes],
+        on_lines: OnLines,
+        environment: Mapping[str, str],
+        folder: Path,
+        read_only: Sequence[Path],
     ) -> None:
-        super().__init__(process, on_lines)
-        self._folders = folders
+        super().__init__(process, on_lines, environment, folder)
+        self._read_only = read_only
 
     def wait(self) -> int:
         """Wait for the end, and make the folders writable again."""
         code = super().wait()
-        _make_writable(self._folders)
+        _make_writable(self._read_only)
         return code
 
 
 def _make_writable(folders: Sequence[Path]) -> None:
     for folder in folders:
         folder.chmod(0o755)
+
+
+def _arguments(command: Sequence[str], user: int | None) -> list[str]:
+    """Return the program and its arguments, as which a user runs a command."""
+    program, arguments = _program(command), command[1:]
+    if user is None:
+        return [program, *arguments]
+    return command_as(user, find_program(program), arguments)
 
 
 def _program(command: Sequence[str]) -> str:

@@ -128,6 +128,12 @@ def arn(service: str, resource: str) -> str:
             ],
         ),
         ("ssm", "DescribeParameters", {}, [("ssm:DescribeParameters", "*")]),
+        (
+            "ssm",
+            "StartSession",
+            {"Target": "sagemaker-training-job:a-1_algo-2"},
+            [("ssm:StartSession", arn("ssm", "training-job/a-1"))],
+        ),
         ("ecr", "GetAuthorizationToken", {}, [("ecr:GetAuthorizationToken", "*")]),
         (
             "ecr",
