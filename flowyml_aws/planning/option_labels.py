@@ -25,7 +25,8 @@ def lack_of_label(label: str, value: str) -> tuple[str, str] | None:
     if (file_system_id := fsx_of_label(label)) is not None:
         return (
             f"its instances do not mount the file system {file_system_id} of FSx",
-            f"mount it in their launch template at /mnt/fsx/{file_system_id}, and set the tag "
+            "add it to fsx_file_systems of the family in infra/; without infra/, mount it in their "
+            f"launch template at /mnt/fsx/{file_system_id}, and set the tag "
             f"flowyml-aws:label:{label} of the queue to {value}",
         )
     return None

@@ -38,6 +38,17 @@ locals {
     ]
   }
 
+  # User data of each family. The document for FSx continues the first one.
+  user_data = file("${path.module}/../account/user-data.mime")
+  user_data_of = {
+    for family, options in var.families : family => length(options.fsx_file_systems) == 0 ? local.user_data : join("", [
+      trimsuffix(local.user_data, "--==flowyml-aws==--\n"),
+      replace(file("${path.module}/../account/user-data-fsx.mime"), "%FILE_SYSTEMS%", join(" ", [
+        for system in options.fsx_file_systems : "${system.id}.fsx.${local.region}.${data.aws_partition.current.dns_suffix}@tcp:/${system.mount_name}"
+      ])),
+    ])
+  }
+
   # Launch templates by their name without the prefix: `t4`, and `t4-nodes` if its nodes have network interfaces for EFA.
   launch_templates = merge(
     { for family, options in var.families : family => { family = family, efa = 0 } },
@@ -64,6 +75,8 @@ locals {
           # Disk of one job: its part of the volume, or the local disks, on which user-data.mime puts containers.
           { "flowyml-aws:disk-gib" = tostring(coalesce(options.volume_gib, var.volume_gib) - local.catalog.reserved_disk_gib) },
           { "flowyml-aws:nvme" = "data-root" },
+          # Clients send jobs with a mount only to queues with this label.
+          { for system in options.fsx_file_systems : "flowyml-aws:label:fsx.amazonaws.com/${system.id}" => "mounted" },
           { for key, value in options.labels : "flowyml-aws:label:${key}" => value },
           { for key, value in options.taints : "flowyml-aws:taint:${key}" => value },
         )
@@ -98,7 +111,7 @@ resource "aws_launch_template" "this" {
 
   name                   = "${local.prefix}-${each.key}"
   update_default_version = true
-  user_data              = filebase64("${path.module}/../account/user-data.mime")
+  user_data              = base64encode(local.user_data_of[each.value.family])
 
   block_device_mappings {
     device_name = "/dev/xvda"

@@ -3,6 +3,16 @@ locals {
   vpc_id     = local.own_vpc ? aws_vpc.this[0].id : var.vpc_id
   zones      = slice(data.aws_availability_zones.available.names, 0, min(coalesce(var.zones, 15), length(data.aws_availability_zones.available.names)))
   subnet_ids = local.own_vpc ? aws_subnet.public[*].id : var.subnet_ids
+
+  # Families whose instances mount file systems of FSx for Lustre, which have private addresses only.
+  # https://docs.aws.amazon.com/fsx/latest/LustreGuide/limit-access-security-groups.html
+  with_fsx         = [for options in values(var.families) : options if length(options.fsx_file_systems) > 0]
+  instances_lustre = anytrue([for options in local.with_fsx : length(setsubtract(options.capacity, ["nodes"])) > 0])
+  nodes_lustre     = anytrue([for options in local.with_fsx : contains(options.capacity, "nodes")])
+  lustre_cidrs     = local.own_vpc ? ["10.77.0.0/16"] : ["10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16"]
+  lustre_rules = [
+    for pair in setproduct([[988, 988], [1018, 1023]], local.lustre_cidrs) : { ports = pair[0], cidr = pair[1] }
+  ]
 }
 
 data "aws_availability_zones" "available" {
@@ -100,6 +110,18 @@ resource "aws_security_group" "instances" {
       to_port     = egress.value
       protocol    = "tcp"
       cidr_blocks = ["0.0.0.0/0"]
+    }
+  }
+
+  dynamic "egress" {
+    for_each = local.instances_lustre ? local.lustre_rules : []
+
+    content {
+      description = "FSx for Lustre"
+      from_port   = egress.value.ports[0]
+      to_port     = egress.value.ports[1]
+      protocol    = "tcp"
+      cidr_blocks = [egress.value.cidr]
     }
   }
 

@@ -126,6 +126,18 @@ resource "aws_security_group" "nodes" {
     }
   }
 
+  dynamic "egress" {
+    for_each = local.nodes_lustre ? local.lustre_rules : []
+
+    content {
+      description = "FSx for Lustre"
+      from_port   = egress.value.ports[0]
+      to_port     = egress.value.ports[1]
+      protocol    = "tcp"
+      cidr_blocks = [egress.value.cidr]
+    }
+  }
+
   lifecycle {
     precondition {
       condition     = local.own_vpc || var.nodes_subnet_id != null

@@ -21,19 +21,21 @@ variable "families" {
     image_id: custom image for the instances.
     volume_gib: disk size; overrides the variable `volume_gib`. One job can use 20 GiB less.
     fair_share: whether its queues have a fair-share scheduling policy, for the priorities of steps (`priority=`). Batch can't add one to an existing queue: remove the family first, or enable it for a new one.
+    fsx_file_systems: file systems of FSx for Lustre that its instances mount, for `mounts=[FSx(…)]` of steps: ids and mount names. Jobs may read and write them. They are in the same region, and accept ports 988 and 1018 to 1023 from the instances. An instance that can't mount one takes no jobs.
     labels, taints: as of a Kubernetes node; a taint's value is `[VALUE:]EFFECT`.
   EOT
   type = map(object({
-    capacity    = optional(set(string), ["on-demand", "spot"])
-    efa         = optional(number, 0)
-    max_vcpus   = optional(number)
-    sizes       = optional(list(list(string)))
-    nodes_sizes = optional(list(list(string)))
-    image_id    = optional(string)
-    volume_gib  = optional(number)
-    fair_share  = optional(bool, false)
-    labels      = optional(map(string), {})
-    taints      = optional(map(string), {})
+    capacity         = optional(set(string), ["on-demand", "spot"])
+    efa              = optional(number, 0)
+    max_vcpus        = optional(number)
+    sizes            = optional(list(list(string)))
+    nodes_sizes      = optional(list(list(string)))
+    image_id         = optional(string)
+    volume_gib       = optional(number)
+    fair_share       = optional(bool, false)
+    fsx_file_systems = optional(list(object({ id = string, mount_name = string })), [])
+    labels           = optional(map(string), {})
+    taints           = optional(map(string), {})
   }))
   default  = { cpu = {}, t4 = {} }
   nullable = false
@@ -71,6 +73,14 @@ variable "families" {
       )
     ])
     error_message = "sizes and nodes_sizes must be one to three lists of instance types such as g4dn.xlarge. Families such as g4dn are not allowed: Batch prefers their large sizes."
+  }
+
+  # A shell script contains them. SageMaker's API reference has the pattern of a mount name: ClusterFsxLustreConfig.
+  validation {
+    condition = alltrue([for f in values(var.families) : length(distinct(f.fsx_file_systems[*].id)) == length(f.fsx_file_systems) && alltrue([
+      for s in f.fsx_file_systems : can(regex("^fs-[0-9a-f]{8,40}$", s.id)) && can(regex("^[A-Za-z0-9_-]{1,8}$", s.mount_name))
+    ])])
+    error_message = "fsx_file_systems must be different file systems such as { id = \"fs-0123456789abcdef0\", mount_name = \"abcdefgh\" }: the id and the mount name that FSx shows."
   }
 
   validation {

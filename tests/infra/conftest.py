@@ -24,12 +24,19 @@ EVERYTHING: dict[str, Any] = {
         "t4": {
             "max_vcpus": 48,
             "fair_share": True,
+            "fsx_file_systems": [
+                {"id": "fs-0123456789abcdef0", "mount_name": "abcdefgh"},
+                {"id": "fs-fedcba98765432100", "mount_name": "fsx"},
+            ],
             "labels": {"team": "vision"},
             "taints": {"interruptible": "yes:NoSchedule"},
         },
         "a10g": {"sizes": [["g5.xlarge", "g5.2xlarge"]], "capacity": ["spot"]},
         "v100": {"image_id": "ami-00000000000000001", "capacity": ["on-demand"]},
-        "l4": {"capacity": ["nodes"]},
+        "l4": {
+            "capacity": ["nodes"],
+            "fsx_file_systems": [{"id": "fs-0123456789abcdef0", "mount_name": "abcdefgh"}],
+        },
         "l40s": {
             "capacity": ["on-demand", "nodes"],
             "efa": 1,

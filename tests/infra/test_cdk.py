@@ -218,12 +218,34 @@ def test_each_environment_of_a_queue_lists_sizes_within_its_limit(resources: Res
 
 def test_an_existing_vpc_is_used(tmp_path: Path) -> None:
     network = {"vpc_id": "vpc-1", "subnet_ids": ["subnet-1"], "monthly_budget_usd": None}
-    done = synthesize(tmp_path, {"families": {"cpu": {"capacity": ["on-demand"]}}, **network})
+    system = {"id": "fs-0123456789abcdef0", "mount_name": "fsx"}
+    cpu = {"capacity": ["on-demand"], "fsx_file_systems": [system]}
+    done = synthesize(tmp_path, {"families": {"cpu": cpu}, **network})
     assert done.returncode == 0, done.stderr[-3000:]
     resources = of_template(json.loads((tmp_path / "flowyml.template.json").read_text()))
     kinds = {kind for kind in resources if kind.startswith(("AWS::EC2", "AWS::Budgets"))}
     assert kinds == {"AWS::EC2::SecurityGroup", "AWS::EC2::LaunchTemplate"}
     assert set(resources["AWS::Batch::JobQueue"]) == {f"{PREFIX}-cpu", f"{PREFIX}-driver"}
+    (group,) = resources["AWS::EC2::SecurityGroup"].values()
+    lustre = {rule for rule in group["out"] if rule[1] != 443}
+    assert len(lustre) == 8
+    assert not {cidr for *_, cidr in lustre if cidr.endswith("/0")}  # private addresses only
+
+
+def test_instances_that_mount_fsx_reach_its_ports_in_the_vpc_and_their_queues_have_the_tag(
+    resources: Resources,
+) -> None:
+    vpc = "10.77.0.0/16"
+    lustre = [("tcp", 988, 988, vpc), ("tcp", 1018, 1023, vpc)]
+    for name in ("instances", "nodes"):
+        rules = resources["AWS::EC2::SecurityGroup"][f"{PREFIX}-{name}"]["out"]
+        assert [rule for rule in rules if rule[3] == vpc] == lustre
+    tag = "flowyml-aws:label:fsx.amazonaws.com/fs-fedcba98765432100"
+    queues = resources["AWS::Batch::JobQueue"]
+    assert {name for name, queue in queues.items() if queue["tags"].get(tag) == "mounted"} == {
+        f"{PREFIX}-t4",
+        f"{PREFIX}-t4-spot",
+    }
 
 
 def test_a_stack_without_an_account_has_a_subnet_in_each_of_the_two_zones_of_every_region(

@@ -61,7 +61,7 @@ def test_the_variables_that_it_names_exist() -> None:
     (module,) = re.findall(r"```hcl\n(.*?)```", PAGE, re.S)
     in_example = set(re.findall(r"^  (\w+) +=", module, re.M)) - {"source"}
     in_text = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", PAGE))
-    others = {"image_id", "max_vcpus", "nodes_sizes"}  # of a family
+    others = {"fsx_file_systems", "image_id", "max_vcpus", "nodes_sizes"}  # of a family
     assert (in_example | in_text - others) - known == set()
     assert {"image_repositories", "sagemaker_subnet_ids", "misconfigured_wait_s"} <= in_text
 

@@ -143,6 +143,27 @@ def test_a_file_that_can_not_be_read_is_a_mistake(
         read_options({"options": str(file)})
 
 
+def test_file_systems_of_fsx_have_only_characters_that_are_safe_in_a_script(
+    read_options: Read,
+) -> None:
+    valid = {"id": "fs-0123456789abcdef0", "mount_name": "fsx"}
+    for wrong in (
+        "fs-0123456789abcdef0",
+        {"id": "fs-0123456789abcdef0"},
+        {**valid, "at": "/data"},
+        {**valid, "id": "fs-0123456789abcdef0\n"},
+        {**valid, "id": "fs-$(id)"},
+        {**valid, "mount_name": "a b"},
+        {**valid, "mount_name": "`id`"},
+        {**valid, "mount_name": 8},
+        valid,
+    ):
+        with pytest.raises(ValueError) as raised:
+            read_options({"families": {"cpu": {"fsx_file_systems": [valid, wrong]}}})
+        (line,) = str(raised.value).splitlines()
+        assert line.startswith("families['cpu'].fsx_file_systems must be different file systems")
+
+
 def sizes_of_nodes(options: Any, family: str) -> Any:
     module = importlib.import_module("flowyml_account.options")
     return module.sizes_of_nodes(family, options.families[family])

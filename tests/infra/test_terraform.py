@@ -96,12 +96,15 @@ def test_mistakes_in_variables_are_reported_before_anything_is_created(
         "families": {"t4": {"capacity": ["reserved"], "taints": {"night": "sometimes"}}},
     }
     wrong["families"]["t4"]["volume_gib"] = 20
+    system = {"id": "fs-0123456789abcdef0", "mount_name": "$(id)"}
+    wrong["families"]["t4"]["fsx_file_systems"] = [system]
     (tmp_path / "wrong.tfvars.json").write_text(json.dumps(wrong))
     done = terraform.run("plan", "-no-color", f"-var-file={tmp_path / 'wrong.tfvars.json'}")
     errors = " ".join(done.stderr.split())
     assert done.returncode == 1
     assert "2 to 18 characters" in errors
     assert "volume_gib must be at least 30" in errors
+    assert "fsx_file_systems must be different file systems such as" in errors
     assert "must contain `cpu` with on-demand capacity" in errors
     assert "capacity must be a set of" in errors
     assert "A taint's value must be `[VALUE:]EFFECT`" in errors

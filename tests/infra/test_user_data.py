@@ -1,4 +1,4 @@
-"""The user data of instances: the instance metadata, and containers on local disks.
+"""The user data of instances: the instance metadata, containers on local disks, and mounts of FSx.
 
 Its programs are substitutes here.
 """
@@ -6,6 +6,7 @@ Its programs are substitutes here.
 from __future__ import annotations
 
 import email
+import importlib.util
 import os
 import re
 import subprocess
@@ -22,6 +23,10 @@ pytestmark = pytest.mark.system
     r"FLOWYML_USER=(\d+)", (INFRA.parent / "container/Dockerfile").read_text("utf-8")
 )
 LOCAL_DISK = "Amazon EC2 NVMe Instance Storage        \n"
+PROGRAMS = (
+    *("mkfs.xfs", "mount", "mdadm", "systemctl", "dnf", "sleep"),
+    *("iptables", "ip6tables"),
+)
 VOLUME = "Amazon Elastic Block Store              \n"
 PROGRAM = """#!/bin/sh
 echo "$(basename "$0") $*" >> "$CALLS"
@@ -29,14 +34,28 @@ case " $FAILING " in *" $(basename "$0") "*) exit 1 ;; esac
 """
 
 
-def script() -> str:
-    """Return the only part of the MIME document, which cloud-init executes."""
-    document = email.message_from_bytes((INFRA / "account/user-data.mime").read_bytes())
+FSX = "fs-0123456789abcdef0.fsx.us-east-1.amazonaws.com@tcp:/abcdefgh"
+OTHER_FSX = "fs-fedcba98765432100.fsx.us-east-1.amazonaws.com@tcp:/fsx"
+
+
+def user_data(file_systems: Sequence[str]) -> str:
+    """Return the user data that CDK makes; other tests compare it with Terraform's."""
+    path = INFRA / "cdk/flowyml_account/shared.py"
+    specification = importlib.util.spec_from_file_location("shared_by_cdk", path)
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return str(module.user_data(file_systems))
+
+
+def scripts(file_systems: Sequence[str] = ()) -> list[str]:
+    """Return the parts of the MIME document, which cloud-init executes in order."""
+    document = email.message_from_string(user_data(file_systems))
     assert document.get_content_type() == "multipart/mixed"
-    container, part = document.walk()
+    container, *parts = document.walk()
     assert container is document
-    assert part.get_content_type() == "text/cloud-boothook"
-    return str(part.get_payload())
+    assert {part.get_content_type() for part in parts} == {"text/cloud-boothook"}
+    return [str(part.get_payload()) for part in parts]
 
 
 class Machine:
@@ -49,7 +68,7 @@ class Machine:
             file.parent.mkdir(parents=True)
             file.write_text(model)
         (folder / "bin").mkdir()
-        for name in ("mkfs.xfs", "mount", "mdadm", "systemctl", "dnf", "iptables", "ip6tables"):
+        for name in PROGRAMS:
             program = folder / "bin" / name
             program.write_text(PROGRAM)
             program.chmod(0o755)
@@ -58,7 +77,14 @@ class Machine:
         image.write_text("ecs-agent")
 
     def boot(self, failing: str = "") -> list[str]:
-        """Run the script; return the calls of system programs in order."""
+        """Run the script that all instances have; return the calls of programs in order."""
+        (script,) = scripts()
+        code, calls = self.run(script, failing)
+        assert code == 0
+        return calls
+
+    def run(self, script: str, failing: str = "") -> tuple[int, list[str]]:
+        """Run a script; return its exit code, and the calls of system programs in order."""
         calls = self.folder / "calls"
         environment = {
             "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
@@ -68,10 +94,10 @@ class Machine:
             "DATA": str(self.folder / "lib"),
             "LOCAL": str(self.folder / "local"),
             "ECS_CONFIG": str(self.folder / "ecs.config"),
+            "FSX": str(self.folder / "fsx"),
         }
-        done = subprocess.run(["bash", "-c", script()], env=environment, check=False)
-        assert done.returncode == 0
-        return calls.read_text().splitlines() if calls.exists() else []
+        done = subprocess.run(["bash", "-c", script], env=environment, check=False)
+        return done.returncode, calls.read_text().splitlines() if calls.exists() else []
 
     def boot_disks(self, failing: str = "") -> list[str]:
         """Run the script; return the calls that concern disks."""
@@ -136,3 +162,41 @@ def test_a_running_docker_is_stopped_and_started_with_the_ecs_agent(tmp_path: Pa
 def test_a_disk_that_can_not_be_formatted_leaves_containers_on_the_volume(tmp_path: Path) -> None:
     calls = Machine(tmp_path, [LOCAL_DISK]).boot_disks(failing="mkfs.xfs")
     assert calls == ["mkfs.xfs -q -f /dev/nvme0n1"]
+
+
+def test_only_families_with_file_systems_of_fsx_have_the_script_that_mounts_them() -> None:
+    (first,) = scripts()
+    assert scripts([FSX])[:-1] == [first]
+    assert len(user_data([FSX] * 20).encode()) < 16384  # limit of EC2
+
+
+def test_file_systems_of_fsx_are_mounted_in_folders_with_their_ids(tmp_path: Path) -> None:
+    *_, script = scripts([FSX, OTHER_FSX])
+    first, second = (tmp_path / "fsx" / name.partition(".")[0] for name in (FSX, OTHER_FSX))
+    assert Machine(tmp_path, []).run(script) == (
+        0,
+        [
+            "dnf install --assumeyes --quiet lustre-client",
+            f"mount -t lustre -o relatime,flock {FSX} {first}",
+            f"mount -t lustre -o relatime,flock {OTHER_FSX} {second}",
+        ],
+    )
+    assert first.is_dir() and second.is_dir()
+
+
+@pytest.mark.parametrize("failing", ["mount", "dnf"])
+def test_an_instance_without_its_file_systems_takes_no_jobs(
+    failing: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    *_, script = scripts([FSX, OTHER_FSX])
+    code, calls = Machine(tmp_path, []).run(script, failing)
+    assert code == 1
+    assert calls[-1] == "systemctl mask --now --no-block ecs"
+    assert sum(call.startswith(failing) for call in calls) == 3
+    assert ": the instance takes no jobs\n" in capfd.readouterr().out
+
+
+def test_an_instance_whose_ecs_agent_can_not_be_stopped_is_turned_off(tmp_path: Path) -> None:
+    *_, script = scripts([FSX])
+    code, calls = Machine(tmp_path, []).run(script, failing="mount systemctl")
+    assert (code, calls[-1]) == (1, "systemctl poweroff")

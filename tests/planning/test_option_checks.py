@@ -129,6 +129,7 @@ def test_fsx_needs_a_queue_whose_instances_mount_it() -> None:
     assert [job.target for job in plan_of(a_step("a", mounts=[FSX])).jobs] == ["lustre"]
     (problem,) = problems_of(a_step("a", mounts=[FSX]), targets=[SMALL])
     assert "do not mount the file system fs-0123456789abcdef0" in problem.why
+    assert "fsx_file_systems of the family in infra/" in problem.fix
     assert "flowyml-aws:label:fsx.amazonaws.com/fs-0123456789abcdef0" in problem.fix
 
 

@@ -7,6 +7,7 @@ CloudFormation have none. Resources that are separate in only one of the two are
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -181,6 +182,8 @@ def _resolved(value: Any, names: Mapping[str, str]) -> Any:
     if set(value) == {"Fn::Join"}:
         separator, pieces = value["Fn::Join"]
         return separator.join(str(_resolved(piece, names)) for piece in pieces)
+    if set(value) == {"Fn::Base64"}:
+        return base64.b64encode(_resolved(value["Fn::Base64"], names).encode()).decode()
     return {key: _resolved(item, names) for key, item in value.items()}
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from aws_cdk import CfnTag
+from aws_cdk import Aws, CfnTag, Fn
 from aws_cdk import aws_batch as batch
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
@@ -15,7 +16,7 @@ from flowyml_account.network import Network
 from flowyml_account.nodes import NodesNetwork
 from flowyml_account.options import Family, Options, max_vcpus_of, sizes_of, sizes_of_nodes
 from flowyml_account.roles import Roles
-from flowyml_account.shared import FAMILIES, RESERVED_DISK_GIB, USER_DATA
+from flowyml_account.shared import FAMILIES, RESERVED_DISK_GIB, user_data
 
 __all__ = ["make_queues"]
 
@@ -51,6 +52,11 @@ class _Queue:
             # disks: user-data.mime.
             "flowyml-aws:disk-gib": str(self.volume_gib - RESERVED_DISK_GIB),
             "flowyml-aws:nvme": "data-root",
+            # Clients send jobs with a mount only to queues with this label.
+            **{
+                f"flowyml-aws:label:fsx.amazonaws.com/{system['id']}": "mounted"
+                for system in self.options.fsx_file_systems
+            },
             **{f"flowyml-aws:label:{key}": value for key, value in self.options.labels.items()},
             **{f"flowyml-aws:taint:{key}": value for key, value in self.options.taints.items()},
         }
@@ -203,7 +209,7 @@ def _launch_template(
                     ),
                 )
             ],
-            user_data=USER_DATA,
+            user_data=_user_data(options),
             # One hop keeps containers with their own network from the instance's role. Those of
             # Batch use the host's network: user-data.mime keeps the user of the images from it.
             metadata_options=ec2.CfnLaunchTemplate.MetadataOptionsProperty(
@@ -218,6 +224,17 @@ def _launch_template(
             ],
         ),
     )
+
+
+def _user_data(options: Family) -> str:
+    if not options.fsx_file_systems:
+        return base64.b64encode(user_data(()).encode()).decode()
+    # Only CloudFormation knows the region.
+    sources = [
+        f"{system['id']}.fsx.{Aws.REGION}.{Aws.URL_SUFFIX}@tcp:/{system['mount_name']}"
+        for system in options.fsx_file_systems
+    ]
+    return str(Fn.base64(user_data(sources)))
 
 
 def _compute_environment(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aws_cdk import Aws, Stack
@@ -14,6 +14,10 @@ from flowyml_account.names import Names
 from flowyml_account.options import MAX_ZONES, Options
 
 __all__ = ["Network", "egress", "make_network"]
+
+_CIDR = "10.77.0.0/16"
+_LUSTRE_PORTS = ((988, 988), (1018, 1023))
+_PRIVATE = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16")
 
 
 @dataclass(frozen=True)
@@ -59,23 +63,38 @@ def make_network(scope: Construct, names: Names) -> Network:
         group_name=f"{names.prefix}-instances",
         group_description="Instances of flowyml-aws: nothing comes in, HTTPS goes out",
         vpc_id=vpc_id,
-        security_group_egress=egress(options),
+        security_group_egress=egress(options, ("on-demand", "spot")),
         tags=names.cfn_tags(),
     )
     return Network(vpc_id, subnet_ids, group.attr_group_id, way_out, public)
 
 
-def egress(options: Options) -> list[ec2.CfnSecurityGroup.EgressProperty]:
-    """Return the rules for the remote ports that jobs may connect to."""
+def egress(
+    options: Options, capacities: Collection[str]
+) -> list[ec2.CfnSecurityGroup.EgressProperty]:
+    """Return the rules for the remote ports that jobs and instances may connect to.
+
+    Args:
+        options: Options of the account.
+        capacities: Capacities of the instances of the security group.
+    """
+    rules = [(f"Port {port}", port, port, "0.0.0.0/0") for port in options.egress_ports]
+    if options.has_fsx(capacities):
+        # File systems of FSx for Lustre have private addresses only.
+        # https://docs.aws.amazon.com/fsx/latest/LustreGuide/limit-access-security-groups.html
+        cidrs = (_CIDR,) if options.vpc_id is None else _PRIVATE
+        rules += [
+            ("FSx for Lustre", first, last, cidr) for first, last in _LUSTRE_PORTS for cidr in cidrs
+        ]
     return [
         ec2.CfnSecurityGroup.EgressProperty(
-            description=f"Port {port}",
+            description=description,
             ip_protocol="tcp",
-            from_port=port,
-            to_port=port,
-            cidr_ip="0.0.0.0/0",
+            from_port=first,
+            to_port=last,
+            cidr_ip=cidr,
         )
-        for port in options.egress_ports
+        for description, first, last, cidr in rules
     ]
 
 
@@ -87,7 +106,7 @@ def _make_vpc(
     vpc = ec2.CfnVPC(
         scope,
         "Vpc",
-        cidr_block="10.77.0.0/16",
+        cidr_block=_CIDR,
         enable_dns_hostnames=True,
         enable_dns_support=True,
         tags=tags,

@@ -90,7 +90,7 @@ def _make_security_group(scope: Construct, names: Names, vpc_id: str) -> str:
         group_name=f"{names.prefix}-nodes",
         group_description="Nodes of one job: everything between them, HTTPS goes out",
         vpc_id=vpc_id,
-        security_group_egress=egress(names.options),
+        security_group_egress=egress(names.options, ("nodes",)),
         tags=names.cfn_tags(),
     )
     # All protocols: EFA has one of its own. A group can't refer to itself in its own properties.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flowyml_account.shared import EFA_INTERFACES, FAMILIES
@@ -30,6 +30,9 @@ _NOTICES = re.compile(
 )
 _KEY = re.compile(r"arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+")
 MAX_ZONES = 15  # subnets of the VPC, next to that of nodes
+# A shell script contains both. The mount name: SageMaker's API reference, ClusterFsxLustreConfig.
+_FSX_ID = re.compile(r"fs-[0-9a-f]{8,40}")
+_FSX_MOUNT_NAME = re.compile(r"[A-Za-z0-9_-]{1,8}")
 _MAX_ENVIRONMENTS = 3  # of one queue
 _CAPACITIES = {"on-demand", "spot", "nodes"}
 _WAYS_OUT = ("nat", "endpoints")
@@ -57,6 +60,10 @@ class Family:
         fair_share: Whether its queues have a fair-share scheduling policy, for the priorities of
             steps (`priority=`). Batch can't add one to an existing queue: remove the family first,
             or enable it for a new one.
+        fsx_file_systems: File systems of FSx for Lustre that its instances mount, for
+            `mounts=[FSx(…)]` of steps: mappings of `id` and `mount_name`. Jobs may read and write
+            them. They are in the same region, and accept ports 988 and 1018 to 1023 from the
+            instances. An instance that can't mount one takes no jobs.
         labels: Labels, as of a Kubernetes node.
         taints: Taints, as of a Kubernetes node, with the value `[VALUE:]EFFECT`.
     """
@@ -69,6 +76,7 @@ class Family:
     image_id: str | None = None
     volume_gib: int | None = None
     fair_share: bool = False
+    fsx_file_systems: Sequence[Mapping[str, str]] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: Mapping[str, str] = field(default_factory=dict)
 
@@ -183,6 +191,13 @@ class Options:
     def has_nodes(self) -> bool:
         """True if a family has a queue for jobs on several instances."""
         return any("nodes" in family.capacity for family in self.families.values())
+
+    def has_fsx(self, capacities: Collection[str]) -> bool:
+        """True if a family with one of these capacities mounts file systems of FSx."""
+        return any(
+            family.fsx_file_systems and not set(family.capacity).isdisjoint(capacities)
+            for family in self.families.values()
+        )
 
 
 def max_vcpus_of(name: str, family: Family) -> int:
@@ -328,6 +343,12 @@ def _problems_of_family(name: str, family: Family) -> Iterator[str]:
             f"max_vcpus of {name} is {max_vcpus_of(name, family)}, less than its smallest instance "
             "type has"
         )
+    if not _are_file_systems(family.fsx_file_systems):
+        yield (
+            f"families[{name!r}].fsx_file_systems must be different file systems such as "
+            '{"id": "fs-0123456789abcdef0", "mount_name": "abcdefgh"}: the id and the mount name '
+            "that FSx shows"
+        )
     for taint in family.taints.values():
         if not _TAINT.fullmatch(taint):
             yield (
@@ -339,6 +360,19 @@ def _problems_of_family(name: str, family: Family) -> Iterator[str]:
 def _lists_types(sizes: Sequence[Sequence[str]]) -> bool:
     is_listed = 1 <= len(sizes) <= _MAX_ENVIRONMENTS and all(sizes)
     return is_listed and all(_INSTANCE_TYPE.fullmatch(name) for types in sizes for name in types)
+
+
+def _are_file_systems(systems: Sequence[object]) -> bool:
+    ids = {
+        system["id"]
+        for system in systems
+        if isinstance(system, Mapping)
+        and system.keys() == {"id", "mount_name"}
+        and all(isinstance(value, str) for value in system.values())
+        and _FSX_ID.fullmatch(system["id"])
+        and _FSX_MOUNT_NAME.fullmatch(system["mount_name"])
+    }
+    return len(ids) == len(systems)
 
 
 def _no_efa(name: str, family: Family) -> str:
