@@ -308,9 +308,7 @@ class Scheduler:
         task_id = uuid.uuid4().hex
         attempt = Attempt(
             number=number,
-            task_arn=f"{job.arn.rpartition(':')[0]}:task/emulator/{task_id}".replace(
-                ":batch:", ":ecs:"
-            ),
+            task_arn=_task_arn(job, task_id),
             instance=instance,
             task=Task(
                 name=_SEPARATOR.sub("-", f"{job.job_id}-{number}"),
@@ -512,3 +510,9 @@ def _failed_start(error: str) -> Outcome:
         return Outcome(_EXITED, reason=error)
     reason = error if _ECS_REASON.match(error) else f"CannotStartContainerError: {error}"
     return Outcome("Task failed to start", reason=reason)
+
+
+def _task_arn(job: Job, task_id: str) -> str:
+    """Return the ARN of a task of ECS, in the account and region of its job."""
+    arn, partition, _, region, account, _ = job.arn.split(":", 5)
+    return f"{arn}:{partition}:ecs:{region}:{account}:task/emulator/{task_id}"

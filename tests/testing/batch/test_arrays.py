@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -39,6 +40,8 @@ def test_each_child_gets_its_index_and_its_own_id(batch: Any) -> None:
     assert (first["jobId"], first["arrayProperties"]) == (f"{array}:0", {"index": 0})
     assert (second["jobName"], second["tags"]) == (job["jobName"], {})
     assert batch.log(f"{array}:1") == [f"{array}:1 1 1"]
+    task = r"arn:aws:ecs:us-east-1:[0-9]{12}:task/emulator/[0-9a-f]{32}"
+    assert re.fullmatch(task, second["container"]["taskArn"])
 
 
 def test_a_failed_child_fails_its_array_after_all_children_have_ended(batch: Any) -> None:
