@@ -47,9 +47,7 @@ def second(stored):
     return lambda: stored * 10  # can't be stored
 
 
-@step(
-    inputs=["passed"], outputs=["last"], execution_group="g", retry=2, retry_delay=0, timeout=0.001
-)
+@step(inputs=["passed"], outputs=["last"], execution_group="g", retry=2, retry_delay=0, timeout=60)
 def third(passed, plus: int = 4):
     record("third")
     log_metric("loss", 0.5)
@@ -93,6 +91,13 @@ def test_steps_whose_values_are_not_stored_are_executed_before_it(tmp_path: Path
     replayed = replay(run, "third")
     assert RAN == ["second", "third"]
     assert (replayed.before, replayed.outputs) == (("second",), {"last": 24})
+
+
+def test_a_replay_has_no_timeouts(tmp_path: Path) -> None:
+    run = finished(tmp_path, first, second, third)
+    assert run.spec().steps[-1].timeout_s == 60
+    replayed = spec_of_replay(run.spec(), "third", recorded_sources(run.result()))
+    assert [each.timeout_s for each in replayed.steps] == [None, None]
 
 
 def test_a_failure_is_not_retried_and_keeps_its_traceback(tmp_path: Path) -> None:
