@@ -92,7 +92,8 @@ def execute(
         )
     with tempfile.TemporaryDirectory(prefix="flowyml-aws-exec-") as name:
         folder = Path(name).resolve()
-        step = find_step(_run_of(run_id, like), StepChoice(like, item, allow_pickle), folder)
+        found, inner = _run_of(run_id, like).containing(like)
+        step = find_step(found, StepChoice(inner, item, allow_pickle), folder)
         job = like_step(step, command, limit_s, folder, backend)
     plan = job.plan()
     _show(plan, job)

@@ -70,11 +70,11 @@ def replay(
 
     The run does not change: nothing is written to its store.
     """
-    found = locate_run(run_id)
+    found, name = locate_run(run_id).containing(step)
     out = sys.stdout
     with tempfile.TemporaryDirectory(prefix="flowyml-aws-replay-") as folder:
         request = ReplayRequest(
-            choice=StepChoice(step, item, allow_pickle),
+            choice=StepChoice(name, item, allow_pickle),
             is_recorded=recorded,
             root=find_project([]).root,
             folder=Path(folder).resolve(),

@@ -33,7 +33,8 @@ def shell(
     ] = "/bin/sh",
 ) -> None:
     """Open a shell in a running job on AWS, of a run that was started with --debug-shell."""
-    session = open_shell(find_run(run_id), step, node, command)
+    driver, name = find_run(run_id).containing(step)
+    session = open_shell(driver, name, node, command)
     # Ctrl-C is for the program in the shell. Not SIG_IGN, which the plugin would inherit.
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:

@@ -83,7 +83,12 @@ def expand(pipeline: _Pipeline, attempt: Attempt, step: StepSpec, payload: Paylo
     facts = read_facts(store, spec)
     is_cached = facts.cache and pipeline.enable_cache and not attempt.repetition
     request = pipeline.request(
-        {"cache": is_cached, "checkpoint_steps": facts.stores_all, "spot": facts.spot}
+        {
+            "cache": is_cached,
+            "checkpoint_steps": facts.stores_all,
+            "spot": facts.spot,
+            "debug_shell": facts.debug_shell,
+        }
     )
     # Without declared outputs, nothing has to have the name of the step.
     is_declared = bool(payload.steps[step.function].outputs)

@@ -35,4 +35,5 @@ def expansion_facts(checked: CheckedRequest) -> ExpansionFacts:
         spot=options.spot,
         max_price_usd_hour=limits_of(settings, request.limits).price_usd_hour,
         stop_idle_gpu_s=settings.stop_idle_gpu if idle is None else seconds_of(idle),
+        debug_shell=checked.planned.plan.debug_shell,
     )

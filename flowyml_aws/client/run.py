@@ -23,7 +23,7 @@ from flowyml_aws.client.result import Outputs, PipelineResult, make_result
 from flowyml_aws.client.run_job import RunJob
 from flowyml_aws.client.savings import Savings, find_savings
 from flowyml_aws.client.stored import StoredList, StoredOutput
-from flowyml_aws.core.errors import FlowymlError, RunNotFoundError
+from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
 from flowyml_aws.core.termination import Terminated, end_after_cleanup
 from flowyml_aws.planning.limits import Limits
@@ -426,18 +426,9 @@ class Run(ShownAsSheets):
         Raises:
             RunNotFoundError: The dynamic step has not returned a pipeline.
         """
-        step = next((step for step in self.plan.dynamic if name.startswith(f"{step}/")), None)
-        if step is None:
-            return self, name
-        driver = self._driver.sub_run(step)
-        if driver is None:
-            raise RunNotFoundError(
-                what=f"No {name!r} in run {self.id}",
-                why=f"{step!r} has not returned a pipeline, or it was not started",
-                fix=f"`flowyml-aws status {self.id}` shows the state of {step!r}",
-            )
-        run = Run(driver, self._drives, self._allow_pickle)
-        return run.containing(name.removeprefix(f"{step}/"))
+        driver, inner = self._driver.containing(name)
+        run = self if driver is self._driver else Run(driver, self._drives, self._allow_pickle)
+        return run, inner
 
     def logs(self, job: str | None = None, follow: bool = False) -> Iterator[LogLine]:
         """Yield the log lines of the jobs.

@@ -7,11 +7,11 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
@@ -340,9 +340,6 @@ def _template_of(command: Sequence[str]) -> str | None:
 
 def _delete_template(store: ArtifactStore, template: str) -> None:
     """Delete the documents of a schedule. Garbage collection deletes their contents."""
-    entries = sorted(store.walk(RunLayout(template).prefix), key=_is_not_schedule(template))
-    store.delete([entry.key for entry in entries])
-
-
-def _is_not_schedule(template: str) -> Callable[[Any], bool]:
-    return lambda entry: entry.key != RunLayout(template).schedule
+    layout = RunLayout(template)
+    keys = [entry.key for entry in store.walk(layout.prefix)]
+    store.delete(sorted(keys, key=lambda key: key != layout.schedule))  # the schedule first

@@ -64,6 +64,7 @@ class ExpansionFacts(Document):
         spot: Use of spot capacity for jobs without a rule of their own.
         max_price_usd_hour: Maximum price of a job; None for no limit.
         stop_idle_gpu_s: Seconds without use of its GPUs after which a job is stopped, or None.
+        debug_shell: Whether shells can be opened in the jobs on AWS.
     """
 
     version: Literal[1] = 1
@@ -83,6 +84,7 @@ class ExpansionFacts(Document):
     spot: SpotRule | None = None
     max_price_usd_hour: float | None = None
     stop_idle_gpu_s: float | None = None
+    debug_shell: bool = False
 
     @property
     def placement(self) -> Placement:

@@ -16,7 +16,7 @@ from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.payload import Payload
 from flowyml_aws.runtime.spec import StepSpec
 
-__all__ = ["Expander", "Returned", "is_pipeline"]
+__all__ = ["Expander", "Expands", "Returned", "is_pipeline"]
 
 _PIPELINE = "flowyml_aws.pipeline"
 _PLANNER = "flowyml_aws.client.expand"
@@ -39,6 +39,13 @@ class Returned:
     """A pipeline that a dynamic step has returned."""
 
     pipeline: Any
+
+
+class Expands(Protocol):
+    """Takes the pipelines that dynamic steps return."""
+
+    def expand(self, step: StepSpec, pipeline: Any) -> str:
+        """Return the digest of the document with a pipeline."""
 
 
 @dataclass(frozen=True, slots=True)

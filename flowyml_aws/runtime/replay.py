@@ -31,7 +31,8 @@ class Replayed:
     Attributes:
         report: Report of the step.
         before: Steps of its job that were executed before it, because their values are not stored.
-        outputs: Values of its outputs; empty unless it succeeded.
+        outputs: Values of its outputs; empty unless it succeeded, and for a dynamic step that has
+            returned a pipeline, which is not run.
         refs: Refs of the outputs whose values the run stores.
         error: Exception of the step, or of a step before it, with its traceback; None without one.
     """
@@ -140,18 +141,27 @@ def replay_step(
         steps[spec.name] = replace(step, func=calls[spec.name])
     named = [each.model_copy(update={"declared": None}) for each in attempt.spec.steps]
     attempt = attempt.with_spec(attempt.spec.model_copy(update={"steps": tuple(named)}))
-    runner = JobRunner(attempt, steps, payload.context, roots, scratch, Interruption())
+    runner = JobRunner(
+        attempt, steps, payload.context, roots, scratch, Interruption(), expander=_NoExpander()
+    )
     runner.run()
     report = attempt.progress[last.name]
-    succeeded = report.state is StepState.SUCCEEDED
-    values = steps[last.name].split_outputs(calls[last.name].returned) if succeeded else {}
+    has_outputs = report.state is StepState.SUCCEEDED and report.expansion is None
+    values = steps[last.name].split_outputs(calls[last.name].returned) if has_outputs else {}
     return Replayed(
         report=report,
         before=tuple(each.name for each in before),
-        outputs=dict(zip(last.outputs, values.values(), strict=True)) if succeeded else {},
-        refs={asset: attempt.assets[asset] for asset in last.stored} if succeeded else {},
+        outputs=dict(zip(last.outputs, values.values(), strict=True)) if has_outputs else {},
+        refs={asset: attempt.assets[asset] for asset in last.stored} if has_outputs else {},
         error=next((call.error for call in calls.values() if call.error is not None), None),
     )
+
+
+class _NoExpander:
+    """Takes the pipeline that a dynamic step returns, and does nothing with it."""
+
+    def expand(self, step: StepSpec, pipeline: Any) -> str:
+        return ""
 
 
 def _once(step: StepSpec) -> StepSpec:

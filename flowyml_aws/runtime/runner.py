@@ -42,7 +42,7 @@ from flowyml_aws.core.step_log import recording
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.exit_codes import STEP_FAILED
-from flowyml_aws.runtime.expanding import Expander, Returned, is_pipeline
+from flowyml_aws.runtime.expanding import Expands, Returned, is_pipeline
 from flowyml_aws.runtime.failures import describe_step_failure, kind_of, text_of
 from flowyml_aws.runtime.forks import call_in_this_process
 from flowyml_aws.runtime.idle_gpus import GpuWatch, idle_failure, idle_text
@@ -105,7 +105,7 @@ class JobRunner:
     sleep: Callable[[float], None] = clock.sleep
     grace_s: float = GRACE_S
     nodes: NodeCalls | None = None
-    expander: Expander | None = None
+    expander: Expands | None = None
     _assets: JobValues = field(init=False)
     _context: JobValues = field(init=False)
     _calls: dict[str, StepCalls] = field(init=False)

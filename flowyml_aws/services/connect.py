@@ -132,6 +132,19 @@ class FoundRun:
             backend_of=self._backend_of,
         )
 
+    def containing(self, name: str) -> tuple[FoundRun, str]:
+        """Return the run that contains a job or step, and its name there.
+
+        Args:
+            name: Same as in `RunDriver.containing`.
+
+        Raises:
+            RunNotFoundError: A dynamic step has not returned a pipeline.
+        """
+        driver, inner = self.driver().containing(name)
+        run_id = driver.record.run_id
+        return (self if run_id == self.record.run_id else locate_run(run_id)), inner
+
     def _backend_of(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
         """Return the backend of a sub-run of this one."""
         names = {job.backend for job in plan.jobs} or self.services.services

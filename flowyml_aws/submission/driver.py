@@ -17,7 +17,12 @@ from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.clock import monotonic
-from flowyml_aws.core.errors import ArtifactNotFoundError, AwsRefusedError, DamagedArtifactError
+from flowyml_aws.core.errors import (
+    ArtifactNotFoundError,
+    AwsRefusedError,
+    DamagedArtifactError,
+    RunNotFoundError,
+)
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.result import AttemptEvents, StepFailure, StepReport, StepState
@@ -142,11 +147,11 @@ class RunDriver:
             record,
             plan,
             self.backend_of(record, plan),
-            self.allow_pickle,
-            self.clock,
-            self.capacity_wait_s,
-            self.waiting_clock,
-            self.backend_of,
+            allow_pickle=self.allow_pickle,
+            clock=self.clock,
+            capacity_wait_s=self.capacity_wait_s,
+            waiting_clock=self.waiting_clock,
+            backend_of=self.backend_of,
         )
         return driver
 
@@ -225,6 +230,29 @@ class RunDriver:
             self.status()
         return self._sub_runs.get(step)
 
+    def containing(self, name: str) -> tuple[RunDriver, str]:
+        """Return the driver of the run that contains a job or step, and its name there.
+
+        Args:
+            name: Name of a job or a step. `search/train` is `train` in the pipeline that the
+                dynamic step `search` has returned, which is a sub-run.
+
+        Raises:
+            RunNotFoundError: The dynamic step has not returned a pipeline.
+            FlowymlError: The store or the backend can't report the jobs' states.
+        """
+        step = next((step for step in self.plan.dynamic if name.startswith(f"{step}/")), None)
+        if step is None:
+            return self, name
+        if (driver := self.sub_run(step)) is None:
+            run_id = self.record.run_id
+            raise RunNotFoundError(
+                what=f"No {name!r} in run {run_id}",
+                why=f"{step!r} has not returned a pipeline, or it was not started",
+                fix=f"`flowyml-aws status {run_id}` shows the state of {step!r}",
+            )
+        return driver.containing(name.removeprefix(f"{step}/"))
+
     def cancel(self, by: str | None = None) -> Sequence[str]:
         """Cancel the run and its jobs that have not ended, with every copy of them.
 
@@ -293,7 +321,7 @@ class RunDriver:
         elif view is not None and has_failed:
             self._ended[each.job.name] = failed_view(each, view, ran_on)
             self._keep_expanded(each)
-        elif view is not None:
+        elif view is not None and view.has_ended:
             self._settle(each.job, each.summary)
         self._block()
 

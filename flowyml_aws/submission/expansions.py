@@ -31,6 +31,7 @@ from flowyml_aws.submission.expansion import (
     read_expansion,
     read_facts,
 )
+from flowyml_aws.submission.own_runs import is_own_run, remember_run
 from flowyml_aws.submission.package import write_sub_run
 from flowyml_aws.submission.record import (
     RunRecord,
@@ -111,6 +112,7 @@ class Expansions:
     _drivers: dict[str, SubRunDriver] = field(default_factory=dict)
     _run_of: dict[str, str] = field(default_factory=dict)
     _expansions: dict[str, Expansion] = field(default_factory=dict)
+    _decisions: dict[str, ExpansionDecision] = field(default_factory=dict)
 
     def outputs(self, returned: ReturnedPipeline) -> ExpandedOutputs | None:
         """Return the outputs of a dynamic step, or None until its pipeline has succeeded."""
@@ -214,10 +216,13 @@ class Expansions:
     def _read_decision(self, returned: ReturnedPipeline) -> ExpansionDecision | None:
         layout = RunLayout(self.record.run_id)
         key = layout.expansion(returned.step, returned.job.repetition)
-        try:
-            return read_document(ExpansionDecision, self.store.get(key), f"{self.store.uri}/{key}")
-        except ArtifactNotFoundError:
-            return None
+        if key not in self._decisions:  # a decision is never replaced
+            try:
+                data = self.store.get(key)
+            except ArtifactNotFoundError:
+                return None
+            self._decisions[key] = read_document(ExpansionDecision, data, f"{self.store.uri}/{key}")
+        return self._decisions[key]
 
     def _read(self, returned: ReturnedPipeline) -> Expansion:
         if returned.sha256 not in self._expansions:
@@ -258,6 +263,8 @@ class Expansions:
         expansion = self._read(returned)
         plan = allowed_moves(expansion.plan.plan, Limits(None, decision.max_cost_usd))
         step, at = returned.step, decision.decided_at
+        if is_own_run(self.store.uri, self.record.run_id):
+            remember_run(self.store.uri, expansion.run_id)
         write_sub_run(self.store, expansion, with_shares(plan), self.record, step, at)
 
     def _finish(self, returned: ReturnedPipeline, status: RunStatus) -> None:

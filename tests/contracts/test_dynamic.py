@@ -8,6 +8,8 @@ import pytest
 
 from flowyml_aws import Run
 from flowyml_aws.core.errors import InvalidPipelineError
+from flowyml_aws.services.connect import locate_run
+from flowyml_aws.submission.own_runs import is_own_run
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import RunStatus
 from tests.contracts.conftest import BACKENDS
@@ -60,6 +62,9 @@ def test_the_pipeline_of_a_dynamic_step_gives_what_plain_python_gives(rig: Backe
     again = Run.attach(result.run_id)
     assert again.status() == result.status
     assert again.result()["model"] == 2 * best
+    found, name = locate_run(result.run_id).containing("search/refine/again")
+    assert (found.record.run_id, name) == (sub_run(search, "refine").run_id, "again")
+    assert is_own_run(found.services.host.store.uri, found.record.run_id)
     if rig.backend != "local":
         costs = [each.counted_usd or 0 for each in (search, sub_run(search, "refine"))]
         own = sum(view.cost_usd or 0 for view in result.status.jobs)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flowyml_aws import step
+from flowyml_aws import Pipeline, dynamic, step
 from flowyml_aws.artifacts.overlay import OverlayStore
 from flowyml_aws.core.step_log import log_metric
 from flowyml_aws.local.directory import DirectoryArtifactStore
@@ -119,6 +119,22 @@ def test_a_failure_before_the_step_is_that_of_the_replay(tmp_path: Path) -> None
     replayed = replay(run, "third")
     assert (RAN, str(replayed.error)) == (["second"], "second is bad")
     assert replayed.report.state is StepState.WAITING
+
+
+@dynamic(inputs=["given"], outputs=["one", "two"])
+def returning(given):
+    record("returning")
+    return Pipeline("returned").add_step(waiting)
+
+
+def test_a_dynamic_step_is_called_and_its_pipeline_is_not_run(tmp_path: Path) -> None:
+    run = WrittenRun(tmp_path, returning, inputs={"given": 1})
+    store = OverlayStore(run.store, DirectoryArtifactStore(run.folder / "upper"))
+    attempt = Attempt.begin(spec_of_replay(run.spec(), "returning", {}), store, 1)
+    payload = Payload(run.steps, run.context)
+    replayed = replay_step(attempt, payload, (), run.folder / "replayed")
+    assert (RAN, replayed.report.state) == (["returning"], StepState.SUCCEEDED)
+    assert (replayed.outputs, replayed.refs, replayed.error) == ({}, {}, None)
 
 
 def test_a_coroutine_is_awaited(tmp_path: Path) -> None:
