@@ -102,7 +102,6 @@ class RunDriver:
     _refusals: Mapping[str, str | None] = field(default_factory=dict)
     _unfinished: dict[str, ReturnedPipeline] = field(default_factory=dict)
     _expanded: dict[str, ReturnedPipeline] = field(default_factory=dict)
-    _sub_runs: dict[str, RunDriver] = field(default_factory=dict)
     _losses_seen: dict[str, int] = field(default_factory=dict)
     _withdrawn: set[str] = field(default_factory=set)
     _cancellation_seen: bool = False
@@ -135,14 +134,13 @@ class RunDriver:
         return Gates(self.store, self.record)
 
     @cached_property
-    def _expansions(self) -> Expansions:
+    def _expansions(self) -> Expansions[RunDriver]:
         return Expansions(self.store, self.record, self._drive)
 
     def _drive(self, record: RunRecord, plan: ExecutionPlan) -> RunDriver:
         """Return the driver of a sub-run of this one."""
         assert self.backend_of is not None
-        assert record.parent is not None
-        self._sub_runs[record.parent.step] = driver = RunDriver(
+        return RunDriver(
             self.store,
             record,
             plan,
@@ -153,7 +151,6 @@ class RunDriver:
             waiting_clock=self.waiting_clock,
             backend_of=self.backend_of,
         )
-        return driver
 
     @cached_property
     def answers(self) -> Approvals:
@@ -226,9 +223,9 @@ class RunDriver:
         Raises:
             FlowymlError: The store or the backend can't report the jobs' states.
         """
-        if step not in self._sub_runs:
+        if step not in self._expansions.drivers:
             self.status()
-        return self._sub_runs.get(step)
+        return self._expansions.drivers.get(step)
 
     def containing(self, name: str) -> tuple[RunDriver, str]:
         """Return the driver of the run that contains a job or step, and its name there.

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import RunLayout
@@ -45,13 +45,14 @@ from flowyml_aws.submission.refs import RunRefs
 from flowyml_aws.submission.reports import JobReports
 from flowyml_aws.submission.status import ExpansionView, RunStatus
 
-__all__ = ["Drive", "Expansions", "ReturnedPipeline", "SubRunDriver"]
+__all__ = ["Expansions", "ReturnedPipeline", "SubRunDriver"]
 
 
 class SubRunDriver(Protocol):
     """Driver of the run of a pipeline."""
 
     awaits_bills: bool
+    record: RunRecord
 
     @property
     def plan(self) -> ExecutionPlan: ...
@@ -68,8 +69,7 @@ class SubRunDriver(Protocol):
     def release(self) -> None: ...
 
 
-Drive = Callable[[RunRecord, ExecutionPlan], SubRunDriver]
-"""Returns the driver of a run."""
+Driver = TypeVar("Driver", bound=SubRunDriver)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +98,19 @@ class ReturnedPipeline:
 
 
 @dataclass
-class Expansions:
+class Expansions(Generic[Driver]):
     """The pipelines of one run, as one client sees them.
 
     Attributes:
         drive: Returns the driver of a pipeline's run.
+        drivers: Drivers of the runs, by dynamic step.
     """
 
     store: ArtifactStore
     record: RunRecord
-    drive: Drive
+    drive: Callable[[RunRecord, ExecutionPlan], Driver]
     views: dict[str, ExpansionView] = field(default_factory=dict)
-    _drivers: dict[str, SubRunDriver] = field(default_factory=dict)
-    _run_of: dict[str, str] = field(default_factory=dict)
+    drivers: dict[str, Driver] = field(default_factory=dict)
     _expansions: dict[str, Expansion] = field(default_factory=dict)
     _decisions: dict[str, ExpansionDecision] = field(default_factory=dict)
 
@@ -165,7 +165,7 @@ class Expansions:
         """Drive the runs that have ended until their bills are known. Return whether some wait."""
         waiting = {
             step: driver
-            for step, driver in self._drivers.items()
+            for step, driver in self.drivers.items()
             if driver.awaits_bills and self.views[step].has_ended
         }
         for step, driver in waiting.items():
@@ -175,7 +175,7 @@ class Expansions:
     def release(self) -> None:
         """Stop the jobs of all pipelines that cannot continue without this client."""
         with ExitStack() as stack:  # all of them, also after an error
-            for driver in self._drivers.values():
+            for driver in self.drivers.values():
                 stack.callback(driver.release)
 
     def cancel(self, returned: Collection[ReturnedPipeline]) -> list[str]:
@@ -233,7 +233,7 @@ class Expansions:
         return self._expansions[returned.sha256]
 
     def _viewed(
-        self, returned: ReturnedPipeline, poll: Callable[[SubRunDriver], RunStatus]
+        self, returned: ReturnedPipeline, poll: Callable[[Driver], RunStatus]
     ) -> ExpansionView | None:
         decision = self._read_decision(returned)
         if decision is None:
@@ -247,16 +247,17 @@ class Expansions:
         self.views[returned.step] = view
         return view
 
-    def _driver(self, step: str, decision: ExpansionDecision) -> SubRunDriver | None:
+    def _driver(self, step: str, decision: ExpansionDecision) -> Driver | None:
         """Return the driver of the run of a pipeline; None if the run is not written yet."""
-        if self._run_of.get(step) != decision.run_id:
+        driver = self.drivers.get(step)
+        if driver is None or driver.record.run_id != decision.run_id:
             try:
                 record = read_record(self.store, decision.run_id)
             except RunNotFoundError:
                 return None
-            self._drivers[step] = self.drive(record, read_plan(self.store, decision.run_id))
-            self._run_of[step] = decision.run_id
-        return self._drivers[step]
+            driver = self.drive(record, read_plan(self.store, decision.run_id))
+            self.drivers[step] = driver
+        return driver
 
     def _write(self, returned: ReturnedPipeline, decision: ExpansionDecision) -> None:
         """Write the documents of the run of a pipeline. Every driver writes the same ones."""
@@ -269,7 +270,7 @@ class Expansions:
 
     def _finish(self, returned: ReturnedPipeline, status: RunStatus) -> None:
         """Write the outputs of a dynamic step whose pipeline has succeeded."""
-        driver = self._drivers[returned.step]
+        driver = self.drivers[returned.step]
         refs = RunRefs(status, driver.reports)
         skipped: dict[str, str] = {}
         for view in status.jobs:
