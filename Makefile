@@ -34,7 +34,7 @@ endef
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo check quick-checks unit test test-all every-python lowest compat coverage flowyml with-flowyml flowymls-tests sdk format chaos bench pin base-images setup \
-  infra-tools audit clean
+  infra-tools audit release-check clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; \
@@ -112,6 +112,12 @@ sdk: $(VENV)/.installed-dev,sagemaker ## check SageMaker requests against its SD
 	$(heading) "SageMaker's SDK (pytest)"
 	@$(bin)/python -m pytest tests/aws/sagemaker/test_sdk.py tests/aws/sagemaker/test_shapes.py $(PYTEST)
 
+release-check: .venv-release/.installed ## build sdist and wheel, and check what a user installs, on each Python; nothing is uploaded
+	$(heading) 'the release of the last commit'
+	@main=$$(.venv-release/bin/python -c 'import sys; print(sys.executable)'); \
+	  scripts/release-check "$$main" $$(scripts/find-python) $$(scripts/other-pythons \
+	  $$($$(scripts/find-python) -c 'import sys; print("%d.%d" % sys.version_info[:2])') 2>/dev/null | cut -d ' ' -f 2)
+
 audit: .venv-audit/.installed ## report known vulnerabilities of the pinned packages (needs a database in the internet)
 	$(heading) 'known vulnerabilities (pip-audit)'
 	@$(bin)/python scripts/audit .venv-audit/bin/pip-audit constraints.txt infra/constraints.txt
@@ -142,6 +148,11 @@ infra-tools: .venv-infra/.installed ## install the tools that check infra/ (CDK,
 	@$(install) .venv-audit scripts/audit-constraints.txt -r scripts/audit-tools.txt
 	@touch $@
 
+.venv-release/.installed: scripts/release-tools.txt scripts/release-constraints.txt
+	$(heading) 'installing the tools of a release into .venv-release'
+	@$(install) .venv-release scripts/release-constraints.txt -r scripts/release-tools.txt
+	@touch $@
+
 clean: ## remove the virtual environments and the files of the tools
 	rm -rf .venv .venv-* build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -153,13 +164,13 @@ broken := $(if $(shell $(bin)/python -c 'print(1)' 2>/dev/null),,broken)
 # A stamp file records the extras of the environment. The package is installed editable, with the pinned backend.
 $(VENV)/.installed-%: pyproject.toml constraints.txt $(broken)
 	$(heading) 'installing flowyml-aws[$*] into $(VENV)'
-	@$(install) '$(VENV)' constraints.txt hatchling editables
+	@$(install) '$(VENV)' constraints.txt hatchling hatch-vcs editables
 	@$(install) '$(VENV)' constraints.txt --no-build-isolation --editable '.[$*]'
 	@touch $@
 
 .venv-lowest/.installed: pyproject.toml constraints.txt scripts/lowest-constraints
 	$(heading) 'installing the lowest versions that pyproject.toml allows into .venv-lowest'
-	@$(install) .venv-lowest constraints.txt hatchling editables
+	@$(install) .venv-lowest constraints.txt hatchling hatch-vcs editables
 	@scripts/lowest-constraints .venv-lowest/bin/python >.venv-lowest/constraints.txt
 	@$(install) .venv-lowest .venv-lowest/constraints.txt --no-build-isolation --editable '.[examples,testing]' \
 	  hypothesis pandas polars pyarrow pytest-xdist

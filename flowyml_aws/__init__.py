@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from flowyml_aws.client.run import Run
     from flowyml_aws.versioning import VersionedPipeline
 
-__version__ = "0.1.0"
+    __version__: str
 
 __all__ = [
     "EFS",
@@ -75,6 +75,10 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from flowyml_aws.core.version import installed_version
+
+        return installed_version()
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

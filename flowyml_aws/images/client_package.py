@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from flowyml_aws.core.errors import FlowymlError, SettingsError
+from flowyml_aws.core.version import installed_version
 
 __all__ = ["ClientPackage", "client_package"]
 
@@ -66,8 +67,7 @@ def client_package() -> ClientPackage:
     Raises:
         SettingsError: The package was installed from a source that an image can't use.
     """
-    # Not imported: this module must not depend on the top-level package.
-    version = str(vars(sys.modules["flowyml_aws"])["__version__"])
+    version = installed_version()
     try:
         direct_url = distribution("flowyml-aws").read_text("direct_url.json")
     except PackageNotFoundError:  # a checkout on PYTHONPATH
@@ -124,7 +124,8 @@ def _command(source: Path, folder: Path) -> list[str]:
 
 def _has_backend() -> bool:
     try:
-        distribution("hatchling")
+        for name in ("hatchling", "hatch-vcs"):
+            distribution(name)
     except PackageNotFoundError:
         return False
     return True

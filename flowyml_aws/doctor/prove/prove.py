@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -18,6 +17,7 @@ from flowyml_aws.client.notices import send_test
 from flowyml_aws.core import clock
 from flowyml_aws.core.data_inputs import S3Prefix
 from flowyml_aws.core.errors import AwsRefusedError
+from flowyml_aws.core.version import installed_version
 from flowyml_aws.doctor.prove.billing import check_billing
 from flowyml_aws.doctor.prove.checks import check_part
 from flowyml_aws.doctor.prove.cleanup import remove_runs
@@ -257,7 +257,7 @@ def _report(
     prefix = f"flowyml-{settings.account}" if settings.account else ""
     names = {sts.get_caller_identity()["Account"], bucket, prefix}
     return Proof(
-        package=str(vars(sys.modules["flowyml_aws"])["__version__"]),
+        package=installed_version(),
         python=platform.python_version(),
         region=account.region or "",
         proven_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
