@@ -58,6 +58,8 @@ quick-checks: $(VENV)/.installed-dev
 	$(heading) 'English (codespell, scripts/check-prose)'
 	@$(bin)/codespell .
 	@$(bin)/python scripts/check-prose
+	$(heading) 'workflows (check-jsonschema)'
+	@scripts/check-workflows $(bin)
 
 unit: $(VENV)/.installed-dev ## run the unit tests: no processes, no servers
 	$(heading) 'unit tests (pytest)'
