@@ -34,7 +34,7 @@ endef
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo check quick-checks unit test test-all every-python lowest compat coverage flowyml with-flowyml flowymls-tests sdk format chaos bench pin base-images setup \
-  infra-tools audit release-check clean
+  infra-tools audit docs release-check clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; \
@@ -114,6 +114,11 @@ sdk: $(VENV)/.installed-dev,sagemaker ## check SageMaker requests against its SD
 	$(heading) "SageMaker's SDK (pytest)"
 	@$(bin)/python -m pytest tests/aws/sagemaker/test_sdk.py tests/aws/sagemaker/test_shapes.py $(PYTEST)
 
+docs: .venv-docs/.installed ## build the documentation as a site into build/site; a broken link is an error
+	$(heading) 'documentation (zensical)'
+	@.venv-docs/bin/python scripts/docs-pages build/docs
+	@.venv-docs/bin/zensical build --clean --strict
+
 release-check: .venv-release/.installed ## build sdist and wheel, and check what a user installs, on each Python; nothing is uploaded
 	$(heading) 'the release of the last commit'
 	@main=$$(.venv-release/bin/python -c 'import sys; print(sys.executable)'); \
@@ -153,6 +158,12 @@ infra-tools: .venv-infra/.installed ## install the tools that check infra/ (CDK,
 .venv-release/.installed: scripts/release-tools.txt scripts/release-constraints.txt
 	$(heading) 'installing the tools of a release into .venv-release'
 	@$(install) .venv-release scripts/release-constraints.txt -r scripts/release-tools.txt
+	@touch $@
+
+.venv-docs/.installed: scripts/docs-tools.txt scripts/docs-constraints.txt pyproject.toml
+	$(heading) 'installing the tools of the documentation into .venv-docs'
+	@$(install) .venv-docs constraints.txt hatchling hatch-vcs editables
+	@$(install) .venv-docs scripts/docs-constraints.txt --no-build-isolation -r scripts/docs-tools.txt --editable .
 	@touch $@
 
 clean: ## remove the virtual environments and the files of the tools

@@ -50,8 +50,10 @@ class Settings:
         env: Environment variables of the jobs.
         sagemaker_role: ARN of the role of training jobs.
         sagemaker_image: URI of the image of training jobs; by default `image`.
-        sagemaker_subnets, sagemaker_security_groups: VPC of training jobs; empty for none.
-        sagemaker_volume_kms_key, sagemaker_output_kms_key: Ids or ARNs of KMS keys.
+        sagemaker_subnets: Ids of the subnets of training jobs; empty for no VPC.
+        sagemaker_security_groups: Ids of the security groups of training jobs; empty for no VPC.
+        sagemaker_volume_kms_key: Id or ARN of the KMS key of the volumes of training jobs.
+        sagemaker_output_kms_key: Id or ARN of the KMS key of the outputs of training jobs.
         sagemaker_volume_gib: Minimum size of a training job's volume, in GiB.
         sagemaker_spot: Whether spot capacity is preferred.
         sagemaker_keep_alive_s: Time that an instance waits for the next job of its type, in
