@@ -1,4 +1,4 @@
-"""Pages of the reference that are made from the code: commands, settings, errors and the Python interface."""
+"""Pages of the reference that are made from the code."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import flowyml_aws
 import typer
-from flowyml_aws.cli.main import app
-from flowyml_aws.settings.model import PREFIX, Settings
 from griffe import DocstringSectionAttributes, load
 from typer.cli import get_docs_for_click
+
+import flowyml_aws
+from flowyml_aws.cli.main import app
+from flowyml_aws.settings.model import PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "flowyml_aws"
@@ -23,7 +24,9 @@ PACKAGE = ROOT / "flowyml_aws"
 def commands() -> str:
     """Return the page of all commands with their options, as `--help` shows them."""
     command = typer.main.get_command(app)
-    page = get_docs_for_click(obj=command, ctx=typer.Context(command, info_name="flowyml-aws"), name="flowyml-aws")
+    page = get_docs_for_click(
+        obj=command, ctx=typer.Context(command, info_name="flowyml-aws"), name="flowyml-aws"
+    )
     # Placeholders such as <str> would be HTML.
     text = re.sub(r"^# .*", "# Commands\n\nWhat `flowyml-aws COMMAND --help` shows.", page, count=1)
     return re.sub(r"<(\w[\w ]*)>(?![^`]*`:)", r"\\<\1>", text)
@@ -50,9 +53,9 @@ def settings() -> str:
         (
             "# Settings",
             "",
-            "In `[tool.flowyml-aws]` of `pyproject.toml`, in `flowyml-aws.toml`, as an environment variable with the"
-            f" prefix `{PREFIX}` and the name in capitals, or in the account's parameter:"
-            " [which one counts](../running.md#settings).",
+            "In `[tool.flowyml-aws]` of `pyproject.toml`, in `flowyml-aws.toml`, as an environment"
+            f" variable with the prefix `{PREFIX}` and the name in capitals, or in the account's"
+            " parameter: [which one counts](../running.md#settings).",
             "",
             "| setting | type | default | meaning |",
             "|---|---|---|---|",
@@ -86,7 +89,11 @@ def _text(node: ast.expr) -> str | None:
 def _messages(errors: set[str]) -> Iterator[tuple[str, Message]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in errors):
+            if not (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in errors
+            ):
                 continue
             named = {keyword.arg: keyword.value for keyword in node.keywords}
             named |= dict(zip(("what", "why", "fix"), node.args, strict=False))
@@ -120,12 +127,20 @@ def errors() -> str:
     messages: dict[str, set[Message]] = defaultdict(set)
     for name, message in _messages(expected):
         messages[name].add(message)
-    codes = {"UserError": 2, "AccountError": 3, "JobError": 1, "DataError": 4, "UnexpectedError": 70, "OutputError": 74}
+    codes = {
+        "UserError": 2,
+        "AccountError": 3,
+        "JobError": 1,
+        "DataError": 4,
+        "UnexpectedError": 70,
+        "OutputError": 74,
+    }
     lines = [
         "# Errors",
         "",
-        "Every error says what failed, why, and what to do. `…` stands for names and values. The codes of `doctor` are"
-        " in [Diagnosing problems](../doctor.md), and the exit codes in [Running pipelines](../running.md#exit-codes).",
+        "Every error says what failed, why, and what to do. `…` stands for names and values. The"
+        " codes of `doctor` are in [Diagnosing problems](../doctor.md), and the exit codes in"
+        " [Running pipelines](../running.md#exit-codes).",
         "",
     ]
     for name in sorted(expected, key=lambda name: ([*reversed([*ancestors(name)])], name)):
@@ -133,7 +148,10 @@ def errors() -> str:
         lines += [f"## {name}", "", f"{classes[name][1]} Exit code {code}.", ""]
         if messages[name]:
             lines += ["| what | why | fix |", "|---|---|---|"]
-            lines += [f"| {_cell(m.what)} | {_cell(m.why)} | {_cell(m.fix)} |" for m in sorted(messages[name])]
+            lines += [
+                f"| {_cell(m.what)} | {_cell(m.why)} | {_cell(m.fix)} |"
+                for m in sorted(messages[name])
+            ]
             lines.append("")
     return "\n".join(lines)
 
@@ -147,10 +165,9 @@ def python() -> str:
     names = [name for name in flowyml_aws.__all__ if name != "__version__"]
     first = ("step", "Pipeline", "Context", "ResourceRequirements", "GPUConfig", "NodeAffinity")
     ordered = [*first, *(name for name in names if name not in first)]
-    return "\n".join(
-        ("# Python", "", "The public names of `flowyml_aws`. [Stability](../stability.md) says what else is public.", "")
-        + tuple(f"::: flowyml_aws.{name}\n" for name in ordered)
-    )
+    entries = (f"::: flowyml_aws.{name}\n" for name in ordered)
+    more = "[Stability](../stability.md) says what else is public."
+    return "\n".join(["# Python", "", f"The public names of `flowyml_aws`. {more}", "", *entries])
 
 
 REFERENCE: dict[str, Callable[[], str]] = {

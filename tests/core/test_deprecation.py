@@ -25,7 +25,8 @@ def test_a_deprecated_name_works_and_names_its_replacement_and_its_end() -> None
     with pytest.warns(FlowymlDeprecationWarning) as caught:
         assert old_name() == 1
     assert str(caught[0].message) == (
-        "old_name() is deprecated since flowyml-aws 0.2.0 and will be removed in 0.4.0: use new_name()"
+        "old_name() is deprecated since flowyml-aws 0.2.0 and will be removed in 0.4.0:"
+        " use new_name()"
     )
 
 
