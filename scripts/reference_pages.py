@@ -67,7 +67,7 @@ def settings() -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
 class Message:
-    """A message of an error in the source; `…` stands for what is only known when it is raised."""
+    """A message of an error in the source; `…` is a part that is only known when it is raised."""
 
     what: str
     why: str
@@ -138,7 +138,7 @@ def errors() -> str:
     lines = [
         "# Errors",
         "",
-        "Every error says what failed, why, and what to do. `…` stands for names and values. The"
+        "Every error says what failed, why, and what to do. `…` is a name or a value. The"
         " codes of `doctor` are in [Diagnosing problems](../doctor.md), and the exit codes in"
         " [Running pipelines](../running.md#exit-codes).",
         "",

@@ -19,8 +19,8 @@ def deprecated(name: str, *, instead: str, since: str, removed_in: str, depth: i
     """Warn the caller of the function that calls this one.
 
     Args:
-        name: What is deprecated, as users write it, such as `Pipeline.add()`.
-        instead: What to write, such as `Pipeline.add_step()`.
+        name: Deprecated name as users write it, such as `Pipeline.add()`.
+        instead: The replacement, such as `Pipeline.add_step()`.
         since: Version with the first warning.
         removed_in: Version without the name.
         depth: Number of calls between the user's line and the function that calls this one.
