@@ -1,4 +1,4 @@
-"""What released versions have stored is read by this one: runs, artifacts and cache entries.
+"""Runs, artifacts and cache entries that released versions have stored are still readable.
 
 The archives are in tests/compat; `scripts/store-of-version` makes one of a release.
 """
