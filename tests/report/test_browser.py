@@ -17,7 +17,7 @@ from flowyml_aws.report.comparison import comparison_entry
 from flowyml_aws.report.data import RunReport
 from flowyml_aws.report.page import to_html
 from flowyml_aws.report.plan_page import plan_html
-from tests.support.browser import CHROMIUM, Page, open_page
+from tests.support.browser import CHROMIUM, Browser, Page, open_browser
 from tests.support.digits_report import FOLDER, take_picture
 from tests.support.plans import a_job, a_plan
 from tests.support.reports import (
@@ -32,6 +32,7 @@ from tests.support.reports import (
 pytestmark = [
     pytest.mark.system,
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+    pytest.mark.xdist_group("browser"),  # the pages share a browser, whose start takes seconds
 ]
 
 INTERACTIVE_S = 2.0
@@ -45,10 +46,16 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with open_browser(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
 @pytest.fixture
-def show(tmp_path: Path) -> Iterator[Open]:
+def show(browser: Browser, tmp_path: Path) -> Iterator[Open]:
     """Function that opens the page of a report. No page may request or print anything."""
-    with open_page(tmp_path) as page:
+    with browser.new_page() as page:
 
         def show(report: RunReport, **options: object) -> Page:
             path = tmp_path / "report.html"
@@ -255,21 +262,22 @@ def test_a_run_of_1000_jobs_is_interactive_within_two_seconds(show: Open) -> Non
     assert used_s < 4 * INTERACTIVE_S
 
 
-def test_the_picture_of_the_digits_report_is_made(pictures: Path, tmp_path: Path) -> None:
-    take_picture(tmp_path, pictures / "digits.png")
+def test_the_picture_of_the_digits_report_is_made(browser: Browser, pictures: Path) -> None:
+    with browser.new_page() as page:
+        take_picture(page, pictures / "digits.png")
     made, stored = ((folder / "digits.png").read_bytes() for folder in (pictures, FOLDER))
     assert made[16:24] == stored[16:24]  # width and height; fonts differ between machines
     assert len(made) > 20_000
 
 
-def test_a_plan_is_a_page_with_its_graph(tmp_path: Path, pictures: Path) -> None:
+def test_a_plan_is_a_page_with_its_graph(browser: Browser, tmp_path: Path, pictures: Path) -> None:
     plan: ExecutionPlan = a_plan(
         a_job("prepare", steps=("load", "clean"), reads={"<b>seed": None}),
         a_job("training", ("prepare",), reads={"data": "prepare"}),
     )
     path = tmp_path / "plan.html"
     path.write_text(plan_html(plan, {"prepare": "m6i.large", "training": ""}), "utf-8")
-    with open_page(tmp_path) as page:
+    with browser.new_page() as page:
         page.open(path)
         shown = page.evaluate("document.querySelector('#graph-chart').textContent")
         page.screenshot(pictures / "plan.png")

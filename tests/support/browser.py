@@ -9,12 +9,12 @@ import select
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CHROMIUM", "Page", "open_page"]
+__all__ = ["CHROMIUM", "Browser", "Page", "open_browser", "open_page"]
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -36,6 +36,64 @@ _KEY_CODES = {
 }
 
 
+class Browser:
+    """A browser, with the two pipes of its protocol."""
+
+    def __init__(self, requests: int, answers: int) -> None:
+        self._requests, self._answers = requests, answers
+        self._buffer = b""
+        self._number = 0
+
+    @contextmanager
+    def new_page(self) -> Iterator[Page]:
+        """Yield a page without cookies, storage and cache of other pages. Then close it."""
+        context = str(self.call("Target.createBrowserContext")["browserContextId"])
+        try:
+            yield Page(self, context)
+        finally:
+            self.call("Target.disposeBrowserContext", browserContextId=context)
+
+    def call(
+        self,
+        method: str,
+        session: str | None = None,
+        record: Callable[[dict[str, Any]], None] | None = None,
+        **parameters: Any,
+    ) -> dict[str, Any]:
+        """Call a method of the protocol, and return its answer.
+
+        Args:
+            method: Name of the method.
+            session: Session of a page; without one, the method is the browser's.
+            record: Called with each event of the session that arrives before the answer.
+            parameters: Parameters of the method.
+        """
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
+        if session is not None:
+            message["sessionId"] = session
+        os.write(self._requests, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._next()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer
+                result: dict[str, Any] = answer["result"]
+                return result
+            if record is not None and answer.get("sessionId") == session:
+                record(answer)
+
+    def _next(self) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            ready, _, _ = select.select([self._answers], [], [], _TIMEOUT_S)
+            assert ready, "the browser does not answer"
+            data = os.read(self._answers, 1 << 20)
+            assert data, "the browser has ended"
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\0")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
 class Page:
     """A page in a browser.
 
@@ -44,10 +102,8 @@ class Page:
         messages: Messages in the console, errors included.
     """
 
-    def __init__(self, requests: int, answers: int) -> None:
-        self._requests, self._answers = requests, answers
-        self._buffer = b""
-        self._number = 0
+    def __init__(self, browser: Browser, context: str) -> None:
+        self._browser, self._context = browser, context
         self._session: str | None = None
         self.requests: list[str] = []
         self.messages: list[str] = []
@@ -56,8 +112,10 @@ class Page:
         self, page: Path | str, width: int = 1280, height: int = 900, dark: bool = False
     ) -> None:
         """Open a file or a URL, and wait until its scripts have drawn everything."""
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        target = self._browser.call(
+            "Target.createTarget", url="about:blank", browserContextId=self._context
+        )["targetId"]
+        attached = self._browser.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
@@ -119,29 +177,7 @@ class Page:
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Call a method of the protocol, and return its answer. Events are recorded meanwhile."""
-        self._number += 1
-        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
-        if self._session is not None:
-            message["sessionId"] = self._session
-        os.write(self._requests, json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self._next()
-            if answer.get("id") == self._number:
-                assert "error" not in answer, answer
-                result: dict[str, Any] = answer["result"]
-                return result
-            self._record(answer)
-
-    def _next(self) -> dict[str, Any]:
-        while b"\0" not in self._buffer:
-            ready, _, _ = select.select([self._answers], [], [], _TIMEOUT_S)
-            assert ready, "the browser does not answer"
-            data = os.read(self._answers, 1 << 20)
-            assert data, "the browser has ended"
-            self._buffer += data
-        line, _, self._buffer = self._buffer.partition(b"\0")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        return self._browser.call(method, self._session, self._record, **parameters)
 
     def _record(self, event: dict[str, Any]) -> None:
         parameters = event.get("params", {})
@@ -160,6 +196,13 @@ class Page:
 @contextmanager
 def open_page(folder: Path) -> Iterator[Page]:
     """Start a browser whose profile is in a folder, and yield a page. Then end it."""
+    with open_browser(folder) as browser, browser.new_page() as page:
+        yield page
+
+
+@contextmanager
+def open_browser(folder: Path) -> Iterator[Browser]:
+    """Start a browser whose profile is in a folder. Then end it."""
     assert CHROMIUM is not None
     (child_in, our_out), (our_in, child_out) = os.pipe(), os.pipe()
 
@@ -189,7 +232,7 @@ def open_page(folder: Path) -> Iterator[Page]:
     os.close(child_in)
     os.close(child_out)
     try:
-        yield Page(our_out, our_in)
+        yield Browser(our_out, our_in)
     finally:
         process.terminate()
         process.wait(30)

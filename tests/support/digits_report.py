@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from flowyml_aws.report.data import RunReport
-from tests.support.browser import open_page
+from tests.support.browser import Page
 
 __all__ = ["FOLDER", "contents", "read_figures", "skeleton", "stable_report", "take_picture"]
 
@@ -78,18 +78,17 @@ def contents(page: str) -> dict[str, Any]:
     return {"html": html, **data}
 
 
-def take_picture(folder: Path, picture: Path) -> None:
-    """Write a picture of the start of the page, with its logged values. It makes no request.
+def take_picture(page: Page, picture: Path) -> None:
+    """Write a picture of the start of the report, with its logged values. It makes no request.
 
     Args:
-        folder: Empty folder for the profile of the browser.
+        page: New page of a browser.
         picture: PNG file.
     """
-    with open_page(folder) as page:
-        page.open(FOLDER / "digits.html", width=1280)
-        page.wait_for("document.querySelector('.logged img')?.naturalWidth")
-        page.screenshot(picture, max_height=1715)
-        assert page.requests == [] and page.messages == []
+    page.open(FOLDER / "digits.html", width=1280)
+    page.wait_for("document.querySelector('.logged img')?.naturalWidth")
+    page.screenshot(picture, max_height=1715)
+    assert page.requests == [] and page.messages == []
 
 
 def _shifted(value: Any, shift_s: float) -> Any:
