@@ -24,15 +24,18 @@ def main() -> int:
     parser.add_argument("programs", type=Path, nargs="+", metavar="FILE")
     parser.add_argument("--options", default="", help="options of each program, in one string")
     options = parser.parse_args()
-    before = Results.model_validate_json(RESULTS.read_text("utf-8")) if RESULTS.exists() else None
-    if options.action == "check" and before is None:
-        sys.exit(f"error: {RESULTS.name} does not exist: `make bench` writes it")
+    if missing := [str(program) for program in options.programs if not program.exists()]:
+        parser.error(f"file not found: {', '.join(missing)}")
+    if options.action == "check" and not RESULTS.exists():
+        parser.error(f"{RESULTS.name} does not exist: `make bench` writes it")
     results, failed = run_all(options.programs, options.options.split())
+    before = Results()
+    if RESULTS.exists():
+        before = Results.model_validate_json(RESULTS.read_text("utf-8"))
     if options.action == "run":
-        write((before or Results()).update(results))
+        write(before.update(results))
         bad = report_targets(results)
     else:
-        assert before is not None
         after = Results(benchmarks=results)
         print("\n== compared with the committed table", *lines(before, after), sep="\n")
         bad = compare(before, after).is_worse

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
+from benchmarks.__main__ import run_all
 from benchmarks._comparison import Verdict, compare, lines
 from benchmarks._figures import UnknownFigureError, fill
 from benchmarks._results import Machine, Result, Results, Row, Spread, TargetResult, row
@@ -233,3 +235,20 @@ def test_a_marked_figure_is_replaced_and_keeps_its_marks(source: str, figure: st
 def test_a_figure_without_a_row_or_an_end_is_an_error(document: str, message: str) -> None:
     with pytest.raises(UnknownFigureError, match=re.escape(message).replace(r"\|", "|")):
         fill(document, MEASURED)
+
+
+# The programs.
+
+
+@pytest.mark.contract
+def test_all_programs_run_after_one_that_fails_and_one_that_misses_a_target(
+    tmp_path: Path,
+) -> None:
+    result = saving([1.0]).benchmarks["artifacts"]
+    document = result.model_dump_json()[:-1] + ', "numbers": {}}'
+    write = f"import sys; open(sys.argv[2], 'w').write({document!r}); sys.exit(1)"
+    sources = {"broken": "raise SystemExit(1)", "missed": write, "later": write}
+    programs = [tmp_path / f"{name}.py" for name in sources]
+    for program, source in zip(programs, sources.values(), strict=True):
+        program.write_text(source, "utf-8")
+    assert run_all(programs, []) == ({"missed": result, "later": result}, programs[:1])
