@@ -217,24 +217,28 @@ MEASURED = results(row("save, 2 MiB", "s", [0.5, 0.6, 0.7], {"import boto3": [1.
 )
 def test_a_marked_figure_is_replaced_and_keeps_its_marks(source: str, figure: str) -> None:
     document = f"It takes <!--bench {source}-->old<!--/bench--> of the time."
-    filled = fill(document, MEASURED)
+    filled = fill(document, MEASURED, ["artifacts"])
     assert filled == document.replace("old", figure)
-    assert fill(filled, MEASURED) == filled
+    assert fill(filled, MEASURED, ["artifacts"]) == filled
 
 
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ("<!--bench other: save-->1<!--/bench-->", "'other: save': no such row"),
+        ("<!--bench other: save-->1<!--/bench-->", "no such program, expected artifacts"),
         ("<!--bench artifacts: load-->1<!--/bench-->", "no such row; artifacts has: save, 2 MiB"),
         ("<!--bench artifacts: save, 2 MiB / x-->1<!--/bench-->", "the row has: import boto3"),
         ("<!--bench artifacts: save, 2 MiB-->1", "no end"),
-        ("<!--bench a: b-->1 <!--bench artifacts: save, 2 MiB-->1<!--/bench-->", "no such row|end"),
     ],
 )
 def test_a_figure_without_a_row_or_an_end_is_an_error(document: str, message: str) -> None:
-    with pytest.raises(UnknownFigureError, match=re.escape(message).replace(r"\|", "|")):
-        fill(document, MEASURED)
+    with pytest.raises(UnknownFigureError, match=re.escape(message)):
+        fill(document, MEASURED, ["artifacts"])
+
+
+def test_a_figure_of_a_program_without_results_is_not_measured() -> None:
+    document = "<!--bench artifacts: save-->0.5 s<!--/bench-->"
+    assert "-->not measured<!--" in fill(document, Results(), ["artifacts"])
 
 
 # The programs.
