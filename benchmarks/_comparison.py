@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from benchmarks._results import Result, Results, Spread
+from benchmarks._results import MIN_FOR_QUARTILES, Result, Results, Spread
 
 __all__ = ["Change", "Comparison", "Verdict", "compare", "lines"]
 
@@ -36,7 +36,7 @@ class Change:
     def verdict(self) -> Verdict:
         """A move is within the noise if the two spreads overlap.
 
-        A ratio that was measured once has no spread, so that each move of it counts.
+        The noise of a few repetitions is unknown: then a move outside the spread counts as well.
         """
         before, after = self.before.median, self.after.median
         if abs(after - before) <= MOVED * abs(before):
@@ -47,7 +47,7 @@ class Change:
 
     @property
     def has_unknown_noise(self) -> bool:
-        return min(self.before.repetitions, self.after.repetitions) == 1
+        return min(self.before.repetitions, self.after.repetitions) < MIN_FOR_QUARTILES
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def lines(before: Results, after: Results) -> Iterator[str]:
 def _line(change: Change) -> str:
     before, after = change.before, change.after
     moved = f", {after.median / before.median - 1:+.0%}" if before.median else ""
-    unknown = "; measured once, noise unknown" if change.has_unknown_noise else ""
+    unknown = "; few repetitions, noise unknown" if change.has_unknown_noise else ""
     return (
         f"{change.verdict.value}: {change.benchmark}: {change.row}, relative to "
         f"{change.reference}: {_range(before)} → {_range(after)}{moved}{unknown}"

@@ -12,7 +12,17 @@ from statistics import median, quantiles
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Machine", "Result", "Results", "Row", "Spread", "TargetResult", "row", "this_machine"]
+__all__ = [
+    "MIN_FOR_QUARTILES",
+    "Machine",
+    "Result",
+    "Results",
+    "Row",
+    "Spread",
+    "TargetResult",
+    "row",
+    "this_machine",
+]
 
 MIN_FOR_QUARTILES = 4
 PRODUCTS = (

@@ -137,9 +137,9 @@ def test_lines_show_the_worst_first_with_both_spreads() -> None:
     ]
 
 
-def test_a_single_measurement_is_marked_because_its_noise_is_unknown() -> None:
+def test_a_change_of_few_repetitions_is_marked_because_its_noise_is_unknown() -> None:
     (line, _) = lines(saving([1.0]), saving([2.0]))
-    assert line.endswith("1 → 2, +100%; measured once, noise unknown")
+    assert line.endswith("1 → 2, +100%; few repetitions, noise unknown")
 
 
 def test_a_change_of_the_machine_or_of_a_product_is_noted() -> None:
