@@ -5,6 +5,8 @@
 # PYTEST   more arguments for pytest: only these tests run, without the other checks  (PYTEST='tests/core -k grouping')
 # WORKERS  number of parallel test processes                  (default: one more than cores, as tests wait for jobs)
 # FLOWYML_TESTS  the folder `tests` of a clone of FlowyML, for `make flowyml`
+# BENCH    the benchmarks to run                              (BENCH=benchmarks/startup.py)
+# BENCH_OPTIONS  options of each of them                      (BENCH_OPTIONS='--repetitions 30')
 # CHAOS    arguments of `make chaos`                          (CHAOS='--backend batch --seed 7 --schedules 20')
 
 VENV ?= .venv
@@ -12,6 +14,7 @@ PYTHON ?=
 PYTEST ?=
 WORKERS ?= $(shell expr 1 + $$(getconf _NPROCESSORS_ONLN))
 BENCH ?= $(sort $(wildcard benchmarks/[a-z]*.py))
+BENCH_OPTIONS ?=
 PIN_FLAGS ?=
 CHAOS ?=
 FLOWYML_TESTS ?=
@@ -33,8 +36,8 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check quick-checks unit test test-all every-python lowest compat coverage flowyml with-flowyml flowymls-tests sdk format chaos bench pin base-images setup \
-  infra-tools audit docs release-check clean
+.PHONY: help demo check quick-checks unit test test-all every-python lowest compat coverage flowyml with-flowyml flowymls-tests sdk format chaos bench bench-check \
+  run-benchmarks pin base-images setup infra-tools audit docs release-check clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; \
@@ -60,6 +63,8 @@ quick-checks: $(VENV)/.installed-dev
 	@$(bin)/python scripts/check-prose
 	$(heading) 'workflows (check-jsonschema)'
 	@scripts/check-workflows $(bin)
+	$(heading) 'figures of the benchmarks (scripts/bench-figures)'
+	@$(bin)/python scripts/bench-figures --check
 
 unit: $(VENV)/.installed-dev ## run the unit tests: no processes, no servers
 	$(heading) 'unit tests (pytest)'
@@ -136,8 +141,15 @@ format: $(VENV)/.installed-dev ## format the code, and fix the lint errors that 
 chaos: $(VENV)/.installed-dev ## run pipelines while clients, hosts and calls fail, and check what is left (docs/contributing/chaos.md)
 	@$(bin)/python -m tests.chaos $(CHAOS)
 
-bench: $(VENV)/.installed-bench ## run the benchmarks, also with Metaflow and FlowyML
-	@for file in $(BENCH); do printf '\n== %s\n' "$$file"; $(bin)/python "$$file" || exit 1; done
+bench: ## run the benchmarks, also with Metaflow and FlowyML, and write their table of results
+	@$(MAKE) --no-print-directory VENV=.venv-bench run-benchmarks ACTION=run
+
+bench-check: ## run the benchmarks, and compare the ratios with those of the committed table
+	@$(MAKE) --no-print-directory VENV=.venv-bench run-benchmarks ACTION=check
+
+run-benchmarks: $(VENV)/.installed-bench
+	@$(bin)/python -m benchmarks $(ACTION) $(BENCH) --options='$(BENCH_OPTIONS)'; status=$$?; \
+	  $(if $(filter run,$(ACTION)),$(bin)/python scripts/bench-figures || exit 1;) exit $$status
 
 pin: ## rewrite the constraints files (PIN_FLAGS=--upgrade: newest versions)
 	@scripts/pin $(PIN_FLAGS)

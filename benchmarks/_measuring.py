@@ -6,12 +6,12 @@ import argparse
 import gc
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 import flowyml_aws
+from benchmarks._results import Result, Row, TargetResult, this_machine
 
 __all__ = [
     "Peak",
@@ -168,8 +169,13 @@ def report(
     notes: Sequence[str] = (),
     numbers: Mapping[str, Any] | None = None,
     file: Path | None = None,
+    measured: Sequence[Row] = (),
 ) -> int:
     """Print the table and the targets, and write them as JSON if there is a file.
+
+    Args:
+        numbers: More numbers for the file, in any form.
+        measured: Rows of the table of all benchmarks (benchmarks/RESULTS.md).
 
     Returns:
         The exit code: 1 if a target is missed.
@@ -189,12 +195,13 @@ def report(
     for note in notes:
         console.print(f"note: {note}", style="yellow", soft_wrap=True, markup=False)
     if file is not None:
-        document = {
-            "python": platform.python_version(),
-            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
-            "targets": [{**asdict(target), "met": target.met} for target in targets],
-            "notes": list(notes),
-            "numbers": numbers or {},
-        }
+        result = Result(
+            measured_on=datetime.now(timezone.utc).date().isoformat(),
+            machine=this_machine(),
+            rows=tuple(measured),
+            targets=tuple(TargetResult(**asdict(each), met=each.met) for each in targets),
+            notes=tuple(notes),
+        )
+        document = {**result.model_dump(mode="json"), "numbers": numbers or {}}
         file.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
     return 0 if all(target.met for target in targets) else 1

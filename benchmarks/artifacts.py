@@ -20,6 +20,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks._measuring import Peak, Target, arguments, clean_environment, command, report
+from benchmarks._results import Row, row
 from benchmarks._s3 import BUCKET, KEY, SECRET, add_latency, moto, rclone, s3_client
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.transfer import load_values, save_values
@@ -74,7 +75,7 @@ def make_file(folder: Path) -> Path:
 
 
 class View:
-    """A file object that reads from a buffer without copying the whole buffer."""
+    """A file object that reads from a buffer, or writes into it, without copies of the whole."""
 
     def __init__(self, data: Any) -> None:
         self._data, self._position = memoryview(data).cast("B"), 0
@@ -84,6 +85,11 @@ class View:
         part = bytes(self._data[self._position : end])
         self._position += len(part)
         return part
+
+    def write(self, part: Any) -> int:
+        self._data[self._position : self._position + len(part)] = part
+        self._position += len(part)
+        return len(part)
 
     def seek(self, offset: int, whence: int = 0) -> int:
         self._position = offset + (0, self._position, len(self._data))[whence]
@@ -122,8 +128,11 @@ def with_flowyml_aws(endpoint: str, case: str, action: str, folder: Path) -> Mea
 
 
 def with_boto3(endpoint: str, case: str, action: str, folder: Path) -> Measured:
-    """Save or load the same bytes with boto3's transfer manager, without verification."""
-    import io
+    """Save or load the same bytes with boto3's transfer manager, without verification.
+
+    An array is loaded into one that exists before.
+    """
+    import numpy
 
     client = s3_client(endpoint)
     key = f"boto3-{case}"
@@ -137,14 +146,14 @@ def with_boto3(endpoint: str, case: str, action: str, folder: Path) -> Measured:
             client.upload_fileobj(View(value), BUCKET, key)
         return Measured(time.monotonic() - started, peak.mib())
     client.list_objects_v2(Bucket=BUCKET, MaxKeys=1)
+    data = numpy.empty(SIZES_MIB[case] * MIB, numpy.uint8)  # its memory counts when it is written
     peak, started = Peak(), time.monotonic()
     if case == "file":
         client.download_file(BUCKET, key, str(folder / f"loaded-{os.getpid()}"))
         return Measured(time.monotonic() - started, peak.mib())
-    data = io.BytesIO()
-    client.download_fileobj(BUCKET, key, data)
+    client.download_fileobj(BUCKET, key, View(data))
     measured = Measured(time.monotonic() - started, peak.mib())
-    return without_value(measured, data.getbuffer().nbytes)
+    return without_value(measured, data.nbytes)
 
 
 def with_metaflow(endpoint: str, case: str, action: str, folder: Path) -> Measured:
@@ -269,6 +278,26 @@ def targets_of(case: str, action: str, results: Sequence[dict[str, Measured]]) -
         yield Target(f"{action} {case}: time relative to Metaflow", to_metaflow, 1.0, "times")
 
 
+def rows_of(case: str, action: str, results: Sequence[dict[str, Measured]]) -> Iterator[Row]:
+    """Yield the times of all products, and the memory of this package."""
+    size_mib = SIZES_MIB[case]
+    name = f"{action} {case}, {size_mib:,} MiB"
+    seconds = {
+        product: [each[product].seconds for each in results if product in each]
+        for product in results[0]
+    }
+    own = seconds.pop("flowyml_aws")
+    yield row(name, "s", own, seconds)
+    for product, others in seconds.items():
+        yield row(f"{name}, {product}", "s", others)
+    memory_mib = [each["flowyml_aws"].memory_mib for each in results]
+    if case == "file":
+        yield row(f"{name}: memory", "MiB", memory_mib, {"the limit": MEMORY_MIB})
+    else:
+        with_value = [size_mib + each for each in memory_mib]
+        yield row(f"{name}: memory with the value", "MiB", with_value, {"the value": size_mib})
+
+
 def repeated_uploads() -> int:
     """Return the number of requests, apart from HEAD, when stored values are saved again."""
     import numpy
@@ -293,8 +322,9 @@ def main() -> int:
     rows: list[list[str]] = []
     targets: list[Target] = []
     numbers: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as name, rclone(Path(name) / "s3") as endpoint:
-        folder = Path(name)
+    table: list[Row] = []
+    with tempfile.TemporaryDirectory() as path, rclone(Path(path) / "s3") as endpoint:
+        folder = Path(path)
         for case, size_mib in SIZES_MIB.items():
             products = ["flowyml_aws", "boto3"]
             products += ["metaflow"] * (has_metaflow and case != "file")
@@ -315,6 +345,7 @@ def main() -> int:
                         ]
                     )
                 targets += targets_of(case, action, results)
+                table += rows_of(case, action, results)
         with add_latency(endpoint) as distant:
             for action in ("save", "load"):
                 both = {c: measure("small", distant, c, action, folder) for c in SMALL_CASES}
@@ -322,6 +353,9 @@ def main() -> int:
                     numbers[f"{action} small {case}"] = [vars(each)]
                     cells = (f"{each.seconds:.2f}", "", "", f"{each.memory_mib:.0f}")
                     rows.append([f"{action} {SMALL:,} values", case, *cells])
+                one_by_one = {"one by one": both["one by one"].seconds}
+                name = f"{action} {SMALL:,} values of 10 KiB together"
+                table.append(row(name, "s", [both["together"].seconds], one_by_one))
                 speedup = both["one by one"].seconds / both["together"].seconds
                 what = f"{action} {SMALL:,} values of 10 KiB together, compared with one by one"
                 targets.append(Target(what, 1 / speedup, 1 / MIN_SPEEDUP, "of the time"))
@@ -329,7 +363,7 @@ def main() -> int:
     targets.append(Target("uploads of values that S3 already has", uploads, 0, "requests"))
     notes = [] if has_metaflow else ["Metaflow is not installed: not compared"]
     columns = ["", "by", "seconds", "MiB/s", "of boto3's speed", "MiB without the value"]
-    return report(columns, rows, targets, notes, numbers, options.json)
+    return report(columns, rows, targets, notes, numbers, options.json, table)
 
 
 if __name__ == "__main__":

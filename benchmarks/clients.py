@@ -21,6 +21,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks._measuring import Peak, arguments, clean_environment, command, report
+from benchmarks._results import row
 from benchmarks._s3 import BUCKET, KEY, SECRET, rclone, s3_client
 
 MIB = 1 << 20
@@ -189,17 +190,23 @@ def main() -> int:
                         folder=Path(__file__).parents[1],
                     )
                     results[f"{action} {client}"].append(json.loads(output.splitlines()[-1]))
-    rows = []
+    rows, measured = [], []
     for name, rounds in results.items():
         seconds, cpu_s = median(each[0] for each in rounds), median(each[1] for each in rounds)
         own_rounds = results[f"{name.split()[0]} own calls"]
         ratio = median(each[0] / own[0] for each, own in zip(rounds, own_rounds, strict=True))
         memory = max(each[2] for each in rounds)
+        action, _, client = name.partition(" ")
+        peers = [peer for peer in clients if client == "own calls" != peer]
+        for column, what in enumerate(("time", "processor time")):
+            others = {p: [each[column] for each in results[f"{action} {p}"]] for p in peers}
+            values = [each[column] for each in rounds]
+            measured.append(row(f"{name}, {SIZE_MIB} MiB: {what}", "s", values, others))
         numbers = (f"{seconds:.2f}", f"{ratio:.2f}", f"{cpu_s:.2f}", f"{memory:.0f}")
         rows.append((f"{name}, {SIZE_MIB} MiB", *numbers))
     columns = ["", "seconds", "of own calls'", "processor seconds", "MiB without the value"]
     notes = [f"{name} is not installed: not compared" for name in missing]
-    return report(columns, rows, [], notes, results, options.json)
+    return report(columns, rows, [], notes, results, options.json, measured)
 
 
 if __name__ == "__main__":

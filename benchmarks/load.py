@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from benchmarks._measuring import Target, argument_parser, clean_environment, peak_mib, report
+from benchmarks._results import Row, row
 from flowyml_aws.core.errors import MissingExtraError
 
 EXECUTED, CANCELLED, WAITING = 1_000, 1_000, 10_000
@@ -222,6 +223,7 @@ class Table:
         self.rows: list[tuple[str, ...]] = []
         self.targets: list[Target] = []
         self.numbers: dict[str, Any] = {}
+        self.measured: list[Row] = []
 
     def add(
         self,
@@ -239,6 +241,10 @@ class Table:
         self.rows.append((name, f"{jobs:,}", f"{len(calls):,}", f"{seconds:.1f}", ratio, common))
         self.targets.append(Target(f"{name}, {jobs:,} jobs", len(calls), most, "calls"))
         self.numbers[f"{name}, {jobs} jobs"] = {"calls": kinds, "s": seconds, "bare_s": bare_s}
+        what = f"{name}, {jobs:,} jobs"
+        self.measured.append(row(f"{what}: calls", "calls", [len(calls)], {"jobs": jobs}))
+        bare = {} if bare_s is None else {"boto3": bare_s}
+        self.measured.append(row(f"{what}: time", "s", [seconds], bare))
 
 
 def look_calls(jobs: int) -> float:
@@ -308,7 +314,7 @@ def main() -> int:
     table = Table()
     parts = options.part or PARTS
     nothing, some = Capacity(vcpus=0, memory_mib=0), Capacity(vcpus=4, memory_mib=8192)
-    peaks_mib = []
+    peaks_mib = {}
     with tempfile.TemporaryDirectory() as folder:
         for part in parts:
             capacity = some if part == "executed" else nothing
@@ -323,13 +329,19 @@ def main() -> int:
                     measure_cancel(client, options.cancelled, table)
                 else:
                     measure_executed(client, options.executed, table)
-            peaks_mib.append(client.peak_mib)
+            peaks_mib[part] = client.peak_mib
     table.targets.append(
-        Target("resident memory of the client", max(peaks_mib), MAX_RSS_MIB, "MiB")
+        Target("resident memory of the client", max(peaks_mib.values()), MAX_RSS_MIB, "MiB")
     )
+    for part, peak in peaks_mib.items():
+        name = f"memory of the client, {part}, {getattr(options, part):,} jobs"
+        table.measured.append(row(name, "MiB", [peak], {"the limit": MAX_RSS_MIB}))
     note = "/ boto3: time as a multiple of a loop that makes the same calls with boto3 alone"
     columns = ("operation", "jobs", "calls", "s", "/ boto3", "most calls")
-    return report(columns, table.rows, table.targets, [note], table.numbers, options.json)
+    return report(
+        *(columns, table.rows, table.targets, [note], table.numbers, options.json),
+        measured=table.measured,
+    )
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from benchmarks._measuring import (
     interleaved,
     report,
 )
+from benchmarks._results import row
 
 MAX_STEP_MS = 2.0
 FEW_STEPS = 2
@@ -131,21 +132,33 @@ def main() -> int:
             measures[f"{name} more groups"] = partial(run, program.more_groups, 1)
     times = interleaved(measures, options.repetitions)
 
-    rows, numbers = [], {}
+    rows, numbers, measured = [], {}, []
+    per_step = {
+        name: _rounds(
+            times[f"{name} few steps"], times[f"{name} more steps"], program.more_steps - FEW_STEPS
+        )
+        for name, program in installed.items()
+    }
+    peers = {name: rounds for name, rounds in per_step.items() if name != "flowyml_aws"}
     for name, program in installed.items():
         added = program.more_steps - FEW_STEPS
         per_step_s = _added(times[f"{name} few steps"], times[f"{name} more steps"], added)
-        row = [name, f"{per_step_s * 1000:.2f}"]
+        cells = [name, f"{per_step_s * 1000:.2f}"]
         numbers[name] = {"added_step_s": per_step_s}
+        references = peers if name == "flowyml_aws" else {}
+        measured.append(row(f"added step, {name}", "s", per_step[name], references))
         if program.more_groups is None:
-            row.append("each step is a process")
+            cells.append("each step is a process")
         else:
             added = program.more_groups - 1
-            per_group_s = _added(times[f"{name} one group"], times[f"{name} more groups"], added)
-            row.append(f"{per_group_s:.3f}")
+            one, more = times[f"{name} one group"], times[f"{name} more groups"]
+            per_group_s = _added(one, more, added)
+            cells.append(f"{per_group_s:.3f}")
             numbers[name]["added_group_s"] = per_group_s
+            whole = {"a program of one group": one.all_s} if name == "flowyml_aws" else {}
+            measured.append(row(f"added group, {name}", "s", _rounds(one, more, added), whole))
         whole_s = numbers[name]["run_s"] = times[f"{name} few steps"].min_s
-        rows.append((*row, f"{whole_s:.2f}"))
+        rows.append((*cells, f"{whole_s:.2f}"))
     step_ms = numbers["flowyml_aws"]["added_step_s"] * 1000
     target = Target("flowyml_aws, an added step of a group", step_ms, MAX_STEP_MS, "ms")
     notes = [f"from the minimum of {options.repetitions} repetitions in turn"]
@@ -155,12 +168,17 @@ def main() -> int:
         if name not in installed
     ]
     columns = ("product", "added step, ms", "added group, s", f"program of {FEW_STEPS} steps, s")
-    return report(columns, rows, [target], notes, numbers, options.json)
+    return report(columns, rows, [target], notes, numbers, options.json, measured)
 
 
 def _added(smaller: Times, larger: Times, count: int) -> float:
     # Other load only makes a program slower, so the minimum is closest to its own time.
     return (larger.min_s - smaller.min_s) / count
+
+
+def _rounds(smaller: Times, larger: Times, count: int) -> list[float]:
+    """Return the overhead in each round."""
+    return [(more - less) / count for less, more in zip(smaller.all_s, larger.all_s, strict=True)]
 
 
 if __name__ == "__main__":

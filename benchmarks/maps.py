@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks._measuring import Target, argument_parser, peak_mib, report
+from benchmarks._results import row
 from benchmarks.load import Client, a_client, look
 from flowyml_aws.core.errors import MissingExtraError
 
@@ -217,12 +218,17 @@ def main() -> int:
         a_client(aws, Path(folder, "client"), "maps", PIPELINE) as client,
     ):
         measured = list(measure(aws, client, items, options.items_per_job, Path(folder)))
-    rows = []
-    for operation in measured:
+    rows, table = [], []
+    for number, operation in enumerate(measured, 1):
         counts = operation.counts
         common = ", ".join(f"{count} {kind}" for kind, count in counts.most_common(4))
         calls, seconds = f"{counts.total():,}", f"{operation.seconds:.2f}"
         rows.append((operation.name, f"{items:,}", calls, seconds, common))
+        what = f"{items:,} items, {number}. {operation.name}"
+        table.append(row(f"{what}: calls", "calls", [counts.total()], {"items": items}))
+        table.append(row(f"{what}: time", "s", [operation.seconds]))
+    peak = [client.peak_mib]
+    table.append(row(f"{items:,} items: memory", "MiB", peak, {"the limit": MAX_RSS_MIB}))
     lists = [operation for operation in measured if operation.name in _LISTS]
     run = [each for each in measured if each.name != "plan" and each.name not in _LISTS]
     total = sum(len(operation.calls) for operation in run)
@@ -237,7 +243,7 @@ def main() -> int:
         for number, operation in enumerate(measured, 1)
     }
     columns = ("operation", "items", "calls", "s", "most calls")
-    return report(columns, rows, targets, [], numbers, options.json)
+    return report(columns, rows, targets, [], numbers, options.json, table)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks._measuring import Target as Limit
 from benchmarks._measuring import argument_parser, cpu_seconds, interleaved, report
+from benchmarks._results import row
 from flowyml_aws import GPUConfig, Pipeline, ResourceRequirements, Step, step
 from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.catalog.types import Catalog
@@ -122,7 +123,7 @@ def main() -> int:
     sizes = [options.largest // 100, options.largest // 10, options.largest]
     for name in [name for name in os.environ if name.startswith("FLOWYML_")]:
         del os.environ[name]  # plan without an account
-    rows, targets, numbers = [], [], {}
+    rows, targets, numbers, measured = [], [], {}, []
     for shape, make in SHAPES.items():
         measures: dict[str, Callable[[], float]] = {}
         jobs = {}
@@ -132,10 +133,14 @@ def main() -> int:
             measures[f"build {size}"] = partial(cpu_seconds, pipeline.build)
             measures[f"plan {size}"] = partial(cpu_seconds, partial(pipeline.plan, backend="batch"))
         times = interleaved(measures, options.repetitions)
-        totals = {}
+        totals, rounds = {}, {}
         for size in sizes:
             build_s, plan_s = times[f"build {size}"].min_s, times[f"plan {size}"].min_s
             totals[size] = build_s + plan_s
+            both = times[f"build {size}"].all_s, times[f"plan {size}"].all_s
+            rounds[size] = [sum(pair) for pair in zip(*both, strict=True)]
+            smaller = {f"{few:,} steps": rounds[few] for few in rounds if few * 10 == size}
+            measured.append(row(f"{shape}, {size:,} steps", "s", rounds[size], smaller))
             rows.append((shape, f"{size:,}", f"{jobs[size]:,}", f"{build_s:.4f}", f"{plan_s:.4f}"))
             numbers[f"{shape}, {size}"] = {"build_s": build_s, "plan_s": plan_s}
         for fewer, more in pairwise(sizes):
@@ -144,16 +149,18 @@ def main() -> int:
     catalog = load_catalog()
     offline = offline_targets(catalog)
     needs = requests(500 * options.repetitions)
-    taken_ms = min(selection_ms(offline, catalog, needs) for _ in range(options.repetitions))
+    all_ms = [selection_ms(offline, catalog, needs) for _ in range(options.repetitions)]
+    taken_ms = min(all_ms)
     what = f"a selection among {len(catalog.types)} instance types"
     targets.append(Limit(what, taken_ms, SELECTION_MS, "ms"))
+    measured.append(row(what, "s", [each_ms / 1000 for each_ms in all_ms]))
     numbers["selection"] = {"each_ms": taken_ms, "types": len(catalog.types)}
     columns = ("graph", "steps", "jobs", "build(), s", "plan(), s")
     notes = (
         f"processor time, the minimum of {options.repetitions} repetitions",
         "plan() includes another build",
     )
-    return report(columns, rows, targets, notes, numbers, options.json)
+    return report(columns, rows, targets, notes, numbers, options.json, measured)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks._measuring import Target, argument_parser, cpu_seconds, report
+from benchmarks._results import row
 from flowyml_aws.report.data import RunReport
 from flowyml_aws.report.page import to_html
 from tests.support.browser import CHROMIUM, open_page
@@ -47,7 +48,7 @@ def main() -> int:
     parser = argument_parser(__doc__, repetitions=3)
     parser.add_argument("--largest", type=int, default=max(MAX_MB), metavar="JOBS")
     options = parser.parse_args()
-    rows, targets, numbers = [], [], {}
+    rows, targets, numbers, measured = [], [], {}, []
     with tempfile.TemporaryDirectory() as folder:
         for jobs, max_mb in MAX_MB.items():
             if jobs > options.largest:
@@ -60,6 +61,9 @@ def main() -> int:
             path.write_text(pages[0], "utf-8")
             size_mb = path.stat().st_size / 1e6
             targets.append(Target(f"page of {jobs:,} jobs", size_mb, max_mb, "MB"))
+            name = f"page of {jobs:,} jobs"
+            measured.append(row(f"{name}: size", "MB", [size_mb], {"the limit": max_mb}))
+            measured.append(row(f"{name}: made", "s", [made_s]))
             shown_s = None
             if CHROMIUM is not None:
                 shown_s = drawn_s(path, Path(folder), options.repetitions)
@@ -73,7 +77,7 @@ def main() -> int:
     if CHROMIUM is None:
         notes = ["Chromium is not installed, so the time in a browser was not measured"]
     columns = ("jobs", "size, MB", "made, s", "drawn, s")
-    return report(columns, rows, targets, notes, numbers, options.json)
+    return report(columns, rows, targets, notes, numbers, options.json, measured)
 
 
 if __name__ == "__main__":

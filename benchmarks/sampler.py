@@ -16,6 +16,7 @@ from pathlib import Path
 from random import Random
 
 from benchmarks._measuring import Target, argument_parser, clean_environment, report
+from benchmarks._results import row
 from flowyml_aws.runtime.meters.container import ContainerMeter
 from flowyml_aws.runtime.meters.machine import MachineMeter
 from flowyml_aws.runtime.meters.processes import ProcessMeter
@@ -159,9 +160,17 @@ def main() -> int:
         "a day, 500 steps, 8 GPUs": kib(DAY_S, 500, 8),
     }
     targets += [Target(f"document of {name}", size, MAX_KIB, "KiB") for name, size in sizes.items()]
+    measured = [
+        row(f"{name}: processor time", "% of one core", [run[name] for run in runs])
+        for name in jobs
+    ]
+    measured += [
+        row(f"document of {name}", "KiB", [size], {"the limit": MAX_KIB})
+        for name, size in sizes.items()
+    ]
     numbers = {"percent": medians, "added_percent": added, "document_kib": sizes}
     columns = ("job", "processor time, % of one core", "added by the sampler")
-    return report(columns, rows, targets, notes, numbers, options.json)
+    return report(columns, rows, targets, notes, numbers, options.json, measured)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from benchmarks._measuring import (
     interleaved,
     report,
 )
+from benchmarks._results import row
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.aws.s3.store import S3ArtifactStore
@@ -141,10 +142,17 @@ def main() -> int:
     ]
     ratio = times[HELP].median_s / boto3_s
     targets.append(Target(f"{HELP} / import boto3", ratio, MAX_COMMAND_RATIO, "times as long"))
+    measured = [
+        row(name, "s", t.all_s, {"import boto3": times["import boto3"].all_s})
+        for name, t in times.items()
+        if name in (HELP, *list(measures)[4:])
+    ]
+    peers = [name for name in times if name not in {each.name for each in measured}]
+    measured += [row(name, "s", times[name].all_s) for name in peers]
     numbers = {name: {"least_s": t.min_s, "median_s": t.median_s} for name, t in times.items()}
     note = f"of {options.repetitions} repetitions in turn; the targets compare medians"
     columns = ("process", "minimum, s", "median, s", "/ boto3")
-    return report(columns, rows, targets, [note], numbers, options.json)
+    return report(columns, rows, targets, [note], numbers, options.json, measured)
 
 
 if __name__ == "__main__":
