@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from flowyml_aws.artifacts.packs import read_part
-from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.artifacts.store import ObjectReader
 from flowyml_aws.core.errors import DamagedArtifactError, FlowymlError
 from flowyml_aws.core.loading import importing
 from flowyml_aws.runtime.child import let_children_load
@@ -32,7 +32,7 @@ from flowyml_aws.scripts import MainSpec, stable_name
 __all__ = ["fetch", "load_code", "load_current_code"]
 
 
-def fetch(store: ArtifactStore, stored: StoredObject) -> bytes:
+def fetch(store: ObjectReader, stored: StoredObject) -> bytes:
     """Return an object's bytes, verified by the digest in the spec.
 
     Raises:
@@ -53,7 +53,7 @@ def fetch(store: ArtifactStore, stored: StoredObject) -> bytes:
     return data
 
 
-def load_code(store: ArtifactStore, spec: JobSpec, folder: Path) -> tuple[Payload, dict[str, str]]:
+def load_code(store: ObjectReader, spec: JobSpec, folder: Path) -> tuple[Payload, dict[str, str]]:
     """Load the program and the steps of a job.
 
     Args:
@@ -86,7 +86,7 @@ def load_code(store: ArtifactStore, spec: JobSpec, folder: Path) -> tuple[Payloa
     return _load_steps(spec, packed, parts, folder, root, bundle_file), changed
 
 
-def load_current_code(store: ArtifactStore, spec: JobSpec, folder: Path, root: Path) -> Payload:
+def load_current_code(store: ObjectReader, spec: JobSpec, folder: Path, root: Path) -> Payload:
     """Load the program as it is now on this machine, and the steps of a job.
 
     Functions that the payload refers to by name have the code of now. Code without a file, context
@@ -109,7 +109,7 @@ def load_current_code(store: ArtifactStore, spec: JobSpec, folder: Path, root: P
     return _load_steps(spec, packed, parts, folder, root, None)
 
 
-def _fetch_payload(store: ArtifactStore, spec: JobSpec) -> list[bytes]:
+def _fetch_payload(store: ObjectReader, spec: JobSpec) -> list[bytes]:
     """Return the payload of a job, and its large values."""
     return [fetch(store, part) for part in (spec.payload, *spec.large_values)]
 
