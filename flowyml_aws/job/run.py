@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,10 +28,12 @@ from flowyml_aws.runtime.log import say
 from flowyml_aws.runtime.meters.container import is_main_process
 from flowyml_aws.runtime.meters.machine import MachineMeter
 from flowyml_aws.runtime.platform import Platform
+from flowyml_aws.runtime.process_start import process_started_at
 from flowyml_aws.runtime.result import JobResult
 from flowyml_aws.runtime.spec import STORE_WAIT_S
 from flowyml_aws.runtime.specs import read_spec_at
 from flowyml_aws.runtime.time_limit import GRACE_S
+from flowyml_aws.runtime.usage import RunnerStart
 
 if TYPE_CHECKING:
     from flowyml_aws.runtime.nodes.main_node import MainNode
@@ -60,6 +63,7 @@ def run(
         Interrupted, NodeLost: The job was asked to stop, or has lost a node.
         FlowymlError: The job failed without a result.
     """
+    start = RunnerStart(process_at=process_started_at(), imported_at=time.time())
     store = open_store(place.store, STORE_WAIT_S)
     spec = read_spec_at(_ahead(store, reads), place)
     if spec.store_wait_s != STORE_WAIT_S:
@@ -89,6 +93,7 @@ def run(
     say(f"run {spec.run_id}, job {spec.job}, attempt {attempt.number}, {len(spec.steps)} step(s)")
     events = RunLayout(spec.run_id).attempt(spec.job, attempt.number, EVENTS)
     attempt.progress.start(store, events, _EVENTS_INTERVAL_S)
+    attempt.sampler.start_of_runner = start
     usage = RunLayout(spec.run_id).attempt(spec.job, attempt.number, USAGE)
     fills_container = not is_local and is_main_process()
     attempt.sampler.start(store, usage, MachineMeter.of_job(fills_container))

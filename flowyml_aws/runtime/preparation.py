@@ -10,7 +10,7 @@ from typing import Any
 
 from flowyml_aws.artifacts.store import ArtifactStore, ObjectReader
 from flowyml_aws.core.errors import DamagedArtifactError
-from flowyml_aws.runtime.code import load_code
+from flowyml_aws.runtime.code import load_unpacked, unpack_code
 from flowyml_aws.runtime.payload import Payload
 from flowyml_aws.runtime.secrets import provide_secrets
 from flowyml_aws.runtime.spec import JobSpec
@@ -55,7 +55,9 @@ def prepare_code(
         with phase(PhaseKind.LAYER):
             enter_layer(store, spec.layer, folder / "layer")
     with phase(PhaseKind.CODE):
-        return load_code(code or store, spec, folder)
+        unpacked = unpack_code(code or store, spec, folder)
+    with phase(PhaseKind.PROGRAM):
+        return load_unpacked(spec, unpacked)
 
 
 def _check_python(spec: JobSpec) -> None:
