@@ -33,6 +33,10 @@ class StartKind(str, Enum):
     """The inputs of the first step are loaded."""
 
 
+_CLOCK_ERROR_S = 1.0
+"""Seconds by which a job may seem to run before its service has it. If it is more, the clocks of
+the service and the machine differ, and the wait is unknown."""
+
 _OF_WAITS: dict[WaitKind, tuple[StartKind, ...]] = {
     WaitKind.QUEUE: (StartKind.QUEUE,),
     WaitKind.QUEUE_WITH_START: (StartKind.QUEUE, StartKind.INSTANCE, StartKind.IMAGE),
@@ -99,25 +103,30 @@ def start_of(
     container_at = times.started_at or process_at or started_at
     if container_at is None:
         return None
+    if process_at is not None:
+        container_at = min(container_at, process_at)  # the service may round, or notice it later
     begin = max(ready_at, times.queued_at or ready_at)
+    knows_wait = begin - container_at <= _CLOCK_ERROR_S
+    begin = min(begin, container_at)
     absent: list[StartKind] = []
     marks: list[tuple[tuple[StartKind, ...], float]] = []
     if on_this_machine:
         absent += [StartKind.INSTANCE, StartKind.IMAGE, StartKind.CONTAINER]
         marks.append(((StartKind.QUEUE,), process_at or container_at))
-    else:
+    elif knows_wait:
         marks += _wait_marks(times, usage, begin, container_at)
         known = {kind for kinds, _ in marks for kind in kinds}
         if StartKind.INSTANCE not in known:
             absent.append(StartKind.INSTANCE)
     if usage is not None:
         marks += _runner_marks(usage)
-    needed = [(tuple(k for k in kinds if k not in absent), until) for kinds, until in marks]
-    parts = tuple(_parts(begin, [mark for mark in needed if mark[0]]))
+    left_out = {*absent} if knows_wait else {*absent, StartKind.CONTAINER}
+    kept = [(tuple(k for k in kinds if k not in left_out), until) for kinds, until in marks]
+    parts = tuple(_parts(begin, [mark for mark in kept if mark[0]]))
     return JobStart(
         parts=parts,
         absent=tuple(absent),
-        is_whole=bool(parts) and StartKind.INPUTS in parts[-1].kinds,
+        is_whole=knows_wait and bool(parts) and StartKind.INPUTS in parts[-1].kinds,
     )
 
 
@@ -133,7 +142,7 @@ def _wait_marks(
         elif wait is WaitKind.QUEUE and not _knows_instance(times, usage):
             kinds = (StartKind.QUEUE, StartKind.INSTANCE)
         has_pulled |= wait is WaitKind.PULL
-        yield kinds, until
+        yield kinds, min(until, end)
 
 
 def _knows_instance(times: JobTimes, usage: JobUsage | None) -> bool:

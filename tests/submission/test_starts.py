@@ -116,5 +116,18 @@ def test_clocks_that_differ_give_no_negative_parts() -> None:
     assert start.seconds == 99
 
 
+def test_a_service_that_notices_a_start_later_shortens_no_part_of_the_runner() -> None:
+    times = JobTimes(queued_at=10.0, launched_at=20.0, started_at=150.0)
+    start = start_of(times, a_usage(), 10.0, None, False)
+    assert start is not None and start.seconds == 99
+    assert shown(start)["python"] == 1
+
+
+def test_a_wait_is_unknown_if_the_clocks_of_service_and_machine_differ() -> None:
+    start = start_of(JobTimes(queued_at=500.0, started_at=510.0), a_usage(), 10.0, None, False)
+    assert start is not None and start.seconds is None and start.absent == ()
+    assert shown(start) == {"python": 1, "code": 2, "imports": 4, "inputs": 2}
+
+
 def test_a_job_that_has_not_started_has_no_start() -> None:
     assert start_of(JobTimes(queued_at=3.0), None, 1.0, None, False) is None
