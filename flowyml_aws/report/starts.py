@@ -34,7 +34,7 @@ def start_sheet(jobs: Sequence[JobEntry], max_rows: int) -> Sheet | None:
         lines.append(f"Median of {len(whole):,} jobs: {duration_text(median(whole))}.")
     if len(starts) > len(rows):
         lines.append(f"{len(starts) - len(rows):,} more jobs have started, most of them faster.")
-    columns = ("Job", *(kind.value.capitalize() for kind in StartKind), "Together")
+    columns = ("Job", "Total", *(kind.value.capitalize() for kind in StartKind))
     return Sheet("", columns, rows, frozenset(range(1, len(columns))), tuple(lines))
 
 
@@ -47,7 +47,7 @@ def known_seconds(start: JobStart | None, kind: StartKind) -> float | None:
 
 
 def _cells(start: JobStart) -> tuple[str, ...]:
-    return (*(_cell(start, kind) for kind in StartKind), duration_text(start.seconds) or _UNKNOWN)
+    return (duration_text(start.seconds) or _UNKNOWN, *(_cell(start, kind) for kind in StartKind))
 
 
 def _cell(start: JobStart, kind: StartKind) -> str:
