@@ -50,7 +50,7 @@ class StartPart(Document):
     """A measured part of a start.
 
     Attributes:
-        kinds: What it contains; several if only the sum of their times is known.
+        kinds: Kinds of time that it contains; several if only their sum is known.
     """
 
     kinds: tuple[StartKind, ...]
@@ -65,7 +65,7 @@ class JobStart(Document):
 
     Attributes:
         parts: Parts in order.
-        absent: What this start did not need. All other kinds that no part contains are unknown.
+        absent: Kinds that this start did not need. The others that no part contains are unknown.
         is_whole: Whether the parts reach the first line of a step.
     """
 

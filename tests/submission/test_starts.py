@@ -1,4 +1,4 @@
-"""The parts of the start of a job, as far as they are known."""
+"""The known parts of the start of a job."""
 
 from __future__ import annotations
 
