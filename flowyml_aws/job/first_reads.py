@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["FirstReads", "ReadingAhead"]
 
 _LONGEST_WAIT_S = 10.0
+_MAX_BYTES = 64 * 2**20  # the store reads larger objects, so that none is read twice
 
 Read = Callable[[str, "int | None", int], bytes]
 """Reads an object by its key, or the part with an offset and a size."""
@@ -62,7 +63,8 @@ class FirstReads:
                 place = self._place_of_child(place)
             spec = self._read_verified(place.key, place.offset, place.size_bytes, place.sha256)
             for key, offset, size_bytes in _code_of(json.loads(spec)):
-                self._begin(key, offset, size_bytes)
+                if size_bytes <= _MAX_BYTES:
+                    self._begin(key, offset, size_bytes)
         except Exception:  # noqa: S110 - of any kind: the store reads it again
             pass
         finally:

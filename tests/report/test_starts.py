@@ -23,7 +23,7 @@ def jobs(*starts: JobStart | None) -> list[JobEntry]:
     return [job.model_copy(update={"start": start}) for job, start in pairs]
 
 
-def test_what_nobody_reports_is_unknown_and_what_was_not_needed_a_dash() -> None:
+def test_what_is_not_reported_is_unknown_and_what_was_not_needed_a_dash() -> None:
     sheet = start_sheet(jobs(OPEN, WHOLE), 100)
     assert sheet is not None
     assert sheet.columns[:3] == ("Job", "Total", "Queue")
