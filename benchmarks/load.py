@@ -195,14 +195,13 @@ def write_results(aws: Any, run_id: str) -> None:
     from flowyml_aws.aws.s3.store import S3ArtifactStore
     from flowyml_aws.runtime.attempt import Attempt
     from flowyml_aws.runtime.result import AttemptEvents, StepState
-    from flowyml_aws.runtime.specs import SpecArgument
-    from flowyml_aws.submission.record import read_record
+    from flowyml_aws.submission.record import read_record, read_spec
 
     store = S3ArtifactStore.from_uri(aws.client("s3"), aws.environment["FLOWYML_AWS_STORE"])
     record = read_record(store, run_id)
 
     def end(job: str) -> None:
-        spec = SpecArgument.parse(record.spec_argument(job, store.uri)).read(store)
+        spec = read_spec(store, record, job)
         attempt = Attempt.begin(spec, store, 1)
         for step in spec.steps:
             started = time.time()

@@ -105,14 +105,13 @@ def write_results(aws: Any, run_id: str) -> Attempt:
     from flowyml_aws.core.maps import index_of
     from flowyml_aws.runtime.attempt import Attempt
     from flowyml_aws.runtime.result import StepState
-    from flowyml_aws.runtime.specs import SpecArgument
-    from flowyml_aws.submission.record import read_record
+    from flowyml_aws.submission.record import read_record, read_spec
 
     store = S3ArtifactStore.from_uri(aws.client("s3"), aws.environment["FLOWYML_AWS_STORE"])
     record = read_record(store, run_id)
 
     def end(job: str) -> Attempt:
-        spec = SpecArgument.parse(record.spec_argument(job, store.uri)).read(store)
+        spec = read_spec(store, record, job)
         attempt = Attempt.begin(spec, store, 1)
         for step in spec.steps:
             started = time.time()

@@ -18,7 +18,7 @@ from pydantic import NonNegativeInt
 
 from flowyml_aws.artifacts.content import Content
 from flowyml_aws.artifacts.documents import Document, read_document
-from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.artifacts.store import ObjectReader
 from flowyml_aws.core.errors import DamagedArtifactError
 
 __all__ = [
@@ -104,7 +104,7 @@ def read_index(pack: bytes, uri: str) -> tuple[Member, ...]:
     return read_document(_Index, pack[start:end], uri).members
 
 
-def read_part(store: ArtifactStore, key: str, offset: int, size_bytes: int) -> bytes:
+def read_part(store: ObjectReader, key: str, offset: int, size_bytes: int) -> bytes:
     """Return a part of an object, with one request. The caller verifies its digest.
 
     Raises:

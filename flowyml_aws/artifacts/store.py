@@ -8,7 +8,7 @@ from typing import Protocol
 
 from flowyml_aws.artifacts.content import Parts
 
-__all__ = ["FRESH_S", "ArtifactStore", "ObjectEntry"]
+__all__ = ["FRESH_S", "ArtifactStore", "ObjectEntry", "ObjectReader"]
 
 FRESH_S = 24 * 3600
 """Seconds for which an object counts as recently written. `upload` records uses of older ones."""
@@ -21,6 +21,20 @@ class ObjectEntry:
     key: str
     size_bytes: int
     modified_at: float
+
+
+class ObjectReader(Protocol):
+    """The part of a store that reads documents and parts of objects."""
+
+    @property
+    def uri(self) -> str:
+        """URI of the store, without a trailing slash."""
+
+    def get(self, key: str) -> bytes:
+        """Return a document."""
+
+    def read_into(self, key: str, offset: int, buffer: memoryview) -> object:
+        """Fill a buffer with the object's bytes from an offset."""
 
 
 class ArtifactStore(Protocol):

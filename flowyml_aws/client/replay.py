@@ -14,7 +14,7 @@ from flowyml_aws.client.step_of_run import StepChoice, StepOfRun, check_inputs, 
 from flowyml_aws.core.errors import StepUnavailableError
 from flowyml_aws.core.nesting import enter_pipeline
 from flowyml_aws.job.store import resolve_secret
-from flowyml_aws.runtime.code import load_code, load_current_code
+from flowyml_aws.runtime.code import load_current_code, load_unpacked, unpack_code
 from flowyml_aws.runtime.payload import Payload
 from flowyml_aws.runtime.replay import Replayed, assets_read, replay_step, spec_of_replay
 from flowyml_aws.runtime.result import StepReport
@@ -160,5 +160,6 @@ def _load(step: StepOfRun, spec: JobSpec, request: ReplayRequest) -> Payload:
         return load_current_code(store, spec, request.folder, request.root)
     if code.in_place:  # the project may have moved
         code = code.model_copy(update={"root": str(request.root)})
-    payload, _ = load_code(store, spec.model_copy(update={"code": code}), request.folder)
+    spec = spec.model_copy(update={"code": code})
+    payload, _ = load_unpacked(spec, unpack_code(store, spec, request.folder))
     return payload

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.runtime.data_folders import Prefixes
+from typing import TYPE_CHECKING
+
+from flowyml_aws.job.first_reads import FirstReads
+from flowyml_aws.runtime.argument import IndexArgument, SpecArgument
 from flowyml_aws.runtime.log import say
 
-__all__ = ["open_prefixes", "open_store", "resolve_secret"]
+if TYPE_CHECKING:
+    from flowyml_aws.artifacts.store import ArtifactStore
+    from flowyml_aws.runtime.data_folders import Prefixes
+
+__all__ = ["open_prefixes", "open_store", "resolve_secret", "start_reads"]
+
+
+def start_reads(place: SpecArgument | IndexArgument) -> FirstReads | None:
+    """Start to read the spec and the code of a job; None if they are on this machine."""
+    if place.store.startswith("file://"):
+        return None
+    from flowyml_aws.aws.s3.job_client import plain_reader
+
+    return FirstReads(plain_reader(place.store), place)
 
 
 def open_store(uri: str, wait_s: float) -> ArtifactStore:

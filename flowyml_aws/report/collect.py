@@ -51,6 +51,7 @@ from flowyml_aws.submission.losses import LostAttempts
 from flowyml_aws.submission.missing_output import missing_outputs, produced_assets
 from flowyml_aws.submission.origin import read_origin
 from flowyml_aws.submission.record import RunRecord
+from flowyml_aws.submission.starts import JobStart, start_of
 from flowyml_aws.submission.status import (
     JobView,
     RunStatus,
@@ -61,7 +62,7 @@ from flowyml_aws.submission.status import (
     missing_items,
     value_notes,
 )
-from flowyml_aws.submission.times import split_wait
+from flowyml_aws.submission.times import JobTimes, split_wait
 from flowyml_aws.submission.usage import read_usages
 
 __all__ = ["Reading", "collect", "make_report"]
@@ -324,7 +325,8 @@ def _end(reading: Reading, view: JobView) -> float:
 
 def _job(reading: Reading, view: JobView, ends: Mapping[str, float]) -> JobEntry:
     job = view.job
-    segments, is_estimated = _segments(reading, view, ends)
+    ready_at = _ready_at(reading, view, ends)
+    segments, is_estimated = _segments(reading, view, ready_at)
     usage = reading.usages.get(job.name)
     return JobEntry(
         name=job.name,
@@ -355,6 +357,7 @@ def _job(reading: Reading, view: JobView, ends: Mapping[str, float]) -> JobEntry
         bill=reading.status.bills.get(job.name),
         segments=segments,
         is_estimated=is_estimated,
+        start=_start_parts(reading, view, ready_at),
         curves=None if usage is None else _curves(usage),
         log=reading.logs.get(job.name),
     )
@@ -393,16 +396,27 @@ def _curves(usage: JobUsage) -> Curves:
     )
 
 
-def _segments(
-    reading: Reading, view: JobView, ends: Mapping[str, float]
-) -> tuple[tuple[Segment, ...], bool]:
+def _ready_at(reading: Reading, view: JobView, ends: Mapping[str, float]) -> float:
+    """Return the time from which a job waits for nothing but a machine."""
     parents = [ends[name] for name in view.job.after if name in ends]
     answers = [
         each.answer.answered_at
         for each in reading.status.approvals
         if each.answer is not None and each.name in view.job.approvals
     ]
-    ready_at = max((reading.record.created_at, *parents, *answers))
+    return max((reading.record.created_at, *parents, *answers))
+
+
+def _start_parts(reading: Reading, view: JobView, ready_at: float) -> JobStart | None:
+    """Return the parts of the start of a job, unless an attempt was lost before."""
+    name = view.job.name
+    if view.is_skipped or reading.lost_periods.get(name):
+        return None
+    times, usage = reading.status.times.get(name, JobTimes()), reading.usages.get(name)
+    return start_of(times, usage, ready_at, _start(view), view.job.instance_type is None)
+
+
+def _segments(reading: Reading, view: JobView, ready_at: float) -> tuple[tuple[Segment, ...], bool]:
     lost = reading.lost_periods.get(view.job.name, ())
     usage, started_at = reading.usages.get(view.job.name), _start(view)
     ended_at = reading.now if view.result is None else view.result.ended_at

@@ -17,6 +17,7 @@ from flowyml_aws.submission.compare import Kind
 from flowyml_aws.submission.losses import LostAttempts
 from flowyml_aws.submission.origin import RunOrigin
 from flowyml_aws.submission.record import Bill, CostLimit, RunState
+from flowyml_aws.submission.starts import JobStart
 
 __all__ = [
     "ApprovalEntry",
@@ -277,6 +278,7 @@ class JobEntry(Document):
         segments: Periods of the job, in order.
         is_estimated: Whether the segments were derived from the times of steps, because the job
             did not record its phases.
+        start: Parts of its start, if the service or the job has reported any.
         curves: Use of the machine, or None if it was not measured.
         log: Log of the newest attempt, or None if it has not started.
         mapped: Mapped steps whose items the job runs.
@@ -310,6 +312,7 @@ class JobEntry(Document):
     bill: Bill | None = None
     segments: tuple[Segment, ...] = ()
     is_estimated: bool = True
+    start: JobStart | None = None
     curves: Curves | None = None
     log: LogEnds | None = None
 

@@ -30,6 +30,7 @@ from flowyml_aws.report.maps import (
 )
 from flowyml_aws.report.outline import MAX_NODES, Node, outline
 from flowyml_aws.report.rendering import packed_json, render
+from flowyml_aws.report.starts import start_sheet
 from flowyml_aws.report.thinning import (
     MAX_POINTS,
     fit_curves,
@@ -47,6 +48,7 @@ MAX_ROWS = 2000
 _SCRIPTS = ("base.js", "keyboard.js", "graph.js", "report.js", "maps.js")
 _ENTRIES_PER_PART = 25
 _MAX_EXPANSIONS = 20
+_MAX_STARTS = 100
 _MAX_FAILURES, _MAX_NOTES, _MAX_REASON, _MAX_METRICS = 50, 50, 1000, 200
 
 
@@ -96,6 +98,7 @@ def to_html(report: RunReport, watched: bool = False) -> str:
         groups=_groups(report) if len(report.jobs) > len(shown) else [],
         facts=list(_facts(report)),
         notes=report.notes[:_MAX_NOTES],
+        starts=start_sheet(report.jobs, _MAX_STARTS),
         advice=report.advice[:MAX_ROWS],
         shortened=[
             *_shortened(report, log_bytes, points, nodes, shown, omitted_images),

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from flowyml_aws.report.data import JobEntry, RunReport, SegmentKind, StepEntry
+from flowyml_aws.report.starts import known_seconds
 from flowyml_aws.runtime.logged import StepLogged
+from flowyml_aws.submission.starts import StartKind
 
 __all__ = ["step_rows", "to_csv"]
 
@@ -42,6 +44,7 @@ def _row(
 ) -> dict[str, Any]:
     usage, lost = step.usage, None if job is None else job.lost
     bill = None if job is None else job.bill
+    start = None if job is None else job.start
     return {
         "run_id": report.run_id,
         "pipeline": report.pipeline,
@@ -72,6 +75,8 @@ def _row(
             f"job_{kind.value}_s": None if job is None else round(job.seconds(kind), 3)
             for kind in SegmentKind
         },
+        **{f"job_start_{kind.value}_s": known_seconds(start, kind) for kind in StartKind},
+        "job_start_s": None if start is None else start.seconds,
         "job_cost_usd": None if job is None else job.cost_usd,
         "job_expected_cost_usd": None if job is None else job.expected_cost_usd,
         "job_lost_attempts": None if lost is None else lost.count,

@@ -14,6 +14,7 @@ __all__ = ["estimated_segments", "recorded_segments", "waiting_segments", "with_
 _KINDS = {
     PhaseKind.LAYER: SegmentKind.PULL,
     PhaseKind.CODE: SegmentKind.DOWNLOAD,
+    PhaseKind.PROGRAM: SegmentKind.DOWNLOAD,
     PhaseKind.INPUTS: SegmentKind.DOWNLOAD,
     PhaseKind.STEP: SegmentKind.COMPUTE,
     PhaseKind.OUTPUTS: SegmentKind.UPLOAD,

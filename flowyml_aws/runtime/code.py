@@ -6,11 +6,12 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from flowyml_aws.artifacts.packs import read_part
-from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.artifacts.store import ObjectReader
 from flowyml_aws.core.errors import DamagedArtifactError, FlowymlError
 from flowyml_aws.core.loading import importing
 from flowyml_aws.runtime.child import let_children_load
@@ -29,10 +30,10 @@ from flowyml_aws.runtime.spec import JobSpec, StoredObject
 from flowyml_aws.runtime.unpacking import unpack
 from flowyml_aws.scripts import MainSpec, stable_name
 
-__all__ = ["fetch", "load_code", "load_current_code"]
+__all__ = ["UnpackedCode", "fetch", "load_current_code", "load_unpacked", "unpack_code"]
 
 
-def fetch(store: ArtifactStore, stored: StoredObject) -> bytes:
+def fetch(store: ObjectReader, stored: StoredObject) -> bytes:
     """Return an object's bytes, verified by the digest in the spec.
 
     Raises:
@@ -53,20 +54,37 @@ def fetch(store: ArtifactStore, stored: StoredObject) -> bytes:
     return data
 
 
-def load_code(store: ArtifactStore, spec: JobSpec, folder: Path) -> tuple[Payload, dict[str, str]]:
-    """Load the program and the steps of a job.
+@dataclass(frozen=True, slots=True)
+class UnpackedCode:
+    """The code of a job, unpacked and verified, but not loaded.
+
+    Attributes:
+        folder: Folder for the files of the code.
+        root: The project's root.
+        packed: The steps.
+        parts: The payload and its large values.
+        snapshot: Code to use instead of the files on disk, or None.
+        bundle_file: File with the bundle, if it is such a snapshot.
+    """
+
+    folder: Path
+    root: Path
+    packed: PackedSteps
+    parts: Sequence[bytes]
+    snapshot: Snapshot | None
+    bundle_file: Path | None
+
+
+def unpack_code(store: ObjectReader, spec: JobSpec, folder: Path) -> UnpackedCode:
+    """Read and unpack the code of a job.
 
     Args:
         store: Store that holds the bundle and the payload.
         spec: Spec of the job.
         folder: Empty folder for the files of the code.
 
-    Returns:
-        The payload, and the digests of values that differ from those of the client, by name.
-
     Raises:
         DamagedArtifactError: The bundle or the payload is not what was submitted.
-        PipelineFileError: The program or a module of the steps can't be loaded here.
     """
     code = spec.code
     bundle = fetch(store, code.bundle)
@@ -80,13 +98,26 @@ def load_code(store: ArtifactStore, spec: JobSpec, folder: Path) -> tuple[Payloa
     else:
         root.mkdir()
         unpack(bundle, root, f"{store.uri}/{code.bundle.key}")
-    packed = read_payload(parts[0])
-    _enter(spec, packed, root, snapshot)
+    return UnpackedCode(folder, root, read_payload(parts[0]), parts, snapshot, bundle_file)
+
+
+def load_unpacked(spec: JobSpec, code: UnpackedCode) -> tuple[Payload, dict[str, str]]:
+    """Load the program and the steps of a job.
+
+    Returns:
+        The payload, and the digests of values that differ from those of the client, by name.
+
+    Raises:
+        PipelineFileError: The program or a module of the steps can't be loaded here.
+    """
+    packed, root = code.packed, code.root
+    _enter(spec, packed, root, code.snapshot)
     changed = _changed(packed, root)
-    return _load_steps(spec, packed, parts, folder, root, bundle_file), changed
+    payload = _load_steps(spec, packed, code.parts, code.folder, root, code.bundle_file)
+    return payload, changed
 
 
-def load_current_code(store: ArtifactStore, spec: JobSpec, folder: Path, root: Path) -> Payload:
+def load_current_code(store: ObjectReader, spec: JobSpec, folder: Path, root: Path) -> Payload:
     """Load the program as it is now on this machine, and the steps of a job.
 
     Functions that the payload refers to by name have the code of now. Code without a file, context
@@ -109,7 +140,7 @@ def load_current_code(store: ArtifactStore, spec: JobSpec, folder: Path, root: P
     return _load_steps(spec, packed, parts, folder, root, None)
 
 
-def _fetch_payload(store: ArtifactStore, spec: JobSpec) -> list[bytes]:
+def _fetch_payload(store: ObjectReader, spec: JobSpec) -> list[bytes]:
     """Return the payload of a job, and its large values."""
     return [fetch(store, part) for part in (spec.payload, *spec.large_values)]
 

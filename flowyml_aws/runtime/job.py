@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from flowyml_aws.artifacts.store import ObjectReader
 from flowyml_aws.core.errors import AwsUnavailableError
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.causes import Cause
@@ -29,6 +30,7 @@ def run_job(
     grace_s: float,
     resolve_secret: Callable[[str], str],
     nodes: NodeCalls | None = None,
+    code: ObjectReader | None = None,
 ) -> JobResult | Cause:
     """Restore the code, run the steps and commit the result, whether they succeeded or failed.
 
@@ -41,6 +43,7 @@ def run_job(
         grace_s: Seconds that a step has to stop after its timeout.
         resolve_secret: Returns the value of a reference to a secret.
         nodes: Other nodes of the job; None if there are none.
+        code: Reads the code from the store; the store itself by default.
 
     Raises:
         Interrupted: The job was asked to stop; nothing is committed.
@@ -50,7 +53,9 @@ def run_job(
     spec, store = attempt.spec, attempt.store
     roots = (folder / "code", Path(spec.code.root))
     try:
-        payload, changed = prepare_code(store, spec, folder, resolve_secret, attempt.sampler.phase)
+        payload, changed = prepare_code(
+            store, spec, folder, resolve_secret, attempt.sampler.phase, code
+        )
         if changed:
             attempt.changed.update(changed)
             say(f"different on this machine than on the client: {', '.join(changed)}")

@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.artifacts.store import ArtifactStore, ObjectReader
 from flowyml_aws.core.errors import DamagedArtifactError
-from flowyml_aws.runtime.code import load_code
+from flowyml_aws.runtime.code import load_unpacked, unpack_code
 from flowyml_aws.runtime.payload import Payload
 from flowyml_aws.runtime.secrets import provide_secrets
 from flowyml_aws.runtime.spec import JobSpec
@@ -25,6 +25,7 @@ def prepare_code(
     folder: Path,
     resolve_secret: Callable[[str], str],
     phase: Callable[[PhaseKind], AbstractContextManager[Any]],
+    code: ObjectReader | None = None,
 ) -> tuple[Payload, dict[str, str]]:
     """Provide secrets and packages of a job, and load its code.
 
@@ -34,6 +35,7 @@ def prepare_code(
         folder: Empty folder for the code and the packages.
         resolve_secret: Returns the value of a reference to a secret.
         phase: Returns a block that measures a phase.
+        code: Reads the code from the store; the store itself by default.
 
     Returns:
         The payload, and the digests of values that differ from those of the client, by name.
@@ -53,7 +55,9 @@ def prepare_code(
         with phase(PhaseKind.LAYER):
             enter_layer(store, spec.layer, folder / "layer")
     with phase(PhaseKind.CODE):
-        return load_code(store, spec, folder)
+        unpacked = unpack_code(code or store, spec, folder)
+    with phase(PhaseKind.PROGRAM):
+        return load_unpacked(spec, unpacked)
 
 
 def _check_python(spec: JobSpec) -> None:

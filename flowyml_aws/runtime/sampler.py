@@ -20,7 +20,7 @@ from flowyml_aws.runtime.machine_start import ImagePull, machine_started_at, rea
 from flowyml_aws.runtime.meters.machine import MachineMeter
 from flowyml_aws.runtime.meters.reading import Reading, values_between
 from flowyml_aws.runtime.periods import Periods
-from flowyml_aws.runtime.usage import JobUsage, Phase, PhaseKind, StepUsage
+from flowyml_aws.runtime.usage import JobUsage, Phase, PhaseKind, RunnerStart, StepUsage
 from flowyml_aws.runtime.usage_size import within_limit
 
 __all__ = ["Sampler"]
@@ -92,6 +92,9 @@ class Sampler:
         attempt: Number of the attempt.
         clock: Returns the seconds since the epoch.
         interval_s: Shortest time between measurements.
+
+    Attributes:
+        start_of_runner: Start of the runner, for the document; None if it is unknown.
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class Sampler:
         clock: Callable[[], float] = time.time,
         interval_s: float = _INTERVAL_S,
     ) -> None:
+        self.start_of_runner: RunnerStart | None = None
         self._attempt = attempt
         self._clock = clock
         self._interval_s = interval_s
@@ -220,6 +224,7 @@ class Sampler:
                 pull_started_at=pull.started_at,
                 pull_ended_at=pull.ended_at,
                 machine_started_at=self._machine_started_at,
+                start=self.start_of_runner,
                 missing=(
                     *(self._meter.missing if self._meter is not None else ()),
                     *self._problems.values(),

@@ -7,7 +7,7 @@ from typing import Literal
 
 from flowyml_aws.artifacts.documents import Document
 
-__all__ = ["JobUsage", "Phase", "PhaseKind", "Series", "StepUsage"]
+__all__ = ["JobUsage", "Phase", "PhaseKind", "RunnerStart", "Series", "StepUsage"]
 
 
 class PhaseKind(str, Enum):
@@ -16,7 +16,9 @@ class PhaseKind(str, Enum):
     LAYER = "layer"
     """Packages are installed."""
     CODE = "code"
-    """Bundle and payload are loaded."""
+    """Bundle and payload are read and unpacked. Earlier versions count `PROGRAM` here, too."""
+    PROGRAM = "program"
+    """The user's program is loaded, which imports its modules."""
     INPUTS = "inputs"
     """Values are loaded from the store."""
     STEP = "step"
@@ -70,6 +72,18 @@ class StepUsage(Document):
     gpu_memory_peak_mib: tuple[float, ...] = ()
 
 
+class RunnerStart(Document):
+    """Times at the start of a runner, in seconds since the epoch.
+
+    Attributes:
+        process_at: Start of the process; None if its operating system does not report it.
+        imported_at: Time at which Python and the modules of the runner were loaded.
+    """
+
+    process_at: float | None = None
+    imported_at: float
+
+
 class JobUsage(Document):
     """Use of the machine during one attempt, written only by its runner.
 
@@ -82,6 +96,7 @@ class JobUsage(Document):
         pull_started_at, pull_ended_at: Times of the pull of the image, in seconds since the epoch,
             if the agent of Amazon ECS reports them.
         machine_started_at: Start of the machine's operating system, in seconds since the epoch.
+        start: Start of the runner; None in documents of earlier versions.
         missing: Reason why a quantity was not measured, one for each cause.
     """
 
@@ -95,4 +110,5 @@ class JobUsage(Document):
     pull_started_at: float | None = None
     pull_ended_at: float | None = None
     machine_started_at: float | None = None
+    start: RunnerStart | None = None
     missing: tuple[str, ...] = ()

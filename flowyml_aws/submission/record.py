@@ -19,8 +19,9 @@ from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError, RunNotFoundError
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.stored_plan import StoredPlan
+from flowyml_aws.runtime.argument import SpecArgument
 from flowyml_aws.runtime.spec import JobSpec
-from flowyml_aws.runtime.specs import SpecArgument
+from flowyml_aws.runtime.specs import read_spec_at
 from flowyml_aws.submission.losses import LostAttempts
 from flowyml_aws.submission.times import JobTimes
 
@@ -326,7 +327,7 @@ def read_spec(store: ArtifactStore, record: RunRecord, job: str) -> JobSpec:
             wrote it.
         ArtifactNotFoundError: The object does not exist.
     """
-    return SpecArgument.parse(record.spec_argument(job, store.uri)).read(store)
+    return read_spec_at(store, SpecArgument.parse(record.spec_argument(job, store.uri)))
 
 
 def read_outcome(store: ArtifactStore, run_id: str) -> RunOutcome | None:

@@ -8,7 +8,7 @@ from enum import Enum
 from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.runtime.usage import JobUsage
 
-__all__ = ["JobTimes", "Wait", "WaitKind", "split_wait"]
+__all__ = ["JobTimes", "Wait", "WaitKind", "split_wait", "wait_ends"]
 
 
 class JobTimes(Document):
@@ -73,6 +73,20 @@ def split_wait(
     """
     begin = max(ready_at, times.queued_at or ready_at)
     end = times.started_at or started_at
+    return _consecutive(wait_ends(times, usage, begin, end), begin, end)
+
+
+def wait_ends(
+    times: JobTimes, usage: JobUsage | None, begin: float, end: float
+) -> list[tuple[WaitKind, float]]:
+    """Return the known parts of a wait with the end of each, by the clock that reports it.
+
+    Args:
+        times: Times that the service reports.
+        usage: Document of the attempt, if there is one.
+        begin: Start of the wait.
+        end: End of the wait.
+    """
     pull = times.pull_started_at, times.pull_ended_at
     if usage is not None and None in pull:
         pull = usage.pull_started_at, usage.pull_ended_at
@@ -82,7 +96,7 @@ def split_wait(
     booted = usage.machine_started_at if usage is not None else None
     if launched is None and booted is not None and booted > begin:
         launched = booted
-    parts: list[tuple[WaitKind, float]] = []  # each with its end
+    parts: list[tuple[WaitKind, float]] = []
     if launched is not None:
         parts.append((WaitKind.QUEUE, launched))
     if has_pull and pull_started is not None and pull_ended is not None:
@@ -91,7 +105,7 @@ def split_wait(
     else:
         unknown = WaitKind.QUEUE_WITH_START if launched is None else WaitKind.START_WITH_PULL
         parts.append((unknown, end))
-    return _consecutive(parts, begin, end)
+    return parts
 
 
 def _consecutive(parts: list[tuple[WaitKind, float]], begin: float, end: float) -> tuple[Wait, ...]:

@@ -12,11 +12,12 @@ import pytest
 
 from flowyml_aws import Pipeline, Run
 from flowyml_aws.aws.s3.store import S3ArtifactStore
+from flowyml_aws.runtime.argument import SpecArgument
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.interruption import Interruption
 from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepFailure, StepReport, StepState
 from flowyml_aws.runtime.runner import JobRunner
-from flowyml_aws.runtime.specs import SpecArgument
+from flowyml_aws.runtime.specs import read_spec_at
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.services.connect import find_run
 from flowyml_aws.submission.backend import JobState
@@ -235,7 +236,7 @@ def test_the_list_of_a_map_costs_one_read_for_each_job(
     steps = {step.name: step for step in pipeline.steps}
     for job in driver.plan.jobs:  # in their order
         argument = driver.record.spec_argument(job.name, store.uri)
-        attempt = Attempt.begin(SpecArgument.parse(argument).read(store), store, 1)
+        attempt = Attempt.begin(read_spec_at(store, SpecArgument.parse(argument)), store, 1)
         runner = JobRunner(attempt, steps, pipeline.context, (), tmp_path / "files", Interruption())
         aws.calls.clear()
         assert runner.run()

@@ -13,9 +13,10 @@ from flowyml_aws.core.errors import InvalidPipelineError, PipelineFileError
 from flowyml_aws.core.loading import importing
 from flowyml_aws.core.step import Step
 from flowyml_aws.local.directory import DirectoryArtifactStore
+from flowyml_aws.runtime.argument import SpecArgument
 from flowyml_aws.runtime.code import fetch
 from flowyml_aws.runtime.payload import Payload, load_payload, read_payload
-from flowyml_aws.runtime.specs import SpecArgument
+from flowyml_aws.runtime.specs import read_spec_at
 from flowyml_aws.submission.record import read_record
 
 pytestmark = pytest.mark.contract
@@ -75,7 +76,7 @@ def payload(store: Path, run: Run, job: str) -> Payload:
     """Return the payload of a job."""
     artifacts = DirectoryArtifactStore(store)
     argument = read_record(artifacts, run.id).spec_argument(job, artifacts.uri)
-    spec = SpecArgument.parse(argument).read(artifacts)
+    spec = read_spec_at(artifacts, SpecArgument.parse(argument))
     return load_payload(read_payload(fetch(artifacts, spec.payload)))
 
 

@@ -10,7 +10,8 @@ import pytest
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.core.errors import DamagedArtifactError
 from flowyml_aws.local.directory import DirectoryArtifactStore
-from flowyml_aws.runtime.specs import ARRAY_INDEX, IndexArgument, parse_argument
+from flowyml_aws.runtime.argument import ARRAY_INDEX, IndexArgument, parse_argument
+from flowyml_aws.runtime.specs import read_spec_at
 from flowyml_aws.submission.packing import pack_specs, spec_index
 from tests.submission.test_packing import specs_of
 
@@ -38,7 +39,7 @@ def test_a_child_reads_the_spec_of_its_index(
     store: DirectoryArtifactStore, argument: str, index: int, job: str
 ) -> None:
     place = parse_argument(argument, {ARRAY_INDEX: str(index)})
-    assert (place.store, place.read(store).job) == (store.uri, job)
+    assert (place.store, read_spec_at(store, place).job) == (store.uri, job)
 
 
 def test_an_index_that_was_changed_is_an_error(
@@ -46,7 +47,7 @@ def test_an_index_that_was_changed_is_an_error(
 ) -> None:
     store.put(RUN.array(0), store.get(RUN.array(0)).replace(b"0", b"1", 1))
     with pytest.raises(DamagedArtifactError, match="does not contain the spec that was submitted"):
-        parse_argument(argument, {ARRAY_INDEX: "0"}).read(store)
+        read_spec_at(store, parse_argument(argument, {ARRAY_INDEX: "0"}))
 
 
 def test_a_spec_that_was_changed_is_an_error_also_in_an_array(
@@ -54,14 +55,14 @@ def test_a_spec_that_was_changed_is_an_error_also_in_an_array(
 ) -> None:
     store.put(RUN.specs(0), store.get(RUN.specs(0)).replace(b"job-0", b"job-9"))
     with pytest.raises(DamagedArtifactError, match="does not contain the spec that was submitted"):
-        parse_argument(argument, {ARRAY_INDEX: "1"}).read(store)
+        read_spec_at(store, parse_argument(argument, {ARRAY_INDEX: "1"}))
 
 
 def test_an_index_outside_of_the_array_is_an_error(
     store: DirectoryArtifactStore, argument: str
 ) -> None:
     with pytest.raises(DamagedArtifactError, match="has no spec for index 2"):
-        parse_argument(argument, {ARRAY_INDEX: "2"}).read(store)
+        read_spec_at(store, parse_argument(argument, {ARRAY_INDEX: "2"}))
 
 
 def test_the_argument_of_an_array_needs_an_index(argument: str) -> None:

@@ -54,14 +54,18 @@ def test_a_job_leaves_the_use_of_each_step(tmp_path: Path) -> None:
     assert rested.steps["rest"].memory_peak_mib < 300
     assert [phase.kind for phase in burned.phases] == [
         PhaseKind.CODE,
+        PhaseKind.PROGRAM,
         PhaseKind.STEP,
         PhaseKind.OUTPUTS,
     ]
-    assert [phase.kind for phase in rested.phases][:3] == [
+    assert [phase.kind for phase in rested.phases][:4] == [
         PhaseKind.CODE,
+        PhaseKind.PROGRAM,
         PhaseKind.INPUTS,
         PhaseKind.STEP,
     ]
+    assert burned.start is not None and burned.start.process_at is not None
+    assert burned.start.process_at < burned.start.imported_at <= burned.phases[0].started_at
 
 
 def test_a_failed_job_leaves_its_use(tmp_path: Path) -> None:

@@ -23,9 +23,10 @@ from flowyml_aws.packaging.project import Project
 from flowyml_aws.planning.make import make_plan
 from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.runtime.argument import SpecArgument
 from flowyml_aws.runtime.code import fetch
 from flowyml_aws.runtime.spec import JobSpec
-from flowyml_aws.runtime.specs import SpecArgument
+from flowyml_aws.runtime.specs import read_spec_at
 from flowyml_aws.submission.package import RunPackage, job_specs, write_package, write_record
 from flowyml_aws.submission.record import read_plan, read_record
 
@@ -141,7 +142,10 @@ def test_a_written_run_contains_everything_that_its_jobs_read(
     assert store.get(bundle_key(bundle.sha256)) == bundle.data
     for job, payload in package.payloads.items():
         assert fetch(store, specs[job].payload) == payload.data
-        assert SpecArgument.parse(record.spec_argument(job, store.uri)).read(store) == specs[job]
+        assert (
+            read_spec_at(store, SpecArgument.parse(record.spec_argument(job, store.uri)))
+            == specs[job]
+        )
 
 
 def test_a_content_that_cant_be_stored_is_an_error(

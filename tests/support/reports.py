@@ -38,6 +38,7 @@ from flowyml_aws.submission.compare import ComparedRun, Comparison, Kind, compar
 from flowyml_aws.submission.losses import LostAttempts
 from flowyml_aws.submission.origin import GitState, RunOrigin
 from flowyml_aws.submission.record import RunState
+from flowyml_aws.submission.starts import JobStart, StartKind, StartPart
 
 __all__ = [
     "SERIES",
@@ -304,8 +305,24 @@ def _job(
         lost=LostAttempts(count=1, cost_usd=0.02) if lost else LostAttempts(),
         segments=tuple(segments),
         is_estimated=False,
+        start=None if lost else _start(wait, down),
         curves=_curves(draw, time - run, run, periods),
         log=log_ends(_log(draw, log_lines)),
+    )
+
+
+def _start(wait: float, down: float) -> JobStart:
+    """Return the start of a job on an instance that was there, whose pull is not reported."""
+    unsplit = (StartKind.QUEUE, StartKind.IMAGE, StartKind.CONTAINER)
+    rest = {StartKind.PYTHON: 0.6, StartKind.CODE: 0.2, StartKind.IMPORTS: 3.1}
+    return JobStart(
+        parts=(
+            StartPart(kinds=unsplit, seconds=wait),
+            *(StartPart(kinds=(kind,), seconds=seconds) for kind, seconds in rest.items()),
+            StartPart(kinds=(StartKind.INPUTS,), seconds=down),
+        ),
+        absent=(StartKind.INSTANCE,),
+        is_whole=True,
     )
 
 

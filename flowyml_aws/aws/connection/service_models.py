@@ -6,9 +6,11 @@ import gzip
 import json
 import os
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import DataNotFoundError
 from botocore.loaders import JSONFileLoader, Loader
 
 __all__ = ["ServiceModelLoader", "keep_operations"]
@@ -34,6 +36,15 @@ class ServiceModelLoader(Loader):
         folders = [str(Path(os.path.expandvars(path)).expanduser()) for path in paths]
         return cls(folders, file_loader=_LeanFiles())
 
+    def list_available_services(  # type: ignore[override]  # botocore only searches and joins it
+        self, type_name: str
+    ) -> Collection[str]:
+        """Return the services that have a model of a type.
+
+        botocore searches the folders of all 400 services before it loads the model of one.
+        """
+        return _Services(self, type_name)
+
     def load_service_model(
         self, service_name: str, type_name: str, api_version: str | None = None
     ) -> Any:
@@ -42,6 +53,26 @@ class ServiceModelLoader(Loader):
         if type_name == "service-2" and service_name in _OPERATIONS:
             keep_operations(model, _OPERATIONS[service_name])
         return model
+
+
+@dataclass(frozen=True)
+class _Services(Collection[str]):
+    """The names of the services that have a model of a type, searched when they are needed."""
+
+    loader: Loader
+    type_name: str
+
+    def __contains__(self, service: object) -> bool:
+        try:
+            return bool(self.loader.list_api_versions(str(service), self.type_name))
+        except DataNotFoundError:
+            return False
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(Loader.list_available_services(self.loader, self.type_name))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 class _LeanFiles(JSONFileLoader):

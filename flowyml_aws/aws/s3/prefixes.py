@@ -15,7 +15,7 @@ from flowyml_aws.artifacts.folder_transfer import filled_folder, paths_below
 from flowyml_aws.artifacts.parallel import BUFFERED_PART_SLOTS, for_each_part
 from flowyml_aws.artifacts.prefix_listing import PrefixListing, PrefixObject
 from flowyml_aws.aws.errors import error_code, refused
-from flowyml_aws.aws.s3.job_store import job_client
+from flowyml_aws.aws.s3.job_client import job_client
 from flowyml_aws.aws.s3.patience import CLIENT, Repetition, patience_of_job
 from flowyml_aws.aws.s3.ranges import TooShortError, read_range
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import UnknownServiceError
 
 from flowyml_aws.aws.connection.service_models import ServiceModelLoader, keep_operations
 
@@ -59,3 +60,14 @@ def test_a_member_that_is_called_documentation_is_kept(tmp_path: Path) -> None:
 def test_models_are_also_searched_in_the_users_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELS", "/models")
     assert "/models/more" in ServiceModelLoader.of("$MODELS/more").search_paths
+
+
+def test_the_names_of_services_are_searched_only_when_they_are_listed() -> None:
+    services = ServiceModelLoader.of(None).list_available_services("service-2")
+    assert "s3" in services and "nothing" not in services
+    assert {"s3", "batch"} <= {*services} and len(services) == len({*services})
+
+
+def test_an_unknown_service_is_an_error_that_names_the_known_ones() -> None:
+    with pytest.raises(UnknownServiceError, match="batch"):
+        ServiceModelLoader.of(None).load_service_model("nothing", "service-2")
