@@ -24,6 +24,7 @@ from typing import Any
 
 from flowyml_aws.core.annotations import members, parameter_type
 from flowyml_aws.core.arguments import Argument, Arguments
+from flowyml_aws.core.lazy_parameters import takes_handle
 from flowyml_aws.core.run_view import Viewed
 from flowyml_aws.core.signatures import Parameter, parameters_of
 from flowyml_aws.core.skipped import Skipped
@@ -316,14 +317,18 @@ def _in_order(inputs: Sequence[str]) -> BoundCall:
 
 def _asset(asset: str, parameter: Parameter) -> Argument:
     """Return the argument for an asset, and what replaces it if its step is skipped."""
-    declared = parameter.declared
-    accepts = members(parameter_type(parameter.owner, declared.annotation))
+    accepts = _accepted_types(parameter)
     return Argument(
         "asset",
         asset,
         default_of=parameter.name if parameter.has_default else None,
         accepts_skipped=Skipped in accepts,
+        is_lazy=takes_handle(accepts),
     )
+
+
+def _accepted_types(parameter: Parameter) -> tuple[Any, ...]:
+    return members(parameter_type(parameter.owner, parameter.declared.annotation))
 
 
 class _Call:
@@ -369,8 +374,11 @@ class _Call:
         """Fill the remaining parameters by name."""
         for name, parameter in self.named.items():
             if name in names and name not in self.filled:
-                is_asset = source == "asset"
-                self.filled[name] = _asset(name, parameter) if is_asset else Argument(source, name)
+                self.filled[name] = (
+                    _asset(name, parameter)
+                    if source == "asset"
+                    else Argument(source, name, is_lazy=takes_handle(_accepted_types(parameter)))
+                )
 
     def bound(self, context: Collection[str]) -> BoundCall:
         by_name = [

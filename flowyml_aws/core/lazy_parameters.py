@@ -1,0 +1,80 @@
+"""Parameters that take a handle of a value, which is read when it is used: `rows: Lazy[T]`."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from inspect import Parameter as Kinds
+from typing import Any
+
+from flowyml_aws.core.annotations import NO_TYPE, base_type, members, parameter_type, unwrapped
+from flowyml_aws.core.signatures import Parameter, parameters_of
+from flowyml_aws.core.skipped import Skipped
+
+__all__ = ["Handle", "takes_handle", "value_type", "with_handles"]
+
+
+class Handle:
+    """Base class of `flowyml_aws.Lazy`, by which its annotations are found."""
+
+    @classmethod
+    def of(cls, value: Any, name: str) -> Any:
+        """Return a handle of a value in memory."""
+        raise NotImplementedError
+
+
+def takes_handle(kinds: Iterable[Any]) -> bool:
+    """Return whether `Lazy` or a `Lazy[T]` is among the types that a parameter accepts."""
+    return any(map(_is_handle, kinds))
+
+
+def value_type(annotation: Any) -> Any:
+    """Return the type of the value of a parameter: `T` for `Lazy[T]`, also in a union.
+
+    Any other annotation is returned unchanged.
+    """
+    if not takes_handle(members(annotation)):
+        return annotation
+    kinds = tuple(_values(annotation))
+    if NO_TYPE in kinds:
+        return NO_TYPE
+    return typing.Union[kinds]  # noqa: UP007  # of a number of types that is not known
+
+
+def with_handles(
+    function: Callable[..., Any], args: Sequence[Any], keywords: Mapping[str, Any]
+) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """Return the arguments of a direct call, with handles for the parameters that take one."""
+    parameters = parameters_of(function) or ()
+    positional = [each for each in parameters if each.is_positional]
+    more = [each for each in parameters if each.declared.kind is Kinds.VAR_POSITIONAL]
+    places = [*positional, *more * max(0, len(args) - len(positional))]
+    named = {each.name: each for each in parameters if each.is_named}
+    passed = [_passed(value, place) for value, place in zip(args, places, strict=False)]
+    return (*passed, *args[len(passed) :]), {
+        name: _passed(value, named[name]) if name in named else value
+        for name, value in keywords.items()
+    }
+
+
+def _passed(value: Any, parameter: Parameter) -> Any:
+    """Return the value, or its handle. A handle, and a value without data, stays as it is."""
+    kinds = members(parameter_type(parameter.owner, parameter.declared.annotation))
+    handle = next((base_type(kind) for kind in kinds if _is_handle(kind)), None)
+    if handle is None or isinstance(value, Handle | Skipped) or type(value) in kinds:
+        return value
+    return handle.of(value, parameter.name)
+
+
+def _values(annotation: Any) -> Iterator[Any]:
+    for member in members(annotation):
+        if _is_handle(member):
+            (kind,) = typing.get_args(unwrapped(member)) or (NO_TYPE,)
+            yield NO_TYPE if kind is Any else kind
+        else:
+            yield member
+
+
+def _is_handle(annotation: Any) -> bool:
+    base = base_type(annotation)
+    return isinstance(base, type) and issubclass(base, Handle)
