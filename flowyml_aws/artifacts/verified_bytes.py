@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import OrderedDict
+from bisect import bisect_right
+from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import accumulate
-from typing import Any
 
 from flowyml_aws.artifacts.compression import decompress_frame, frames_of_parts
 from flowyml_aws.artifacts.content import PART_BYTES, part_range
@@ -37,19 +37,31 @@ _KEPT_PARTS = 2
 class VerifiedBytes:
     """The bytes of a value, read by range. Threads may share it.
 
-    The blocks at both ends of a range are kept for the next ranges, up to `kept_blocks` in total.
+    The blocks at both ends of a range are kept for the next ranges.
 
     Args:
         store: Store that contains the value.
         ref: Reference to the value.
+        kept_blocks: Number of blocks that are kept. None to keep those that were used in this or
+            the previous turn (`begin_turn`).
     """
 
-    def __init__(self, store: ObjectReader, ref: ArtifactRef) -> None:
-        self._store, self._ref = store, ref
+    def __init__(
+        self, store: ObjectReader, ref: ArtifactRef, kept_blocks: int | None = _KEPT_BLOCKS
+    ) -> None:
+        self._store, self._ref, self._kept_blocks = store, ref, kept_blocks
         self._lock = threading.Lock()
+        self._loading: defaultdict[tuple[str, int], threading.Lock] = defaultdict(threading.Lock)
         self._blocks: OrderedDict[int, memoryview] = OrderedDict()
         self._parts: OrderedDict[int, memoryview] = OrderedDict()
-        self.kept_blocks = _KEPT_BLOCKS
+        self._used: set[int] = set()
+
+    def begin_turn(self) -> None:
+        """Drop the blocks that were not used since the last turn began."""
+        with self._lock:
+            for number in self._blocks.keys() - self._used:
+                del self._blocks[number]
+            self._used.clear()
 
     @property
     def size_bytes(self) -> int:
@@ -86,29 +98,31 @@ class VerifiedBytes:
         for_each_part(len(blocks), copy, BUFFERED_PART_SLOTS)
 
     def _block(self, number: int, is_kept: bool) -> memoryview:
-        with self._lock:
-            if (block := self._blocks.get(number)) is not None:
-                self._blocks.move_to_end(number)
-                return block
-        compression = self._ref.compression
-        if compression is None:
-            block = self._verified(number, *part_range(self._ref.size_bytes, number))
-        else:
-            block = self._frame(number, compression)
-        if is_kept:
-            _keep(self._lock, self._blocks, number, block, self.kept_blocks)
-        return block
+        with self._loading["block", number]:  # threads that need the same block read it once
+            with self._lock:
+                self._used.add(number)
+                if (block := self._blocks.get(number)) is not None:
+                    self._blocks.move_to_end(number)
+                    return block
+            compression = self._ref.compression
+            if compression is None:
+                block = self._verified(number, *part_range(self._ref.size_bytes, number))
+            else:
+                block = self._frame(number, compression)
+            if is_kept:
+                self._keep(self._blocks, number, block, self._kept_blocks)
+            return block
 
     def _frame(self, number: int, compression: Compression) -> memoryview:
-        part = next(n for n, frames in enumerate(self._frames) if number in frames)
+        part = bisect_right(self._frames, number, key=lambda frames: frames.start) - 1
         starts, frames = self._frame_starts, self._frames[part]
-        with self._lock:
-            stored = self._parts.get(part)
         first = starts[frames.start]
-        if stored is None:
-            stored = self._verified(part, first, starts[frames.stop])
-            if len(frames) > 1:
-                _keep(self._lock, self._parts, part, stored, _KEPT_PARTS)
+        with self._loading["part", part]:
+            stored = self._parts.get(part)
+            if stored is None:
+                stored = self._verified(part, first, starts[frames.stop])
+                if len(frames) > 1:
+                    self._keep(self._parts, part, stored, _KEPT_PARTS)
         low, high = part_range(self.size_bytes, number)
         block = memoryview(bytearray(high - low))
         frame = stored[starts[number] - first : starts[number + 1] - first]
@@ -144,13 +158,15 @@ class VerifiedBytes:
         assert self._ref.compression is not None
         return [0, *accumulate(self._ref.compression.frames)]
 
-
-def _keep(
-    lock: threading.Lock, kept: OrderedDict[int, Any], key: int, value: Any, limit: int
-) -> None:
-    """Keep a value, and drop those that were used least recently."""
-    with lock:
-        kept[key] = value
-        kept.move_to_end(key)
-        while len(kept) > limit:
-            kept.popitem(last=False)
+    def _keep(
+        self,
+        kept: OrderedDict[int, memoryview],
+        number: int,
+        memory: memoryview,
+        limit: int | None,
+    ) -> None:
+        """Keep memory, and drop what was used least recently."""
+        with self._lock:
+            kept[number] = memory
+            while limit is not None and len(kept) > limit:
+                kept.popitem(last=False)

@@ -85,8 +85,12 @@ class StoredArray:
         if not wanted.ndim:
             return self._rows(int(wanted), int(wanted) + 1), 0
         numbers, places = numpy.unique(wanted, return_inverse=True)
-        runs = [self._rows(start, stop) for start, stop in _runs(numbers.tolist())]
-        found = numpy.concatenate([self._rows(0, 0), *runs])
+        _, dtype, shape, _ = self._layout
+        found = numpy.empty((len(numbers), *shape[1:]), dtype)
+        filled = 0
+        for start, stop in _runs(numbers.tolist()):
+            found[filled : filled + stop - start] = self._rows(start, stop)
+            filled += stop - start
         return found[places.reshape(wanted.shape)], _ALL
 
     def _rows(self, start: int, stop: int) -> numpy.ndarray[Any, Any]:

@@ -37,16 +37,15 @@ def stored_pieces(store: ObjectReader, ref: ArtifactRef, asset: str) -> Pieces |
         MissingExtraError: The codec is not installed.
     """
     codec = find_codec(ref.codec)
-    data = VerifiedBytes(store, ref)
     pieces: Pieces
     if isinstance(codec, NumpyCodec):
-        pieces = StoredArray(data)
+        pieces = StoredArray(VerifiedBytes(store, ref))
     elif isinstance(codec, ArrowCodec | PolarsCodec):
-        pieces = StoredTable(data, codec)
+        pieces = StoredTable(VerifiedBytes(store, ref, kept_blocks=None), codec)
     elif isinstance(codec, PandasCodec):
-        pieces = StoredFrame(data, codec)
+        pieces = StoredFrame(VerifiedBytes(store, ref, kept_blocks=None), codec)
     elif isinstance(codec, BytesCodec):
-        pieces = StoredBytes(data)
+        pieces = StoredBytes(VerifiedBytes(store, ref))
     else:
         return None
     return _Reported(pieces, store, ref, asset)

@@ -25,7 +25,9 @@ from flowyml_aws.artifacts.codecs.codec import Codec
 from flowyml_aws.artifacts.codecs.pandas_frames import describe_piece, labels_in
 from flowyml_aws.artifacts.lazy.memory import in_memory
 from flowyml_aws.artifacts.lazy.pieces import positions_of, rows_of_slice, unsupported
+from flowyml_aws.artifacts.parallel import PART_SLOTS
 from flowyml_aws.artifacts.verified_bytes import VerifiedBytes
+from flowyml_aws.core.concurrency import map_concurrently
 
 if TYPE_CHECKING:
     import pyarrow
@@ -54,13 +56,17 @@ class _Batch:
 class StoredTable:
     """Rows and columns of a table of pyarrow or polars, which is stored as an Arrow IPC stream.
 
+    Each column of some rows is in another block. The blocks of the rows that were read last are
+    kept for the next ones.
+
     Args:
-        data: Bytes of the stream.
+        data: Bytes of the stream, which keep the blocks of a turn.
         codec: Codec that decodes a stream.
     """
 
     def __init__(self, data: VerifiedBytes, codec: Codec) -> None:
         self._data, self._codec = data, codec
+        self._found: dict[int, tuple[Sequence[StreamMessage], StreamMessage]] = {}
 
     def length(self) -> int:
         """Return the number of rows."""
@@ -118,7 +124,10 @@ class StoredTable:
         """Return some rows of a batch. Only their bytes are read."""
         import pyarrow
 
-        dictionaries, message = self._messages(number)
+        if number not in self._found:
+            self._found[number] = self._messages(number)
+        dictionaries, message = self._found[number]
+        self._data.begin_turn()
         whole = [self._schema_message, *dictionaries]
         size = sum(each.end - each.start for each in (*whole, message))
         memory = _Sparse(size + len(_END))
@@ -139,7 +148,9 @@ class StoredTable:
 
         with pyarrow.ipc.open_stream(pyarrow.BufferReader(memory.buffer)) as reader:
             batch = reader.read_next_batch()
-        arrays = [_rows_of(batch.column(at), rows, fill) for at in columns]
+        arrays = map_concurrently(
+            lambda at: _rows_of(batch.column(at), rows, fill), columns, limit=PART_SLOTS.count
+        )
         return pyarrow.RecordBatch.from_arrays(arrays, schema=schema)
 
     def _messages(self, number: int) -> tuple[Sequence[StreamMessage], StreamMessage]:
@@ -161,6 +172,7 @@ class StoredTable:
             if message.kind not in (BATCH, DICTIONARY) or message.end > self._data.size_bytes:
                 raise ValueError(f"unexpected message at byte {start}")
             yield message
+            self._data.begin_turn()
             start = message.end
 
     @cached_property
@@ -175,12 +187,8 @@ class StoredTable:
         import pyarrow
 
         message = self._schema_message
-        schema = pyarrow.ipc.read_schema(
-            pyarrow.py_buffer(self._data.read(message.start, message.end))
-        )
-        # Each column of a range of rows is in other blocks.
-        self._data.kept_blocks += 6 * len(schema)
-        return schema
+        data = self._data.read(message.start, message.end)
+        return pyarrow.ipc.read_schema(pyarrow.py_buffer(data))
 
     @cached_property
     def _has_dictionaries(self) -> bool:
