@@ -20,11 +20,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from inspect import Parameter as Kinds
-from typing import Any
+from typing import Any, Literal
 
 from flowyml_aws.core.annotations import members, parameter_type
 from flowyml_aws.core.arguments import Argument, Arguments
-from flowyml_aws.core.lazy_parameters import takes_handle
+from flowyml_aws.core.lazy_parameters import handle_type
 from flowyml_aws.core.run_view import Viewed
 from flowyml_aws.core.signatures import Parameter, parameters_of
 from flowyml_aws.core.skipped import Skipped
@@ -323,8 +323,14 @@ def _asset(asset: str, parameter: Parameter) -> Argument:
         asset,
         default_of=parameter.name if parameter.has_default else None,
         accepts_skipped=Skipped in accepts,
-        is_lazy=takes_handle(accepts),
+        is_lazy=handle_type(parameter, accepts) is not None,
     )
+
+
+def _context_value(name: str, parameter: Parameter) -> Argument:
+    """Return the argument for a context value."""
+    handle = handle_type(parameter, _accepted_types(parameter))
+    return Argument("context", name, is_lazy=handle is not None)
 
 
 def _accepted_types(parameter: Parameter) -> tuple[Any, ...]:
@@ -370,15 +376,12 @@ class _Call:
             else:
                 self.untaken.append(asset)
 
-    def fill(self, source: Any, names: Collection[str]) -> None:
+    def fill(self, source: Literal["asset", "context"], names: Collection[str]) -> None:
         """Fill the remaining parameters by name."""
         for name, parameter in self.named.items():
             if name in names and name not in self.filled:
-                self.filled[name] = (
-                    _asset(name, parameter)
-                    if source == "asset"
-                    else Argument(source, name, is_lazy=takes_handle(_accepted_types(parameter)))
-                )
+                make = _asset if source == "asset" else _context_value
+                self.filled[name] = make(name, parameter)
 
     def bound(self, context: Collection[str]) -> BoundCall:
         by_name = [

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from inspect import Parameter as Kinds
 from typing import Any
 
@@ -11,7 +12,9 @@ from flowyml_aws.core.annotations import NO_TYPE, base_type, members, parameter_
 from flowyml_aws.core.signatures import Parameter, parameters_of
 from flowyml_aws.core.skipped import Skipped
 
-__all__ = ["Handle", "takes_handle", "value_type", "with_handles"]
+__all__ = ["Handle", "handle_type", "value_type", "with_handles"]
+
+_GENERIC = re.compile(r"[\w.]+(?=\[)")  # a name with types in brackets
 
 
 class Handle:
@@ -23,9 +26,19 @@ class Handle:
         raise NotImplementedError
 
 
-def takes_handle(kinds: Iterable[Any]) -> bool:
-    """Return whether `Lazy` or a `Lazy[T]` is among the types that a parameter accepts."""
-    return any(map(_is_handle, kinds))
+def handle_type(parameter: Parameter, kinds: Sequence[Any]) -> type[Handle] | None:
+    """Return `Lazy` if a parameter is annotated as `Lazy` or `Lazy[T]`, alone or in a union.
+
+    `T` may be a name that only a type checker knows, in an annotation that is a string.
+
+    Args:
+        parameter: The parameter.
+        kinds: Types that its annotation means, as `members` returns them.
+    """
+    annotation = parameter.declared.annotation
+    if isinstance(annotation, str) and NO_TYPE in kinds:
+        kinds = [parameter_type(parameter.owner, name) for name in _GENERIC.findall(annotation)]
+    return next((base_type(kind) for kind in kinds if _is_handle(kind)), None)
 
 
 def value_type(annotation: Any) -> Any:
@@ -33,7 +46,7 @@ def value_type(annotation: Any) -> Any:
 
     Any other annotation is returned unchanged.
     """
-    if not takes_handle(members(annotation)):
+    if not any(map(_is_handle, members(annotation))):
         return annotation
     kinds = tuple(_values(annotation))
     if NO_TYPE in kinds:
@@ -60,7 +73,7 @@ def with_handles(
 def _passed(value: Any, parameter: Parameter) -> Any:
     """Return the value, or its handle. A handle, and a value without data, stays as it is."""
     kinds = members(parameter_type(parameter.owner, parameter.declared.annotation))
-    handle = next((base_type(kind) for kind in kinds if _is_handle(kind)), None)
+    handle = handle_type(parameter, kinds)
     if handle is None or isinstance(value, Handle | Skipped) or type(value) in kinds:
         return value
     return handle.of(value, parameter.name)

@@ -141,8 +141,8 @@ def test_digests_that_do_not_prove_the_digest_of_the_value_are_an_error(
 
 
 def test_a_missing_or_shorter_object_is_an_error(folder: DirectoryArtifactStore) -> None:
-    ref = save_value(folder, "value", b"value")
-    folder.path(ref.key).write_bytes(b"valu")
+    ref = save_value(folder, "value", b"three")
+    folder.path(ref.key).write_bytes(b"four")
     with pytest.raises(DamagedArtifactError):
         VerifiedBytes(folder, ref).read(0, 2)
     folder.delete([ref.key])

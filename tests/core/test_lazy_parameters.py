@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Annotated, Any, Optional, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeAlias
 
 import pytest
 
@@ -9,6 +9,9 @@ from flowyml_aws import Lazy, Skipped, step
 from flowyml_aws.core.annotations import NO_TYPE
 from flowyml_aws.core.binding import bind
 from flowyml_aws.core.lazy_parameters import value_type
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 Rows: TypeAlias = "Lazy[list[int]]"
 
@@ -40,7 +43,7 @@ def test_the_arguments_of_lazy_parameters_are_lazy() -> None:
         c: Optional[Lazy[int]],  # noqa: UP045
         d: int,
         *args: Lazy[int],
-        e: Lazy[int] = None,  # type: ignore[assignment]
+        e: Lazy[Decimal] | None = None,
         f: int = 0,
     ) -> None: ...
 
@@ -76,7 +79,7 @@ def test_wrong_arguments_of_a_direct_call_are_the_errors_of_python() -> None:
 
     for args, keywords in [((1, 2), {}), ((), {"row": 1}), ((), {})]:
         with pytest.raises(TypeError, match="see"):
-            see(*args, **keywords)  # type: ignore[arg-type]
+            see(*args, **keywords)
 
 
 def test_the_signature_of_a_step_stays() -> None:
