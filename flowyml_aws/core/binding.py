@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 from flowyml_aws.core.annotations import members, parameter_type
 from flowyml_aws.core.arguments import Argument, Arguments
-from flowyml_aws.core.lazy_parameters import handle_type
+from flowyml_aws.core.lazy_parameters import handle_type, is_plainly_a_value
 from flowyml_aws.core.run_view import Viewed
 from flowyml_aws.core.signatures import Parameter, parameters_of
 from flowyml_aws.core.skipped import Skipped
@@ -329,6 +329,8 @@ def _asset(asset: str, parameter: Parameter) -> Argument:
 
 def _context_value(name: str, parameter: Parameter) -> Argument:
     """Return the argument for a context value."""
+    if is_plainly_a_value(parameter.declared.annotation):
+        return Argument("context", name)
     handle = handle_type(parameter, _accepted_types(parameter))
     return Argument("context", name, is_lazy=handle is not None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,8 +13,9 @@ from flowyml_aws.core.annotations import NO_TYPE, base_type, members, parameter_
 from flowyml_aws.core.signatures import Parameter, parameters_of
 from flowyml_aws.core.skipped import Skipped
 
-__all__ = ["Handle", "handle_type", "value_type", "with_handles"]
+__all__ = ["Handle", "handle_type", "is_plainly_a_value", "value_type", "with_handles"]
 
+_BUILTINS = frozenset(vars(builtins))
 _GENERIC = re.compile(r"[\w.]+(?=\[)")  # a name with types in brackets
 
 
@@ -39,6 +41,19 @@ def handle_type(parameter: Parameter, kinds: Sequence[Any]) -> type[Handle] | No
     if isinstance(annotation, str) and NO_TYPE in kinds:
         kinds = [parameter_type(parameter.owner, name) for name in _GENERIC.findall(annotation)]
     return next((base_type(kind) for kind in kinds if _is_handle(kind)), None)
+
+
+def is_plainly_a_value(annotation: Any) -> bool:
+    """Return whether an annotation is no handle for certain, without evaluating it.
+
+    A plan has many thousands of context values of such types.
+    """
+    if isinstance(annotation, str):
+        return annotation in _BUILTINS
+    if annotation is NO_TYPE:
+        return True
+    is_class = isinstance(annotation, type) and typing.get_origin(annotation) is None
+    return is_class and not issubclass(annotation, Handle)
 
 
 def value_type(annotation: Any) -> Any:

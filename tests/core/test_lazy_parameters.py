@@ -8,7 +8,7 @@ import pytest
 from flowyml_aws import Lazy, Skipped, step
 from flowyml_aws.core.annotations import NO_TYPE
 from flowyml_aws.core.binding import bind
-from flowyml_aws.core.lazy_parameters import value_type
+from flowyml_aws.core.lazy_parameters import is_plainly_a_value, value_type
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -34,6 +34,16 @@ def test_the_value_of_a_lazy_parameter_has_the_type_in_the_brackets(
     annotation: Any, expected: Any
 ) -> None:
     assert value_type(annotation) == expected
+
+
+@pytest.mark.parametrize("annotation", [Lazy, Lazy[int], "Lazy", "Rows"])
+def test_an_annotation_that_may_be_a_handle_is_evaluated(annotation: Any) -> None:
+    assert not is_plainly_a_value(annotation)
+
+
+@pytest.mark.parametrize("annotation", [NO_TYPE, int, "float", Skipped])
+def test_the_annotation_of_a_plain_value_is_not_evaluated(annotation: Any) -> None:
+    assert is_plainly_a_value(annotation)
 
 
 def test_the_arguments_of_lazy_parameters_are_lazy() -> None:
