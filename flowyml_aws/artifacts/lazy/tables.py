@@ -17,6 +17,7 @@ from flowyml_aws.artifacts.codecs.arrow import (
 from flowyml_aws.artifacts.codecs.arrow_messages import (
     BATCH,
     DICTIONARY,
+    SCHEMA,
     StreamMessage,
     read_message,
 )
@@ -178,8 +179,8 @@ class StoredTable:
     @cached_property
     def _schema_message(self) -> StreamMessage:
         message = read_message(self._data.read, 0)
-        if message is None:
-            raise ValueError("the stream is empty")
+        if message is None or message.kind != SCHEMA:
+            raise ValueError("the stream does not begin with a schema")
         return message
 
     @cached_property
@@ -271,6 +272,7 @@ def _rows_of(array: pyarrow.Array, rows: range, fill: Callable[[int, int], None]
 
     fill_rows(array, rows.start, len(rows), fill)
     found = array.slice(rows.start, len(rows))
+    found.validate(full=True)  # Arrow trusts offsets, and a wrong one would read other memory
     if pyarrow.types.is_string_view(found.type):
         # A view is written with all of its buffers, of which the other strings are not read.
         return found.cast(pyarrow.large_string()).cast(found.type)
