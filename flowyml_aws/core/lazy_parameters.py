@@ -44,7 +44,7 @@ def handle_type(parameter: Parameter, kinds: Sequence[Any]) -> type[Handle] | No
 
 
 def is_plainly_a_value(annotation: Any) -> bool:
-    """Return whether an annotation is no handle for certain, without evaluating it.
+    """Return whether an annotation certainly means a plain value, without evaluating it.
 
     A plan has many thousands of context values of such types.
     """
