@@ -27,6 +27,7 @@ from flowyml_aws.core.step_log import log_image, log_metric, log_table, log_text
 from flowyml_aws.pipeline import Pipeline
 
 if TYPE_CHECKING:
+    from flowyml_aws.artifacts.lazy.handle import Lazy
     from flowyml_aws.client.result import PipelineResult
     from flowyml_aws.client.run import Run
     from flowyml_aws.versioning import VersionedPipeline
@@ -42,6 +43,7 @@ __all__ = [
     "FlowymlError",
     "GPUConfig",
     "If",
+    "Lazy",
     "LocalData",
     "NodeAffinity",
     "Pipeline",
@@ -67,7 +69,8 @@ __all__ = [
 ]
 
 # What runs a pipeline is imported when it is asked for: importing this package stays cheap.
-_LAZY = {
+_IMPORTED_LATER = {
+    "Lazy": "flowyml_aws.artifacts.lazy.handle",
     "PipelineResult": "flowyml_aws.client.result",
     "Run": "flowyml_aws.client.run",
     "VersionedPipeline": "flowyml_aws.versioning",
@@ -79,6 +82,6 @@ def __getattr__(name: str) -> Any:
         from flowyml_aws.core.version import installed_version
 
         return installed_version()
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
+    if name in _IMPORTED_LATER:
+        return getattr(importlib.import_module(_IMPORTED_LATER[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

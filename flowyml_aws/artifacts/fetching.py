@@ -7,6 +7,8 @@ import re
 import shutil
 import tempfile
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ from flowyml_aws.core.errors import (
 )
 from flowyml_aws.scripts import MissingScriptError
 
-__all__ = ["FetchedValue", "fetch_value", "may_run_code"]
+__all__ = ["FetchedValue", "fetch_value", "may_run_code", "naming", "unloadable"]
 
 # Packages whose name differs from their module's.
 _PACKAGES = {"PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn", "yaml": "pyyaml"}
@@ -76,11 +78,11 @@ class FetchedValue:
         except OSError as error:
             if isinstance(self.codec, FileCodec) and error.errno != errno.ENAMETOOLONG:
                 raise _unwritable(self.ref, self.asset, error) from error
-            raise _unloadable(self.ref, self.asset, error) from error
+            raise unloadable(self.ref, self.asset, error) from error
         except UnpicklingFailedError as error:
-            raise _unloadable(self.ref, self.asset, error.cause, error.place) from error.cause
+            raise unloadable(self.ref, self.asset, error.cause, error.place) from error.cause
         except Exception as error:  # a codec can raise anything
-            raise _unloadable(self.ref, self.asset, error) from error
+            raise unloadable(self.ref, self.asset, error) from error
 
     def _decode_file(self, codec: FileCodec) -> Any:
         assert isinstance(self.data, Path)
@@ -135,27 +137,40 @@ def fetch_value(
         )
     if isinstance(codec, FileCodec):
         _check_filename(ref, asset)
+    with naming(store, ref, asset):
+        try:
+            data = _read(store, ref, asset, codec, folder)
+        except FlowymlError:
+            raise  # some are OSErrors, too
+        except OSError as error:
+            raise _unwritable(ref, asset, error) from error
+    return FetchedValue(asset, ref, codec, data, folder)
+
+
+@contextmanager
+def naming(store: ObjectReader, ref: ArtifactRef, asset: str) -> Iterator[None]:
+    """Name the asset, and its location, in the errors of a block that reads its object.
+
+    Raises:
+        ArtifactNotFoundError: The block raised it.
+        DamagedArtifactError: The block raised it.
+    """
+    uri = f"{store.uri}/{ref.key}"
     try:
-        return FetchedValue(asset, ref, codec, _read(store, ref, asset, codec, folder), folder)
+        yield
     except DamagedArtifactError as error:
-        uri = f"{store.uri}/{key}"
         raise DamagedArtifactError(
             what=f"The value of asset {asset!r} is damaged: {uri}",
             why=f"expected {_size_and_digest(ref)}, found: {error.why}",
             fix=f"delete {uri}, then run the step that produces the asset again",
         ) from error
     except ArtifactNotFoundError as error:
-        uri = f"{store.uri}/{key}"
         origin = "" if ref.uri == uri else f"; it was stored at {ref.uri}"
         raise ArtifactNotFoundError(
             what=f"The value of asset {asset!r} is missing",
             why=f"no object at {uri}, expected {_size_and_digest(ref)}{origin}",
             fix="run the step that produces the asset again",
         ) from error
-    except FlowymlError:
-        raise  # some are OSErrors, too
-    except OSError as error:
-        raise _unwritable(ref, asset, error) from error
 
 
 def _check_filename(ref: ArtifactRef, asset: str) -> None:
@@ -178,7 +193,7 @@ def _read(
             return read_to_bytes(store, ref)
         return read_to_memory(store, ref)
     except ImportError as error:  # reading shuffled numbers needs numpy
-        raise _unloadable(ref, asset, error) from error
+        raise unloadable(ref, asset, error) from error
     except MemoryError as error:
         raise FlowymlError(
             what=f"The value of asset {asset!r} does not fit into memory",
@@ -211,9 +226,17 @@ def _size_and_digest(ref: ArtifactRef) -> str:
     return f"{ref.size_bytes} bytes with SHA-256 {ref.sha256}"
 
 
-def _unloadable(
+def unloadable(
     ref: ArtifactRef, asset: str, error: Exception, place: str | None = None
 ) -> FlowymlError:
+    """Return the error for a value whose bytes are intact, but can't be decoded.
+
+    Args:
+        ref: Reference to the value.
+        asset: Name of the asset.
+        error: Error of the codec.
+        place: Class or function that failed.
+    """
     what = f"The value of asset {asset!r} can't be read: {ref.uri}"
     if isinstance(error, MissingExtraError):
         return MissingExtraError(what, error.why, error.fix)

@@ -29,7 +29,18 @@ from flowyml_aws.artifacts.parallel import (
 from flowyml_aws.artifacts.refs import ArtifactRef, Compression
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
 
-__all__ = ["ObjectReader", "is_intact", "read_to_bytes", "read_to_file", "read_to_memory"]
+__all__ = [
+    "ObjectReader",
+    "allocate_value",
+    "checked_size",
+    "damaged",
+    "fetch",
+    "is_intact",
+    "part_digests",
+    "read_to_bytes",
+    "read_to_file",
+    "read_to_memory",
+]
 
 AllocateBuffer = Callable[[int, int], memoryview]
 WritePiece = Callable[[int, memoryview], None]
@@ -55,7 +66,7 @@ def read_to_memory(store: ObjectReader, ref: ArtifactRef) -> memoryview:
         DamagedArtifactError: The bytes are not those of the ref.
         MemoryError: The value does not fit into memory.
     """
-    data = _allocate_value(_checked_size(store, ref))
+    data = allocate_value(checked_size(store, ref))
     _read(store, ref, lambda start, end: data[start:end], _keep_in_place)
     return data
 
@@ -67,7 +78,7 @@ def read_to_bytes(store: ObjectReader, ref: ArtifactRef) -> bytes:
         ArtifactNotFoundError: The object does not exist.
         DamagedArtifactError: The bytes are not those of the ref.
     """
-    size = _checked_size(store, ref)
+    size = checked_size(store, ref)
     # Only a BytesIO gives `bytes` without a second copy: it returns its own memory. Nothing is
     # read into a view of it: the traceback of a failed read would keep the view, and collecting
     # such a view crashes CPython 3.12.0 and 3.12.1 (python/cpython issue 111049).
@@ -90,11 +101,41 @@ def is_intact(store: ObjectReader, ref: ArtifactRef) -> bool:
     False, too, if the object does not exist.
     """
     try:
-        _checked_size(store, ref)
+        checked_size(store, ref)
         _read_buffered(store, ref, _keep_in_place)
     except (ArtifactNotFoundError, DamagedArtifactError):
         return False
     return True
+
+
+def part_digests(store: ObjectReader, ref: ArtifactRef) -> tuple[bytes, ...]:
+    """Return the binary digest of each part of a value, which together prove its own digest.
+
+    They are in the ref. For a ref of an earlier version, all bytes are read once, in constant
+    memory.
+
+    Raises:
+        ArtifactNotFoundError: The object does not exist.
+        DamagedArtifactError: The digests or the bytes are not those of the ref.
+    """
+    compression = ref.compression
+    count = part_count(ref.size_bytes) if compression is None else len(frames_of_parts(compression))
+    if count == 1:
+        return (bytes.fromhex(ref.sha256),)
+    try:
+        digests = ref.part_digests
+    except ValueError as error:
+        raise damaged(store, ref, "its ref is inconsistent: invalid digests of parts") from error
+    if digests is None:
+        return _read_buffered(store, ref, _keep_in_place)
+    if len(digests) != count or digest_of_parts(digests) != ref.sha256:
+        raise damaged(
+            store,
+            ref,
+            f"its ref is inconsistent: the digests of {len(digests)} parts do not give "
+            f"the SHA-256 {ref.sha256}",
+        )
+    return digests
 
 
 def read_to_file(store: ObjectReader, ref: ArtifactRef, path: Path) -> None:
@@ -104,14 +145,14 @@ def read_to_file(store: ObjectReader, ref: ArtifactRef, path: Path) -> None:
         ArtifactNotFoundError: The object does not exist.
         DamagedArtifactError: The bytes are not those of the ref. The file must not be used.
     """
-    _checked_size(store, ref)
+    checked_size(store, ref)
     with path.open("xb", buffering=0) as file:
         _read_buffered(store, ref, lambda start, piece: write_at(file, piece, start))
 
 
-def _read_buffered(store: ObjectReader, ref: ArtifactRef, write: WritePiece) -> None:
-    """Read all parts of a value through temporary buffers."""
-    _read(
+def _read_buffered(store: ObjectReader, ref: ArtifactRef, write: WritePiece) -> tuple[bytes, ...]:
+    """Read all parts of a value through temporary buffers. Return their digests."""
+    return _read(
         store,
         ref,
         allocate=_new_buffer,
@@ -128,8 +169,8 @@ def _read(
     write: WritePiece,
     slots: PartSlots = PART_SLOTS,
     piece_bytes: int = PART_BYTES,
-) -> None:
-    """Read all parts of a value.
+) -> tuple[bytes, ...]:
+    """Read all parts of a value. Return their digests, which are verified.
 
     Args:
         store: Store that contains the value.
@@ -155,7 +196,8 @@ def _read(
         digests = for_each_part(len(parts), read_part, BUFFERED_PART_SLOTS)
     sha256 = digest_of_parts(digests)
     if sha256 != ref.sha256:
-        raise _damaged(store, ref, f"its bytes have the SHA-256 {sha256}, expected {ref.sha256}")
+        raise damaged(store, ref, f"its bytes have the SHA-256 {sha256}, expected {ref.sha256}")
+    return digests
 
 
 def _plain_reader(
@@ -164,7 +206,7 @@ def _plain_reader(
     def read_part(index: int) -> bytes:
         digest = hashlib.sha256()
         for start, piece in pieces(*part_range(ref.size_bytes, index)):
-            _fetch(store, ref, start, piece)
+            fetch(store, ref, start, piece)
             digest.update(piece)
         return digest.digest()
 
@@ -185,7 +227,7 @@ def _frames_reader(
         for frames in _group_frames(parts[index], compression):
             first, last = starts[frames.start], starts[frames.stop]
             stored = _new_buffer(first, last)
-            _fetch(store, ref, first, stored)
+            fetch(store, ref, first, stored)
             digest.update(stored)
             for number in frames:
                 frame = stored[starts[number] - first : starts[number + 1] - first]
@@ -194,7 +236,7 @@ def _frames_reader(
                     decompress_frame(frame, (piece for _, piece in targets), compression.item_bytes)
                 except ValueError as error:
                     reason = f"frame {number} of {len(compression.frames)}: {error}"
-                    raise _damaged(store, ref, reason) from error
+                    raise damaged(store, ref, reason) from error
         return digest.digest()
 
     return read_part
@@ -211,16 +253,21 @@ def _group_frames(frames: range, compression: Compression) -> Iterator[range]:
     yield range(first, frames.stop)
 
 
-def _fetch(store: ObjectReader, ref: ArtifactRef, start: int, memory: memoryview) -> None:
-    """Fill memory with stored bytes, and check the size of the object."""
+def fetch(store: ObjectReader, ref: ArtifactRef, start: int, memory: memoryview) -> None:
+    """Fill memory with stored bytes, and check the size of the object. The bytes are unverified."""
     _check_size(store, ref, store.read_into(ref.key, ref.offset + start, memory))
 
 
-def _checked_size(store: ObjectReader, ref: ArtifactRef) -> int:
-    """Return the size of the value. A wrong size must not allocate memory or disk space."""
+def checked_size(store: ObjectReader, ref: ArtifactRef) -> int:
+    """Return the size of the value. A wrong size must not allocate memory or disk space.
+
+    Raises:
+        ArtifactNotFoundError: The object does not exist.
+        DamagedArtifactError: The object has another size, or the ref is inconsistent.
+    """
     if ref.offset + ref.size_bytes > ref.object_bytes:
         reason = f"the value ends at byte {ref.offset + ref.size_bytes} of {ref.object_bytes}"
-        raise _damaged(store, ref, f"its ref is inconsistent: {reason}")
+        raise damaged(store, ref, f"its ref is inconsistent: {reason}")
     if ref.compression is not None:
         _check_frames(store, ref, ref.compression)
     # The response to a read reports the size, so a value of one request needs no separate check.
@@ -239,15 +286,15 @@ def _check_frames(store: ObjectReader, ref: ArtifactRef, compression: Compressio
         reason = f"a frame of {max(frames)} bytes, expected at most {MAX_FRAME_BYTES}"
     else:
         return
-    raise _damaged(store, ref, f"its ref is inconsistent: {reason}")
+    raise damaged(store, ref, f"its ref is inconsistent: {reason}")
 
 
 def _check_size(store: ObjectReader, ref: ArtifactRef, size: int) -> None:
     if size != ref.object_bytes:
-        raise _damaged(store, ref, f"it has {size} bytes, expected {ref.object_bytes}")
+        raise damaged(store, ref, f"it has {size} bytes, expected {ref.object_bytes}")
 
 
-def _allocate_value(size: int) -> memoryview:
+def allocate_value(size: int) -> memoryview:
     """Allocate memory for a value.
 
     Large memory is mapped, so that its pages are zeroed by the threads that fill them. A bytearray
@@ -269,7 +316,8 @@ def _keep_in_place(_start: int, _part: memoryview) -> None:
     """Do nothing: the bytes were read into their final place, or only to verify them."""
 
 
-def _damaged(store: ObjectReader, ref: ArtifactRef, why: str) -> DamagedArtifactError:
+def damaged(store: ObjectReader, ref: ArtifactRef, why: str) -> DamagedArtifactError:
+    """Return the error for an object whose bytes are not those of the ref."""
     return DamagedArtifactError(
         what=f"Damaged object: {store.uri}/{ref.key}",
         why=why,

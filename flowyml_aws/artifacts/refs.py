@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import NonNegativeInt, StringConstraints
@@ -17,10 +19,13 @@ __all__ = [
     "ItemBytes",
     "PackPlace",
     "digest_of_facts",
+    "join_part_digests",
     "value_identity",
 ]
 
 _VERSION = "flowyml-aws cache 2"
+
+_DIGEST_BYTES = 32
 
 ItemBytes: TypeAlias = Literal[1, 2, 4, 8, 16]
 Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -67,6 +72,8 @@ class ArtifactRef(Document):
             it, so that the object of a file is the file itself.
         compression: Compression of the stored bytes, or None if they are not compressed.
         pack: Place in the object if it is a pack; None if the value is the whole object.
+        parts: Binary digests of the parts, one after the other, in base64: `sha256` is their
+            digest. None for a value of one part, and in refs of earlier versions.
     """
 
     uri: str
@@ -76,6 +83,20 @@ class ArtifactRef(Document):
     filename: str | None = None
     compression: Compression | None = None
     pack: PackPlace | None = None
+    parts: str | None = None
+
+    @property
+    def part_digests(self) -> tuple[bytes, ...] | None:
+        """Binary digest of each part; None if the ref does not contain them.
+
+        Raises:
+            ValueError: They are not in base64.
+        """
+        if self.parts is None:
+            return None
+        joined = base64.b64decode(self.parts, validate=True)
+        starts = range(0, len(joined), _DIGEST_BYTES)
+        return tuple(joined[start : start + _DIGEST_BYTES] for start in starts)
 
     @property
     def value_bytes(self) -> int:
@@ -108,6 +129,11 @@ class ArtifactRef(Document):
     def identity(self) -> str:
         """Identity of the value, as `value_identity` defines it."""
         return value_identity(self.sha256, self.codec, self.filename, self.compression)
+
+
+def join_part_digests(digests: Sequence[bytes]) -> str | None:
+    """Return the digests of the parts of a value as `ArtifactRef.parts` contains them."""
+    return base64.b64encode(b"".join(digests)).decode() if len(digests) > 1 else None
 
 
 def value_identity(

@@ -20,7 +20,13 @@ from flowyml_aws.artifacts.folder_transfer import load_folder
 from flowyml_aws.artifacts.layout import COPIES, artifact_key, artifact_pack_key
 from flowyml_aws.artifacts.list_index import ListIndex
 from flowyml_aws.artifacts.packs import SMALL_BYTES, make_pack
-from flowyml_aws.artifacts.refs import ArtifactRef, Compression, PackPlace, value_identity
+from flowyml_aws.artifacts.refs import (
+    ArtifactRef,
+    Compression,
+    PackPlace,
+    join_part_digests,
+    value_identity,
+)
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import DamagedArtifactError, FlowymlError, SettingsError
 from flowyml_aws.core.maps import item_name
@@ -111,6 +117,7 @@ class EncodedValue:
             filename=self.filename,
             compression=self._compression,
             pack=pack,
+            parts=join_part_digests(self.content.part_digests),
         )
 
     @property

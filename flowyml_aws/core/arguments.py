@@ -24,6 +24,7 @@ class Argument:
             is passed. Empty for an asset with one producer.
         default_of: Parameter whose default replaces an asset that does not exist, if it has one.
         accepts_skipped: Whether `Skipped` replaces an asset that does not exist.
+        is_lazy: Whether the parameter takes a handle of the value, annotated as `Lazy[T]`.
     """
 
     source: Literal["asset", "context", "default"]
@@ -31,6 +32,7 @@ class Argument:
     default_of: str | None = None
     accepts_skipped: bool = False
     among: tuple[str, ...] = ()
+    is_lazy: bool = False
 
     @property
     def assets(self) -> tuple[str, ...]:
@@ -79,6 +81,18 @@ class Arguments:
         if self.view is not None:
             return tuple(dict.fromkeys(self.view.context.values()))
         return tuple(dict.fromkeys(a.name for a in self._all if a.source == "context"))
+
+    @property
+    def lazy_assets(self) -> frozenset[str]:
+        """Assets of which the call gets handles, not values."""
+        return frozenset(asset for each in self._all if each.is_lazy for asset in each.assets)
+
+    @property
+    def lazy_context(self) -> frozenset[str]:
+        """Context values of which the call gets handles."""
+        return frozenset(
+            each.name for each in self._all if each.is_lazy and each.source == "context"
+        )
 
     @property
     def needed(self) -> tuple[str, ...]:

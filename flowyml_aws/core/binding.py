@@ -20,10 +20,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from inspect import Parameter as Kinds
-from typing import Any
+from typing import Any, Literal
 
 from flowyml_aws.core.annotations import members, parameter_type
 from flowyml_aws.core.arguments import Argument, Arguments
+from flowyml_aws.core.lazy_parameters import handle_type, is_plainly_a_value
 from flowyml_aws.core.run_view import Viewed
 from flowyml_aws.core.signatures import Parameter, parameters_of
 from flowyml_aws.core.skipped import Skipped
@@ -316,14 +317,26 @@ def _in_order(inputs: Sequence[str]) -> BoundCall:
 
 def _asset(asset: str, parameter: Parameter) -> Argument:
     """Return the argument for an asset, and what replaces it if its step is skipped."""
-    declared = parameter.declared
-    accepts = members(parameter_type(parameter.owner, declared.annotation))
+    accepts = _accepted_types(parameter)
     return Argument(
         "asset",
         asset,
         default_of=parameter.name if parameter.has_default else None,
         accepts_skipped=Skipped in accepts,
+        is_lazy=handle_type(parameter, accepts) is not None,
     )
+
+
+def _context_value(name: str, parameter: Parameter) -> Argument:
+    """Return the argument for a context value."""
+    if is_plainly_a_value(parameter.declared.annotation):
+        return Argument("context", name)
+    handle = handle_type(parameter, _accepted_types(parameter))
+    return Argument("context", name, is_lazy=handle is not None)
+
+
+def _accepted_types(parameter: Parameter) -> tuple[Any, ...]:
+    return members(parameter_type(parameter.owner, parameter.declared.annotation))
 
 
 class _Call:
@@ -365,12 +378,12 @@ class _Call:
             else:
                 self.untaken.append(asset)
 
-    def fill(self, source: Any, names: Collection[str]) -> None:
+    def fill(self, source: Literal["asset", "context"], names: Collection[str]) -> None:
         """Fill the remaining parameters by name."""
         for name, parameter in self.named.items():
             if name in names and name not in self.filled:
-                is_asset = source == "asset"
-                self.filled[name] = _asset(name, parameter) if is_asset else Argument(source, name)
+                make = _asset if source == "asset" else _context_value
+                self.filled[name] = make(name, parameter)
 
     def bound(self, context: Collection[str]) -> BoundCall:
         by_name = [

@@ -17,6 +17,7 @@ from flowyml_aws.core.errors import (
     UntakenInputError,
 )
 from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.lazy_parameters import value_type
 from flowyml_aws.core.signatures import Parameter, parameters_of
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.step import Step
@@ -204,5 +205,5 @@ def _parameters(
 ) -> Iterator[ContextParameter]:
     for name, parameter in parameters.items():
         if name in names:
-            kind = parameter_type(parameter.owner, parameter.declared.annotation)
+            kind = value_type(parameter_type(parameter.owner, parameter.declared.annotation))
             yield ContextParameter(bound.context_name(name), owner, kind, parameter.declared)

@@ -18,6 +18,7 @@ from flowyml_aws.core.distributed import CLUSTERS, LAUNCHERS, Launcher
 from flowyml_aws.core.environment import environment_problems
 from flowyml_aws.core.errors import FlowymlError, InvalidStepError, OutputMismatchError
 from flowyml_aws.core.job_options import JobOptions, with_options
+from flowyml_aws.core.lazy_parameters import Handle, with_handles
 from flowyml_aws.core.maps import FailureRule, MapPart, StepMap, make_map
 from flowyml_aws.core.mounts import EFS, FSx
 from flowyml_aws.core.quantities import Quantity
@@ -196,7 +197,8 @@ class Step:
                 )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.func(*args, **kwargs)
+        arguments, keywords = with_handles(self.func, args, kwargs)
+        return self.func(*arguments, **keywords)
 
     @property
     def assets(self) -> tuple[str, ...]:
@@ -354,10 +356,16 @@ class Step:
 
         Raises:
             OutputMismatchError: The return value does not match the declared outputs, or one of
-                them is a coroutine or an async generator.
+                them is a coroutine, an async generator or a `Lazy`.
         """
         outputs = self._outputs(returned)
         for name, value in outputs.items():
+            if isinstance(value, Handle):
+                raise OutputMismatchError(
+                    what=f"Step {self.name!r} returned a Lazy as {name!r}",
+                    why="it reads from the store of its job, and is invalid after its step",
+                    fix="return the value or a piece of it: .load(), or rows such as [0:100]",
+                )
             if inspect.iscoroutine(value) or inspect.isasyncgen(value):
                 if inspect.iscoroutine(value):
                     value.close()  # so that Python does not warn that it was never awaited

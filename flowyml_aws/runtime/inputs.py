@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -11,17 +12,22 @@ from typing import Any
 
 from flowyml_aws.artifacts.folder_index import FOLDER_INDEX
 from flowyml_aws.artifacts.joint_reads import JointReads, group_by_object
-from flowyml_aws.artifacts.list_index import ListIndex, ListItem
+from flowyml_aws.artifacts.lazy.handle import Facts, Lazy, Source
+from flowyml_aws.artifacts.lazy.lists import StoredList
+from flowyml_aws.artifacts.lazy.pieces import LazyAccessError, Pieces
+from flowyml_aws.artifacts.lazy.stored import stored_pieces
+from flowyml_aws.artifacts.list_index import LIST_INDEX, ListIndex, ListItem
 from flowyml_aws.artifacts.members import with_members
 from flowyml_aws.artifacts.prefix_listing import PrefixListing
 from flowyml_aws.artifacts.reading import is_intact
-from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.artifacts.refs import ArtifactRef, digest_of_facts
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.artifacts.transfer import load_list, load_values, save_values
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import (
     ArtifactNotFoundError,
     DamagedArtifactError,
+    FlowymlError,
     TooFewItemsError,
 )
 from flowyml_aws.core.maps import index_of, item_name, required_items
@@ -46,10 +52,13 @@ class JobInputs:
     Attributes:
         attempt: Attempt that runs the steps.
         scratch: Folder for values that are files.
+        unread: Error of a handle that could not read its value; None if there was none. The job
+            fails with it, as if the value had been loaded before the step.
     """
 
     attempt: Attempt
     scratch: Path
+    unread: FlowymlError | None = None
     _results: dict[str, JobResult | None] = field(default_factory=dict)
     _contents: dict[str, bytes] = field(default_factory=dict)
     _indexes: dict[str, ListIndex] = field(default_factory=dict)
@@ -181,12 +190,8 @@ class JobInputs:
         in_place = {asset: folder for asset in assets if (folder := self._in_place(asset))}
         members = {asset: self._members(asset) for asset in assets if asset not in in_place}
         refs = {name: self.ref(name) for names in members.values() for name in names}
-        try:
+        with self._advising(refs):
             values = load_values(self.attempt.store, refs, self.scratch, contents=self._contents)
-        except (ArtifactNotFoundError, DamagedArtifactError) as error:
-            self._note_damage(refs)
-            fix = self._advice_on_damage(refs)
-            raise type(error)(what=error.what, why=error.why, fix=fix) from error
         loaded: dict[str, Any] = {
             asset: unchanged_folder(asset, folder) for asset, folder in in_place.items()
         }
@@ -201,6 +206,22 @@ class JobInputs:
             else:
                 loaded[asset] = [values.pop(name) for name in names]
         return loaded
+
+    def handle(self, asset: str) -> Lazy[Any]:
+        """Return a handle of an asset that exists. Nothing of its value is read before it is used.
+
+        Raises:
+            ArtifactNotFoundError: The result of the job that produces it does not contain it.
+        """
+        members = () if self._in_place(asset) else self._members(asset)
+        refs = {name: self.ref(name) for name in members}
+        source = Source(
+            load=lambda: self.load([asset])[asset],
+            pieces=lambda: self._pieces(asset, refs),
+            facts=lambda: _facts(refs),
+            reading=lambda: self._reading(refs),
+        )
+        return Lazy(source, asset)
 
     def list_of(self, asset: str) -> ListIndex | None:
         """Return the index of a list that parts of the job map over; None if it does not exist.
@@ -229,16 +250,60 @@ class JobInputs:
             items=tuple(ListItem(position=position, ref=ref) for position, ref in items),
         )
 
+    def _pieces(self, asset: str, refs: Mapping[str, ArtifactRef]) -> Pieces | None:
+        """Return the pieces of an asset, whose stored assets have these refs."""
+        gathered = self._gathered.get(asset)
+        if gathered is not None and not gathered.in_parts:
+            return self._list_of_refs(asset, list(refs.values()))
+        if gathered is not None or any(ref.codec == LIST_INDEX for ref in refs.values()):
+            items = [item for name in refs for item in self._index_of(name).items]
+            return self._list_of_refs(asset, [item.ref for item in items if item.ref is not None])
+        for ref in refs.values():
+            reads = JointReads(self.attempt.store, [ref], self._contents)
+            return stored_pieces(reads, ref, asset)
+        return None  # a folder that is read in place
+
+    def _list_of_refs(self, asset: str, refs: Sequence[ArtifactRef]) -> StoredList:
+        def load(positions: Sequence[int]) -> list[Any]:
+            named = {item_name(asset, position): refs[position] for position in positions}
+            store, contents = self.attempt.store, self._contents
+            return list(load_values(store, named, self.scratch, contents=contents).values())
+
+        return StoredList(len(refs), load)
+
+    @contextmanager
+    def _reading(self, refs: Mapping[str, ArtifactRef]) -> Iterator[None]:
+        """Keep the error of a block of the user's code that reads stored assets."""
+        try:
+            with self._advising(refs):
+                yield
+        except LazyAccessError:
+            raise
+        except FlowymlError as error:
+            self.unread = error
+            raise
+
+    @contextmanager
+    def _advising(self, refs: Mapping[str, ArtifactRef]) -> Iterator[None]:
+        """Note the damage that a block finds, and report how to repair it.
+
+        Raises:
+            ArtifactNotFoundError: The block raised it.
+            DamagedArtifactError: The block raised it.
+        """
+        try:
+            yield
+        except (ArtifactNotFoundError, DamagedArtifactError) as error:
+            self._note_damage(refs)
+            fix = self._advice_on_damage(refs)
+            raise type(error)(what=error.what, why=error.why, fix=fix) from error
+
     def _index_of(self, asset: str) -> Any:
         if asset in self._indexes:
             return self._indexes[asset]
         ref = self.ref(asset)
-        try:
+        with self._advising({asset: ref}):
             value = load_list(self.attempt.store, ref, asset, self.scratch, self._contents)
-        except (ArtifactNotFoundError, DamagedArtifactError) as error:
-            self._note_damage({asset: ref})
-            fix = self._advice_on_damage([asset])
-            raise type(error)(what=error.what, why=error.why, fix=fix) from error
         if type(value) is ListIndex:
             self._indexes[asset] = value
         return value
@@ -361,6 +426,13 @@ def _is_whole(reads: JointReads, store: ArtifactStore, ref: ArtifactRef) -> bool
         return all(is_intact(store, member) for member in members)
     except (ArtifactNotFoundError, DamagedArtifactError):
         return False
+
+
+def _facts(refs: Mapping[str, ArtifactRef]) -> Facts:
+    """Return the facts of the value of some stored assets: of one, or of the items of a list."""
+    size = sum(ref.value_bytes for ref in refs.values())
+    digests = [ref.sha256 for ref in refs.values()]
+    return Facts(size, digests[0] if len(digests) == 1 else digest_of_facts(digests))
 
 
 def _cause(item: ListItem) -> str:

@@ -157,6 +157,10 @@ class JobValues:
         self._load_missing(names)
         return {name: self._lend(name, call, last_attempt) for name in names}
 
+    def holds(self, name: str) -> bool:
+        """Return whether a value is in memory."""
+        return name in self._held
+
     @property
     def has_lent(self) -> bool:
         """True if the current step got values that it can't change."""

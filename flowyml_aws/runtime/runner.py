@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from flowyml_aws.artifacts.fetching import may_run_code
+from flowyml_aws.artifacts.lazy.handle import Lazy
 from flowyml_aws.artifacts.list_index import ListIndex, ListItem
 from flowyml_aws.artifacts.transfer import save_encoded, save_items, save_values
 from flowyml_aws.artifacts.values import EncodedValue, encode_value
@@ -350,21 +351,38 @@ class JobRunner:
             ),
         )
 
+    @contextlib.contextmanager
     def _inputs(
         self, call: StepCall, last_attempt: bool = True
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the assets and the context values that a call gets."""
+    ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """Yield the assets and the context values that a call gets.
+
+        A parameter that is annotated as `Lazy[T]` gets a handle, which is valid in this block.
+        """
         causes = {asset: self._stored.cause_of_absence(asset) for asset in call.assets.reads}
         absent = {asset: Skipped(asset, why) for asset, why in causes.items() if why is not None}
-        assets = self._assets.lend(call.assets, last_attempt, absent)
-        return {**assets, **absent}, self._context.lend(call.context, last_attempt)
+        lazy = call.arguments.lazy_assets - absent.keys()
+        handles = {
+            asset: self._stored.handle(asset) for asset in lazy if not self._assets.holds(asset)
+        }
+        assets = self._assets.lend(call.assets, last_attempt, {*absent, *handles})
+        handles |= {asset: Lazy.of(assets[asset], asset) for asset in lazy - handles.keys()}
+        context = self._context.lend(call.context, last_attempt)
+        of_context = {
+            name: Lazy.of(context[name], name)
+            for name in call.arguments.lazy_context & context.keys()
+        }
+        try:
+            yield {**assets, **absent, **handles}, {**context, **of_context}
+        finally:
+            for handle in (*handles.values(), *of_context.values()):
+                handle.close()
 
     def _condition_holds(self, spec: StepSpec, loop: EventLoop) -> bool:
         call = self._calls[spec.name].condition
         if call is None:
             return True
-        assets, context = self._inputs(call)
-        with self._code_of_step():
+        with self._inputs(call) as (assets, context), self._code_of_step():
             return call_in_this_process(
                 lambda: bool(loop.result(call.arguments.call(call.function, assets, context))),
                 self.roots,
@@ -465,7 +483,6 @@ class JobRunner:
 
     def _call(self, spec: StepSpec, loop: EventLoop, is_last: bool) -> Any:
         call = self._calls[spec.name].function
-        assets, context = self._inputs(call, is_last)
         log = self.attempt.log
         log.begin(spec.name)
 
@@ -484,7 +501,14 @@ class JobRunner:
         sampling = self.attempt.sampler.phase(PhaseKind.STEP, spec.name)
         watching = self._watching_gpus(spec)
         nodes = self._on_nodes(spec, is_last)
-        with sampling, watching, self._code_of_step(), nodes as call_on_nodes, recording(log):
+        with (
+            self._inputs(call, is_last) as (assets, context),
+            sampling,
+            watching,
+            self._code_of_step(),
+            nodes as call_on_nodes,
+            recording(log),
+        ):
             return call_within(
                 spec.timeout_s,
                 lambda: call_on_nodes(call_and_await),
@@ -513,6 +537,7 @@ class JobRunner:
 
         Raises:
             StepError: The user's code raised an exception.
+            FlowymlError: A handle could not read its value.
         """
         try:
             yield
@@ -520,6 +545,8 @@ class JobRunner:
             raise
         except BaseException as error:  # the user's code may raise anything, even SystemExit
             self.interruption.check()
+            if self._stored.unread is not None:
+                raise self._stored.unread from None
             raise StepError(error, self._advice(error)) from error
 
     def _advice(self, error: BaseException) -> str:

@@ -13,10 +13,11 @@ from decimal import Decimal, getcontext
 from pathlib import Path
 from typing import Generic, TypeVar
 
+import numpy
 import polars
 from pydantic import BaseModel
 
-from flowyml_aws import Pipeline, step
+from flowyml_aws import Lazy, Pipeline, step
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ class Third:
     def __setstate__(self, state):
         self.digits = state
 
-@step(outputs=["report", "rows", "box", "third", "frame"])
+@step(outputs=["report", "rows", "box", "third", "frame", "numbers"])
 def first():
     getcontext().prec = 5
     folder = Path(tempfile.mkdtemp())
@@ -42,10 +43,12 @@ def first():
     (folder / "report.sh").chmod(0o755)
     polars.DataFrame({"": [1, 2]}).write_parquet(folder / "rows.parquet")
     rows = polars.scan_parquet(folder / "rows.parquet")
-    return Report(folder / "report.sh"), [rows], Box[int](item=3), Third(), rows.collect()
+    numbers = numpy.arange(3 << 20)
+    report = Report(folder / "report.sh")
+    return report, [rows], Box[int](item=3), Third(), rows.collect(), numbers
 
-@step(inputs=["report", "rows", "box", "third", "frame"], outputs=["seen"])
-def second(report, rows, box, third, frame):
+@step(inputs=["report", "rows", "box", "third", "frame", "numbers"], outputs=["seen"])
+def second(report, rows, box, third, frame, numbers: Lazy[numpy.ndarray]):
     return [
         report.file.read_text(),
         os.access(report.file, os.X_OK),
@@ -53,6 +56,7 @@ def second(report, rows, box, third, frame):
         isinstance(box, Box[int]),
         third.digits,
         frame.columns,
+        [len(numbers), *numbers[(1 << 21) - 1 : (1 << 21) + 1].tolist()],
     ]
 
 if __name__ == "__main__":
@@ -64,7 +68,9 @@ if __name__ == "__main__":
 
 @on_each_kind_of_machine
 def test_the_next_job_gets_values_as_a_function_call_would_pass_them(rig: BackendRig) -> None:
-    assert run(rig, SCRIPT) == ["all is well", True, {"": [1, 2]}, True, "0.33333", [""]]
+    rows = [3 << 20, (1 << 21) - 1, 1 << 21]
+    expected = ["all is well", True, {"": [1, 2]}, True, "0.33333", [""], rows]
+    assert run(rig, SCRIPT) == expected
 
 
 PACKED = """

@@ -13,13 +13,15 @@ from flowyml_aws.artifacts.refs import ItemBytes
 if TYPE_CHECKING:
     import numpy
 
-__all__ = ["NumpyCodec", "NumpyScalarCodec"]
+__all__ = ["MAX_HEADER", "NumpyCodec", "NumpyScalarCodec", "read_header"]
 
 _Order: TypeAlias = Literal["C", "F"]
 _MAGIC = b"\x93NUMPY\x01\x00"
 _NUMBERS = "biufcmM"
 _KINDS = _NUMBERS + "SUV"
-_MAX_HEADER = 1 << 16
+
+MAX_HEADER = 1 << 16
+"""Maximum size of a header in bytes."""
 
 
 class NumpyCodec:
@@ -42,7 +44,7 @@ class NumpyCodec:
         if dtype.hasobject or dtype.itemsize == 0 or not _is_described(dtype):
             return False
         try:
-            return bool(_read_header(_header(value))[1] == dtype)
+            return bool(read_header(_header(value))[1] == dtype)
         except ValueError:  # overlapping fields, or names that the header does not support
             return False
 
@@ -62,7 +64,7 @@ class NumpyCodec:
         """Return a writable array in the loaded memory."""
         import numpy
 
-        size, dtype, shape, fortran = _read_header(data[:_MAX_HEADER].tobytes())
+        size, dtype, shape, fortran = read_header(data[:MAX_HEADER].tobytes())
         if dtype.hasobject or len(data) - size != math.prod(shape) * dtype.itemsize:
             raise ValueError(f"an array of shape {shape} and data type {dtype} has another size")
         order: _Order = "F" if fortran else "C"
@@ -87,7 +89,7 @@ class NumpyScalarCodec:
         # An array would remove trailing zeros from strings.
         if dtype.type is not type(value) or dtype.kind not in _NUMBERS or not _is_described(dtype):
             return False
-        return bool(_read_header(_header(numpy.asarray(value)))[1].type is type(value))
+        return bool(read_header(_header(numpy.asarray(value)))[1].type is type(value))
 
     def encode(self, value: Any) -> Content:
         """Return the bytes of an array without dimensions."""
@@ -127,12 +129,20 @@ def _header(array: numpy.ndarray[Any, Any]) -> bytes:
     return stream.getvalue()
 
 
-def _read_header(data: bytes) -> tuple[int, numpy.dtype[Any], tuple[int, ...], bool]:
+def read_header(data: bytes) -> tuple[int, numpy.dtype[Any], tuple[int, ...], bool]:
+    """Return the size of a header, the data type, the shape, and whether the order is Fortran's.
+
+    Args:
+        data: Bytes that begin with the header.
+
+    Raises:
+        ValueError: They do not.
+    """
     from numpy.lib import format as npy
 
     if data[: len(_MAGIC)] != _MAGIC:
         raise ValueError("it is not an .npy file of version 1.0")
     stream = io.BytesIO(data)
     stream.seek(len(_MAGIC))
-    shape, fortran, dtype = npy.read_array_header_1_0(stream, max_header_size=_MAX_HEADER)
+    shape, fortran, dtype = npy.read_array_header_1_0(stream, max_header_size=MAX_HEADER)
     return stream.tell(), dtype, shape, fortran

@@ -9,8 +9,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from flowyml_aws.artifacts.content import Content
 
@@ -18,13 +20,21 @@ if TYPE_CHECKING:
     import pyarrow
 
 __all__ = [
+    "BATCHES",
     "ArrowCodec",
+    "Description",
     "has_pyarrow",
     "is_plain_type",
     "is_second_kind",
     "read_stream",
+    "split_metadata",
     "write_stream",
 ]
+
+Description: TypeAlias = dict[str, Any]
+
+BATCHES = "batches"
+"""Key of the rows and sizes of the batches in a description, if there are several batches."""
 
 _METADATA = b"flowyml_aws"
 
@@ -85,7 +95,7 @@ def is_plain_type(kind: pyarrow.DataType) -> bool:
     return all(map(is_plain_type, inner))
 
 
-def write_stream(table: pyarrow.Table, description: dict[str, Any]) -> list[Any]:
+def write_stream(table: pyarrow.Table, description: Description) -> list[Any]:
     """Return an IPC stream in pieces. Large pieces are the table's own buffers.
 
     Args:
@@ -94,19 +104,57 @@ def write_stream(table: pyarrow.Table, description: dict[str, Any]) -> list[Any]
     """
     import pyarrow
 
-    metadata = {**(table.schema.metadata or {}), _METADATA: json.dumps(description).encode()}
+    batches = table.to_batches()
+    if len(batches) > 1:
+        return _write_batches(table, batches, description)
+    metadata = _with_description(table.schema, description)
     sink = _Pieces()
     with (
         pyarrow.PythonFile(sink, mode="w") as file,
         pyarrow.ipc.new_stream(file, table.schema.with_metadata(metadata)) as writer,
     ):
         # Without a batch, the dictionaries (categories) of an empty column would be lost.
-        for batch in table.to_batches() or [_empty_batch(table)]:
+        for batch in batches or [_empty_batch(table)]:
             writer.write_batch(batch.replace_schema_metadata(metadata))
     return sink.pieces
 
 
-def is_second_kind(description: dict[str, Any], kinds: tuple[str, str]) -> bool:
+def _write_batches(
+    table: pyarrow.Table, batches: Sequence[pyarrow.RecordBatch], description: Description
+) -> list[Any]:
+    """Return a stream whose description has the rows and the size in bytes of each batch.
+
+    So a batch can be read without the ones before it. The dictionaries that are written before a
+    batch are a part of its size.
+    """
+    import pyarrow
+
+    sink, ends = _Pieces(), []
+    with (
+        pyarrow.PythonFile(sink, mode="w") as file,
+        pyarrow.ipc.new_stream(file, table.schema) as writer,
+    ):
+        for batch in batches:
+            writer.write_batch(batch)
+            ends.append(sink.size)
+    # The schema comes first, and is written again when the sizes are known.
+    end = table.schema.serialize().size
+    starts = [end, *ends]
+    sizes = [after - before for before, after in pairwise(starts)]
+    rows = [batch.num_rows for batch in batches]
+    description = {**description, BATCHES: list(zip(rows, sizes, strict=True))}
+    schema = table.schema.with_metadata(_with_description(table.schema, description))
+    pieces = iter(sink.pieces)
+    while end > 0:
+        end -= len(next(pieces))
+    return [schema.serialize(), *pieces]
+
+
+def _with_description(schema: pyarrow.Schema, description: Description) -> dict[bytes, bytes]:
+    return {**(schema.metadata or {}), _METADATA: json.dumps(description).encode()}
+
+
+def is_second_kind(description: Description, kinds: tuple[str, str]) -> bool:
     """Return whether a stream contains the second of two kinds of values, and not the first.
 
     Raises:
@@ -117,7 +165,7 @@ def is_second_kind(description: dict[str, Any], kinds: tuple[str, str]) -> bool:
     return bool(description["kind"] == kinds[1])
 
 
-def read_stream(data: memoryview) -> tuple[pyarrow.Table, dict[str, Any]]:
+def read_stream(data: memoryview) -> tuple[pyarrow.Table, Description]:
     """Return a table over the bytes, and the description that `write_stream` added.
 
     Everything is validated: Arrow trusts offsets, and a wrong one would read other memory.
@@ -134,11 +182,21 @@ def read_stream(data: memoryview) -> tuple[pyarrow.Table, dict[str, Any]]:
     if end != len(data):
         raise ValueError(f"the stream ends at byte {end} of {len(data)}")
     table.validate(full=True)
-    metadata = dict(table.schema.metadata or {})
+    metadata, description = split_metadata(table.schema)
+    return table.replace_schema_metadata(metadata), description
+
+
+def split_metadata(schema: pyarrow.Schema) -> tuple[dict[bytes, bytes] | None, Description]:
+    """Return the own metadata of a table, and the description that `write_stream` added.
+
+    Raises:
+        ValueError: There is no description.
+    """
+    metadata = dict(schema.metadata or {})
     if _METADATA not in metadata:
         raise ValueError("the stream was not written by flowyml-aws")
     description = json.loads(metadata.pop(_METADATA))
-    return table.replace_schema_metadata(metadata or None), description
+    return metadata or None, description
 
 
 def _empty_batch(table: pyarrow.Table) -> pyarrow.RecordBatch:
@@ -158,9 +216,11 @@ class _Pieces:
 
     def __init__(self) -> None:
         self.pieces: list[Any] = []
+        self.size = 0
 
     def write(self, piece: Any) -> int:
         self.pieces.append(piece)
+        self.size += len(piece)
         return len(piece)
 
     def flush(self) -> None:

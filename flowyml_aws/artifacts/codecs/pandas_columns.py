@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from flowyml_aws.artifacts.codecs.arrow import is_plain_type, read_stream, write_stream
+from flowyml_aws.artifacts.codecs.arrow import (
+    Description,
+    is_plain_type,
+    read_stream,
+    write_stream,
+)
 from flowyml_aws.artifacts.codecs.arrow_numbers import arrow_to_numpy, numpy_to_arrow
 from flowyml_aws.artifacts.codecs.zones import zone_in_arrow, zone_name, zone_named
 
@@ -19,18 +24,16 @@ if TYPE_CHECKING:
     import pyarrow
 
 __all__ = [
-    "Description",
     "axis_from_arrow",
     "axis_from_json",
     "axis_to_arrow",
     "axis_to_json",
     "describe",
     "describe_axis",
+    "describe_rows",
     "from_arrow",
     "to_arrow",
 ]
-
-Description: TypeAlias = dict[str, Any]
 
 _NUMBERS = ["b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"]
 _EXTENSIONS = re.compile("U?Int(8|16|32|64)Dtype|(Boolean|Float32|Float64|Period|Interval)Dtype")
@@ -161,6 +164,15 @@ def describe_axis(index: Any) -> Description | None:
     except ValueError:
         same = False
     return {"is": "flat", "array": description, "frequency": code, **names} if same else None
+
+
+def describe_rows(description: Description, rows: range) -> Description:
+    """Return the description of some consecutive rows of an index with a description."""
+    if description["is"] != "range":
+        return description
+    start, stop, step = description["range"]
+    part = range(start, stop, step)[rows.start : rows.stop]
+    return {**description, "range": [part.start, part.stop, part.step]}
 
 
 def _describe_level(level: Any) -> Description | None:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowyml_aws.artifacts.codecs.arrow import (
+    Description,
     has_pyarrow,
     is_second_kind,
     read_stream,
     write_stream,
 )
 from flowyml_aws.artifacts.codecs.pandas_columns import (
-    Description,
     axis_from_arrow,
     axis_from_json,
     axis_to_arrow,
     axis_to_json,
     describe,
     describe_axis,
+    describe_rows,
     from_arrow,
     to_arrow,
 )
@@ -28,7 +30,7 @@ from flowyml_aws.artifacts.content import Content
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["PandasCodec"]
+__all__ = ["PandasCodec", "describe_piece", "labels_in"]
 
 _KINDS = ("pandas.DataFrame", "pandas.Series")
 _INDEX = "__index_level_{}__"
@@ -96,6 +98,36 @@ class PandasCodec:
             value.columns = axis_from_json(description["labels"])
         value.attrs.update(description["attrs"])
         return value
+
+
+def labels_in(description: Description) -> pandas.Index:
+    """Return the labels of the columns of a stored frame."""
+    return axis_from_json(description["labels"])
+
+
+def describe_piece(
+    description: Description, columns: Sequence[int] | None, rows: range
+) -> Description:
+    """Return the description of a piece of a stored frame or series.
+
+    Args:
+        description: Description of the whole value.
+        columns: Numbers of the columns; None for all.
+        rows: Consecutive rows.
+
+    Raises:
+        ValueError: The labels of these columns can't be stored.
+    """
+    piece = {**description, "index": describe_rows(description["index"], rows)}
+    if columns is None:
+        return piece
+    labels = labels_in(description).take(columns)
+    axis = describe_axis(labels)
+    if axis is None:
+        raise ValueError(f"labels of type {type(labels).__qualname__} can't be stored")
+    piece["labels"] = axis_to_json(labels, axis)
+    piece["columns"] = [description["columns"][at] for at in columns]
+    return piece
 
 
 def _describe(value: Any) -> Description | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from flowyml_aws.artifacts.lazy.handle import Lazy
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.event_loop import EventLoop
 from flowyml_aws.core.skipped import Skipped
@@ -59,10 +60,15 @@ def bind_function(
     assets: dict[str, Any] = {
         asset: Skipped(asset, cause) for asset, cause in causes.items() if cause is not None
     }
-    assets |= inputs.load([asset for asset, cause in causes.items() if cause is None])
+    existing = causes.keys() - assets.keys()
+    lazy = step_call.arguments.lazy_assets & existing
+    assets |= inputs.load([asset for asset in step_call.assets.reads if asset in existing - lazy])
+    assets |= {asset: inputs.handle(asset) for asset in lazy}
     values = JobValues("context", [step_call.context])
     values.add(dict(payload.context), are_kept=True)
     context = values.lend(step_call.context)
+    for name in step_call.arguments.lazy_context & context.keys():
+        context[name] = Lazy.of(context[name], name)
 
     def function() -> Any:
         with EventLoop() as loop:

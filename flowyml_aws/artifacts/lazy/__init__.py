@@ -1,0 +1,1 @@
+"""Handles of values, which read only what is used."""
