@@ -25,11 +25,7 @@ __all__ = ["JobProcess", "Processes", "start_process"]
 
 _CHUNK_BYTES = 64 * 1024
 _FOLDER_VARIABLES = {"/opt/ml": "SAGEMAKER_BASE_DIR", "/tmp": "TMPDIR"}
-_IMPORTED = (
-    "flowyml_aws.aws.s3.job_store",
-    "flowyml_aws.code.states",
-    "flowyml_aws.testing.machines.warm_models",
-)
+_IMPORTED = ("flowyml_aws.aws.s3.job_store", "flowyml_aws.testing.machines.warm_models")
 
 
 class Processes:

@@ -36,7 +36,6 @@ from flowyml_aws.testing.machines.command_line import show_command
 __all__ = ["RUNNER_MODULE", "WarmProcess", "WarmStarter", "read_at_start", "serve"]
 
 RUNNER_MODULE = "flowyml_aws.job"
-_STOP_S = 1.0  # enough for a warm process without running programs
 
 
 class WarmProcess:
@@ -168,11 +167,8 @@ class WarmStarter:
         with self._lock:
             if self._socket is not None and self._process is not None:
                 self._socket.close()
+                self._process.wait()
                 self._socket = None
-                # It waits for programs that are running, which this process does not.
-                waiting = threading.Thread(target=self._process.wait, daemon=True)
-                waiting.start()
-                waiting.join(_STOP_S)
 
     def _connected(self) -> socket.socket:
         if self._socket is None:
@@ -246,95 +242,18 @@ def serve(number: int, module: str, imports: Sequence[str]) -> None:
     shared = frozenset(sys.modules)
     gc.collect()
     gc.freeze()  # the forks neither search nor copy the objects of the imports
-    with _Programs() as programs:
-        while (received := programs.wait_for(requests)) is not None:
-            program = os.fork()
-            if program == 0:
-                requests.close()
-                programs.forget()
-                _run_program(module, shared, *received)
-                return
-            status, *unused = received[1:]
-            programs.started(program, status)
-            for descriptor in (received[0], *unused):
-                os.close(descriptor)
-        requests.close()
-        programs.wait_for_all()
-
-
-class _Programs:
-    """The running forks of a process, and those whose exit code was not read yet.
-
-    The process waits for them itself: another process for each of them, such as a fork between the
-    two, would take as much CPU time as the fork that runs the program.
-    """
-
-    def __init__(self) -> None:
-        self._running: dict[int, int] = {}  # status pipe by process id
-        self._ended: dict[int, int] = {}  # process id by status pipe
-        self._poll = select.poll()
-        self._woken, self._wake = os.pipe()
-        for descriptor in (self._woken, self._wake):
-            os.set_blocking(descriptor, False)
-        self._poll.register(self._woken, select.POLLIN)
-
-    def __enter__(self) -> _Programs:
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # writes to the descriptor
-        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.set_wakeup_fd(-1)
-
-    def started(self, program: int, status: int) -> None:
-        """Add a fork, and the pipe to which its exit code is written."""
-        self._running[program] = status
-
-    def wait_for(self, requests: socket.socket) -> list[int] | None:
-        """Return the descriptors of the next request, or None if there will be no other one."""
-        self._poll.register(requests, select.POLLIN)
-        while requests.fileno() not in self._reap():
-            pass
-        self._poll.unregister(requests)
-        data, descriptors, _, _ = socket.recv_fds(requests, 1, 5)
-        return descriptors if data else None
-
-    def wait_for_all(self) -> None:
-        """Wait until all forks have ended, and their exit codes are read."""
-        while self._running or self._ended:
-            self._reap()
-
-    def forget(self) -> None:
-        """Close the descriptors in a fork, which has other children."""
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for descriptor in (self._woken, self._wake, *self._running.values(), *self._ended):
-            os.close(descriptor)
-
-    def _reap(self) -> set[int]:
-        """Wait for an event, report and reap the ended forks, and return the ready descriptors."""
-        ready = {descriptor for descriptor, _ in self._poll.poll()}
-        if self._woken in ready:
-            os.read(self._woken, 4096)
-            for program in [*self._running]:
-                self._report_end(program)
-        for status in ready & {*self._ended}:
-            # An ended program remains until the client has read the status, as a child of it would.
-            self._poll.unregister(status)
-            os.waitpid(self._ended.pop(status), 0)
-            os.close(status)
-        return ready
-
-    def _report_end(self, program: int) -> None:
-        ended = os.waitid(os.P_PID, program, os.WEXITED | os.WNOWAIT | os.WNOHANG)
-        if ended is None:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the forked processes
+    while True:
+        data, numbers, _, _ = socket.recv_fds(requests, 1, 5)
+        if not data:
             return
-        code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
-        status = self._running.pop(program)
-        with suppress(BrokenPipeError):  # the client has ended
-            os.write(status, b"%d\n" % code)
-        self._ended[status] = program
-        self._poll.register(status, 0)  # reports that the client has closed its end
+        if os.fork() == 0:
+            requests.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            _start_job(module, shared, *numbers)
+            return
+        for received in numbers:
+            os.close(received)
 
 
 def _import_all_of(module: str) -> None:
@@ -348,10 +267,24 @@ def _import_all_of(module: str) -> None:
     delattr(sys.modules[parent], name)
 
 
-def _run_program(
+def _start_job(
     module: str, shared: Container[str], request: int, status: int, *streams: int
 ) -> None:
-    """Run the program in this fork."""
+    """Run the program in a child process, and wait for it in this one."""
+    if job := os.fork():
+        for stream in streams:
+            os.close(stream)
+        ended = os.waitid(os.P_PID, job, os.WEXITED | os.WNOWAIT)
+        assert ended is not None
+        code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+        with suppress(BrokenPipeError):  # the client has ended
+            os.write(status, b"%d\n" % code)
+        # The ended program remains until the client has read the status, as a child of it would.
+        client = select.poll()
+        client.register(status, 0)
+        client.poll()
+        os.waitpid(job, 0)  # the process that adopts orphans may leave it for seconds, or forever
+        os._exit(0)
     os.setsid()
     with open(request, "rb") as file:
         document: dict[str, Any] = json.load(file)

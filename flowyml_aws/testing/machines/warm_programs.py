@@ -10,8 +10,8 @@ from flowyml_aws.testing.machines.warm import WarmProcess, WarmStarter, read_at_
 
 __all__ = ["WarmPrograms"]
 
-# Used by most jobs on this machine, but imported only once they know their store and their code.
-_IMPORTED = ("flowyml_aws.code.states", "flowyml_aws.local.directory")
+# Used by every job on this machine, but imported only once it knows its store.
+_IMPORTED = ("flowyml_aws.local.directory",)
 
 
 class WarmPrograms:

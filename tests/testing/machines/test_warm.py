@@ -238,17 +238,6 @@ def test_the_exit_code_of_a_warm_process_is_the_signal_that_ended_it(
             assert process.wait() == -signal.SIGKILL
 
 
-def test_a_running_program_continues_when_its_warm_process_is_stopped(tmp_path: Path) -> None:
-    programs = WarmPrograms()
-    process = programs.start_warm(start_of("flowyml_aws.runtime.load", tmp_path))
-    assert process.stdin is not None and process.stdout is not None
-    with process.stdin, process.stdout:  # waits for a request
-        programs.stop()
-        assert process.poll() is None
-        os.killpg(process.pid, signal.SIGTERM)
-        assert process.wait() == -signal.SIGTERM
-
-
 @pytest.fixture
 def adoption() -> Iterator[None]:
     """Let this process adopt the orphans of its children, as init does, and never reap them."""
@@ -269,7 +258,7 @@ def test_a_warm_process_leaves_no_zombie_to_init(
             process.stdout.read()
         process.wait()
     assert isinstance(process, WarmProcess) and parent is not None
-    eventually(lambda: not parent.children())
+    eventually(partial(_is_gone, parent))
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
 
