@@ -30,7 +30,7 @@ from flowyml_aws.core.parameters import input_problems, missing_arguments
 from flowyml_aws.core.step_grouping import StepGroup, group_steps
 from flowyml_aws.packaging.bundle import bundle_notes, make_bundle
 from flowyml_aws.packaging.code import CodeTrial, Payloads, RunCode, payload_of, trying
-from flowyml_aws.packaging.imports import imported_modules
+from flowyml_aws.packaging.imports import libraries_of, program_imports
 from flowyml_aws.packaging.modules import client_only_modules
 from flowyml_aws.packaging.neighbors import with_neighbors
 from flowyml_aws.packaging.payload import StepPayload
@@ -38,6 +38,8 @@ from flowyml_aws.packaging.project import Project, project_files
 from flowyml_aws.packaging.requirements import resolve_requirements
 from flowyml_aws.packaging.secret_values import secret_arguments
 from flowyml_aws.packaging.snapshot import snapshot_files
+from flowyml_aws.packaging.starting import prepare_jobs
+from flowyml_aws.planning.environment import environment_on_this_machine
 from flowyml_aws.planning.expansions import unlimited_expansions
 from flowyml_aws.planning.limits import over_limits
 from flowyml_aws.planning.placement import Placement
@@ -210,8 +212,13 @@ class _Report:
         self, request: RunRequest, placement: Placement, project: Project, settings: Settings
     ) -> tuple[RunCode | None, Sequence[str]]:
         """Return the code of the run, or None, and notes on its bundle."""
-        imported = imported_modules(request.steps)
+        found = program_imports(request.steps)
+        imported = found.users
         if _run_in_place(placement):
+            if settings.warm_starts:
+                # It imports what the jobs need while this process checks and plans the run.
+                own = request.environment(settings)
+                prepare_jobs(environment_on_this_machine(own, os.environ), libraries_of(found))
             bundle = self.attempt(lambda: make_bundle(snapshot_files(project, imported)))
             if bundle is None:
                 return None, ()

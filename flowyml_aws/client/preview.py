@@ -38,7 +38,7 @@ from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
 from flowyml_aws.packaging.bundle import MIB, BundleLimits, bundle_notes
 from flowyml_aws.packaging.environment_notes import ClientEnvironment, environment_notes
-from flowyml_aws.packaging.imports import imported_modules
+from flowyml_aws.packaging.imports import program_imports
 from flowyml_aws.packaging.neighbors import with_neighbors
 from flowyml_aws.packaging.project import find_project, project_files
 from flowyml_aws.planning.alternatives import allowed_moves
@@ -129,7 +129,7 @@ def plan_only(request: RunRequest) -> ExecutionPlan:
     settings = prepared.settings
     try:
         files = project_files(prepared.project, settings.include)
-        imported = imported_modules(request.steps)
+        imported = program_imports(request.steps).users
         files = files.without(folders_of(request.options.input_values), imported.values())
         files = with_neighbors(files, imported, request.project)
         notes = bundle_notes(files, bundle_limits(settings))
