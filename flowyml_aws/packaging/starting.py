@@ -18,6 +18,7 @@ __all__ = [
     "ProgramProcess",
     "ProgramStart",
     "prepare_jobs",
+    "start_job_or_python",
     "start_program",
     "start_python",
     "starting_with",
@@ -83,7 +84,7 @@ def prepare_jobs(environment: Mapping[str, str], libraries: Sequence[str]) -> No
         environment: Environment variables of the jobs.
         libraries: Installed packages that it imports.
     """
-    if _starter is _start_job_or_python:
+    if _starter is start_job_or_python:
         JOBS.prepare(_with_this_package(environment), libraries)
 
 
@@ -120,7 +121,7 @@ def start_python(start: ProgramStart) -> ProgramProcess:
     )
 
 
-def _start_job_or_python(start: ProgramStart) -> ProgramProcess:
+def start_job_or_python(start: ProgramStart) -> ProgramProcess:
     """Fork a job if that works, or else start a new Python."""
     if start.can_be_warm:
         process = JOBS.start(
@@ -136,4 +137,4 @@ def _start_job_or_python(start: ProgramStart) -> ProgramProcess:
     return start_python(start)
 
 
-_starter: Callable[[ProgramStart], ProgramProcess] = _start_job_or_python
+_starter: Callable[[ProgramStart], ProgramProcess] = start_job_or_python
