@@ -123,8 +123,7 @@ def plan_only(request: RunRequest) -> ExecutionPlan:
     plan = plan_at(prepared.services, prepared.request).plan
     plan = with_shares(allowed_moves(plan, limits_of(prepared.settings, request.limits)))
     plan = with_notices(plan, prepared.settings, request.options.notify)
-    placement = prepared.request.placement
-    if not any(service_traits(name).needs_bundle for name in placement.backends):
+    if prepared.request.placement.is_in_place:
         return plan
     settings = prepared.settings
     try:
@@ -147,7 +146,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
     """
     host = services.host
     targets = services.targets()
-    is_here = not any(service_traits(name).needs_bundle for name in request.placement.backends)
+    is_here = request.placement.is_in_place
     free_bytes = shutil.disk_usage(tempfile.gettempdir()).free if is_here else None
     inputs = encode_inputs(request.inputs, host.list_prefix, free_bytes)
     fingerprinter = Fingerprinter(request.choices.carry, request.choices.evaluate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from flowyml_aws.warm.libraries import LIBRARIES
 __all__ = ["ProgramImports", "libraries_of", "program_imports"]
 
 _SETS_VARIABLES = ("environ", "putenv")
+_SETS_VARIABLES_IN_SOURCE = re.compile(rf"\b({'|'.join(_SETS_VARIABLES)})\b".encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ def _imports_of(file: Path, package: str) -> _FileImports:
 def _parsed(file: Path, changed_ns: int, size_bytes: int, package: str) -> _FileImports:
     """Return the imports of a file in the state that its time and size identify."""
     source = file.read_bytes()
-    uses_environment = any(name.encode() in source for name in _SETS_VARIABLES)
+    uses_environment = _SETS_VARIABLES_IN_SOURCE.search(source) is not None
     return _FileImports(tuple(_statements(source, package)), uses_environment)
 
 

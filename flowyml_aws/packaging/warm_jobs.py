@@ -18,7 +18,8 @@ from flowyml_aws.warm.starter import RUNNER_MODULE, WarmProcess, WarmStarter
 
 __all__ = ["JOBS", "WarmJobs"]
 
-_IMPORTED = ("flowyml_aws.local.directory",)  # the job imports it once it knows its store
+# Imported by most jobs on this machine, but only once they know their spec.
+_IMPORTED = ("flowyml_aws.local.directory", "flowyml_aws.code.states")
 _WAIT_S = 0.2  # as long as a new Python needs at least to import the runner
 _ANSWER_S = 1.0
 # Different in each job, and not read before the runner reads them.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.runtime.causes import GROWABLE
+
+if TYPE_CHECKING:
+    from flowyml_aws.planning.plan import PlannedJob
 
 __all__ = [
     "LOCALE",
