@@ -143,6 +143,8 @@ def _package(module: ModuleType) -> str | None:
         name = parts[at + 1].partition(".")[0]
         return None if name == "flowyml_aws" else name
     name = module.__name__.partition(".")[0]
+    if not PurePath(file).is_absolute():
+        return name  # made by the package itself, such as `torch.ops`
     is_own = name == "flowyml_aws" or name in sys.stdlib_module_names
     return None if is_own or name.startswith("_sysconfigdata") else file
 
@@ -187,11 +189,10 @@ def _descriptors() -> set[str]:
 
 
 def _reseed() -> None:
-    """Give a fork its own random numbers. Python's generator does so itself.
-
-    PyTorch's generator has the same seed in each new process.
-    """
+    """Give a fork its own random numbers. Python's generator does so itself."""
     if (random := sys.modules.get("numpy.random")) is not None:
         random.seed()
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.default_generator.seed()
     if (processes := sys.modules.get("multiprocessing.process")) is not None:
         processes.current_process().authkey = os.urandom(32)

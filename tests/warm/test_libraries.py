@@ -21,6 +21,7 @@ def test_the_package_of_a_module_is_the_folder_that_contains_it() -> None:
     tested = [
         module("numpy.linalg", f"{SITE}/numpy/linalg/__init__.py"),
         module("_moduleTNC", f"{SITE}/scipy/optimize/_moduleTNC.so"),
+        module("torch.ops", "_ops.py"),
         module("six", f"{SITE}/six.py"),
         module("json", "/usr/lib/python3.11/json/__init__.py"),
         module("cython_runtime", None),

@@ -120,6 +120,27 @@ def test_a_program_is_not_started_after_its_client_has_given_up(
     assert not file.exists()
 
 
+def test_forks_draw_different_random_numbers_with_pytorch(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    package = tmp_path / "drawing"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(
+        "if __name__ == '__main__':\n    import torch\n    print(torch.rand(1).item())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    starter = WarmStarter(environment, "drawing", libraries=["torch"])
+    drawn = set()
+    for _ in range(2):
+        process = starter.start([], environment, tmp_path)
+        assert process.stdout is not None
+        with process.stdout:
+            drawn.add(process.stdout.read())
+        assert process.wait() == 0
+    starter.stop()
+    assert len(drawn) == 2
+
+
 def _is_gone(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
