@@ -80,7 +80,7 @@ class Placement:
 
     @property
     def is_in_place(self) -> bool:
-        """Whether all jobs run in the project's own folder."""
+        """True if all jobs run in the project's own folder."""
         return not any(service_traits(name).needs_bundle for name in self.backends)
 
     def backend_of(self, group: StepGroup) -> str:

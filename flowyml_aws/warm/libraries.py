@@ -62,7 +62,7 @@ class UnsafeForkError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What the import of a package must not change, except for more environment variables."""
+    """State of a process that imports must not change, except for more environment variables."""
 
     path: tuple[str, ...]
     folder: str
@@ -150,7 +150,7 @@ def _package(module: ModuleType) -> str | None:
 
 
 def device_libraries(maps: str) -> set[str]:
-    """Return the libraries of accelerators in a memory map, as in `/proc/self/maps`."""
+    """Return the libraries of accelerators in the text of a `/proc/self/maps`."""
     names = {line.rpartition("/")[2] for line in maps.splitlines() if "/" in line}
     return {name for name in names if name.startswith(_DEVICES)}
 

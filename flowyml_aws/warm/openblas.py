@@ -58,7 +58,7 @@ class OpenBlas:
 
 
 def loaded_openblas(maps: str) -> list[str]:
-    """Return the paths of all OpenBLAS libraries in a memory map, as in `/proc/self/maps`."""
+    """Return the paths of all OpenBLAS libraries in the text of a `/proc/self/maps`."""
     paths = (line[line.index("/") :] for line in maps.splitlines() if "/" in line)
     return sorted({path for path in paths if "openblas" in path.rpartition("/")[2]})
 

@@ -67,12 +67,12 @@ def test_variables_that_an_import_adds_are_those_of_each_fork(tmp_path: Path) ->
     program = (
         "import os, sys; print(os.environ['ADDED'], os.environ['KEPT'], 'numpy' in sys.modules)"
     )
-    (tmp_path / "site-packages" / "told").mkdir()
-    (tmp_path / "site-packages" / "told" / "__main__.py").write_text(
+    (tmp_path / "site-packages" / "shown").mkdir()
+    (tmp_path / "site-packages" / "shown" / "__main__.py").write_text(
         f"if __name__ == '__main__':\n    {program}\n"
     )
-    (tmp_path / "site-packages" / "told" / "__init__.py").touch()
-    starter = WarmStarter(environment, "told", libraries=["numpy"])
+    (tmp_path / "site-packages" / "shown" / "__init__.py").touch()
+    starter = WarmStarter(environment, "shown", libraries=["numpy"])
     process = starter.start([], {**environment, "KEPT": "of the job"}, tmp_path)
     assert process.stdout is not None
     with process.stdout:
