@@ -44,6 +44,8 @@ def facts_of_groups(project: Path, warm_starts: str) -> dict[str, dict[str, Any]
 def test_a_group_in_a_fork_finds_what_it_finds_in_a_new_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("pandas")
+    pytest.importorskip("threadpoolctl")
     monkeypatch.setattr(warm_jobs, "_WAIT_S", 600.0)
     with starting_with(start_job_or_python):
         warm, cold = (facts_of_groups(tmp_path, setting) for setting in ("true", "false"))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
 from flowyml_aws import Pipeline, step
 
@@ -35,7 +35,7 @@ def change(before: dict[str, Any]) -> dict[str, Any]:
     signal.signal(signal.SIGUSR1, lambda *_: None)
     sys.path.append("/left/by/a/group")
     vars(sys.modules["__main__"])["left"] = True
-    np.left = pd.left = True  # type: ignore[attr-defined]
+    np.left = pd.left = True
     pd.set_option("display.max_rows", 7)
     np.seterr(all="ignore")
     np.random.seed(0)
@@ -68,7 +68,7 @@ def facts() -> dict[str, Any]:
         "options": [pd.get_option("display.max_rows"), np.geterr()],
         "files": len([*Path("/proc/self/fd").iterdir()]),
         "threads": sorted(thread.name for thread in threading.enumerate()),
-        "exit handlers": atexit._ncallbacks(),  # type: ignore[attr-defined]
+        "exit handlers": atexit._ncallbacks(),
         "BLAS": sorted((blas["filepath"], blas["num_threads"]) for blas in threadpool_info()),
         "values": [frame.groupby("key").sum().to_dict(), float((matrix @ matrix).sum())],
         "chances": _chances(),
