@@ -2,7 +2,8 @@
 
 Each program runs a chain of steps that only count, in a separate process with an empty store, and
 the whole process is timed. The common part of two program sizes (the start of Python, imports)
-cancels out: the overhead of a step is the difference, divided by the number of added steps.
+cancels out: the overhead of a step is the difference, divided by the number of added steps. Ten
+groups that import pandas are compared with one.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ from benchmarks._measuring import (
 from benchmarks._results import row
 
 MAX_STEP_MS = 2.0
+MAX_GROUP_MS = 40.0
+MAX_PANDAS_RATIO = 1.5
 FEW_STEPS = 2
+PANDAS_GROUPS = 10
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,16 @@ class Program:
 
 
 def flowyml_program(
-    package: str, pipeline_arguments: str, run_arguments: str, groups: int, steps: int
+    package: str,
+    pipeline_arguments: str,
+    run_arguments: str,
+    groups: int,
+    steps: int,
+    imports: str = "",
 ) -> str:
     """Return the program for a package that has `step` and `Pipeline`."""
     return f"""\
+{imports}
 from {package} import Pipeline, step
 
 def count(counted=0):
@@ -130,6 +140,12 @@ def main() -> int:
         if program.more_groups is not None:
             measures[f"{name} one group"] = partial(run, 1, 1)
             measures[f"{name} more groups"] = partial(run, program.more_groups, 1)
+    if find_spec("pandas"):
+        source = partial(
+            flowyml_program, "flowyml_aws", '"overhead"', "progress=False", imports="import pandas"
+        )
+        run = partial(whole_process, Program(source, 1, None), environment=environment)
+        measures |= {f"{n} with pandas": partial(run, n, 1) for n in (1, PANDAS_GROUPS)}
     times = interleaved(measures, options.repetitions)
 
     rows, numbers, measured = [], {}, []
@@ -160,7 +176,18 @@ def main() -> int:
         whole_s = numbers[name]["run_s"] = times[f"{name} few steps"].min_s
         rows.append((*cells, f"{whole_s:.2f}"))
     step_ms = numbers["flowyml_aws"]["added_step_s"] * 1000
-    target = Target("flowyml_aws, an added step of a group", step_ms, MAX_STEP_MS, "ms")
+    group_ms = numbers["flowyml_aws"]["added_group_s"] * 1000
+    targets = [
+        Target("flowyml_aws, an added step of a group", step_ms, MAX_STEP_MS, "ms"),
+        Target("flowyml_aws, an added group", group_ms, MAX_GROUP_MS, "ms"),
+    ]
+    if find_spec("pandas"):
+        one, many = (times[f"{n} with pandas"].min_s for n in (1, PANDAS_GROUPS))
+        numbers["flowyml_aws with pandas"] = {"one_group_s": one, "ten_groups_s": many}
+        name = f"flowyml_aws, {PANDAS_GROUPS} groups that import pandas / one"
+        targets.append(Target(name, many / one, MAX_PANDAS_RATIO, "times as long"))
+        one_s, many_s = (times[f"{n} with pandas"].all_s for n in (1, PANDAS_GROUPS))
+        measured.append(row(f"{PANDAS_GROUPS} groups with pandas", "s", many_s, {"one": one_s}))
     notes = [f"from the minimum of {options.repetitions} repetitions in turn"]
     notes += [
         f"{name} is not measured: it is not installed (pip install 'flowyml-aws[bench]')"
@@ -168,7 +195,7 @@ def main() -> int:
         if name not in installed
     ]
     columns = ("product", "added step, ms", "added group, s", f"program of {FEW_STEPS} steps, s")
-    return report(columns, rows, [target], notes, numbers, options.json, measured)
+    return report(columns, rows, targets, notes, numbers, options.json, measured)
 
 
 def _added(smaller: Times, larger: Times, count: int) -> float:

@@ -3,6 +3,9 @@
 A job of one step is run once. Then its runner is started repeatedly, as the backends start it, and
 timed until the body of the step begins. All times are compared with `python -c "import boto3"`, and
 the runner with S3 also with the import and the creation of a client, without which no job uses S3.
+
+The first line of a run on this machine is compared with a Python that imports the same modules and
+ends: of a program that has changed, which is loaded once before the job, and of one that has not.
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 MAX_RATIO = 2.0  # times `import boto3`
 MAX_CLIENT_RATIO = 1.3  # times the import and an S3 client
 MAX_COMMAND_RATIO = 3.5
+MAX_CHANGED_RATIO, MAX_UNCHANGED_RATIO = 2.3, 1.3  # times the imports of the run
 HELP = "flowyml-aws --help"
 CLIENT = "import boto3, create an S3 client"
 ON_S3 = "runner to first step, S3 (emulated)"
@@ -55,6 +59,26 @@ def first():
 pipeline = Pipeline("startup").add_step(first)
 """
 
+RUN_HERE = """\
+import sys
+import time
+from flowyml_aws import Pipeline, step
+
+@step
+def first():
+    print("first step at", time.monotonic(), flush=True)
+
+if __name__ == "__main__":
+    run = Pipeline("here").add_step(first).submit(cache=False)
+    run.wait()
+    print(*(line.message for line in run.logs()))
+"""
+IMPORTS_OF_RUN = """\
+from flowyml_aws import Pipeline
+import flowyml_aws.client.launch, flowyml_aws.client.run
+import flowyml_aws.services.local.service
+"""
+
 SUBMIT = """\
 import sys
 from pipeline import pipeline
@@ -64,6 +88,9 @@ assert result.success, result.summary()
 print(result.run_id)
 """
 JOB = "first"
+IMPORTED = "the imports of a run here"
+CHANGED = "run here to first line, changed program"
+UNCHANGED = "run here to first line, unchanged program"
 
 
 def until_exit(code: str, environment: Mapping[str, str], folder: Path) -> float:
@@ -81,6 +108,16 @@ def until_first_step(
     started = time.monotonic()
     output = command("-m", "flowyml_aws.job", argument, environment=environment, folder=folder)
     # The monotonic clock is the same for all processes of the machine.
+    return float(output.rpartition("first step at ")[2].split()[0]) - started
+
+
+def until_first_line(is_changed: bool, environment: Mapping[str, str], folder: Path) -> float:
+    """Return the seconds from the start of a program to the first line of its step here."""
+    program = folder / "here.py"
+    if is_changed:
+        program.write_text(f"{RUN_HERE}# {time.monotonic()}\n", "utf-8")
+    started = time.monotonic()
+    output = command("here.py", environment=environment, folder=folder)
     return float(output.rpartition("first step at ")[2].split()[0]) - started
 
 
@@ -108,9 +145,10 @@ def main() -> int:
         sys.exit(f"error: {error}")
     plain = clean_environment()
     with tempfile.TemporaryDirectory() as folder, Emulator() as aws:
-        local, batch, job = (Path(folder, name) for name in ("local", "batch", "job"))
-        for project in (local, batch, job):
+        local, batch, job, here = (Path(folder, name) for name in ("local", "batch", "job", "here"))
+        for project in (local, batch, job, here):
             project.mkdir()
+        (here / "pyproject.toml").touch()  # a project, which will contain the store
         directory = DirectoryArtifactStore(local / Settings().local_store)
         argument, traces = a_job("local", directory, plain, local)
         delete_traces = partial(rmtree, directory.path(traces), ignore_errors=True)
@@ -133,6 +171,9 @@ def main() -> int:
         measures = {name: partial(until_exit, codes[name], account, job) for name in codes}
         measures["runner to first step, directory"] = on_directory
         measures[ON_S3] = on_s3
+        measures[IMPORTED] = partial(until_exit, IMPORTS_OF_RUN, plain, here)
+        measures[CHANGED] = partial(until_first_line, True, plain, here)
+        measures[UNCHANGED] = partial(until_first_line, False, plain, here)
         times = interleaved(measures, options.repetitions)
 
     boto3_s = times["import boto3"].median_s
@@ -151,10 +192,24 @@ def main() -> int:
     measured = [
         row(name, "s", t.all_s, {"import boto3": times["import boto3"].all_s})
         for name, t in times.items()
-        if name in (HELP, *list(measures)[4:])
+        if name in (HELP, "import flowyml_aws", "runner to first step, directory")
+    ]
+    measured.append(row(ON_S3, "s", times[ON_S3].all_s, {"with a client": times[CLIENT].all_s}))
+    measured += [
+        row(name, "s", times[name].all_s, {"its imports": times[IMPORTED].all_s})
+        for name in (CHANGED, UNCHANGED)
     ]
     peers = [name for name in times if name not in {each.name for each in measured}]
     measured += [row(name, "s", times[name].all_s) for name in peers]
+    targets += [
+        Target(
+            f"{name} / its imports",
+            times[name].median_s / times[IMPORTED].median_s,
+            most,
+            "times as long",
+        )
+        for name, most in ((CHANGED, MAX_CHANGED_RATIO), (UNCHANGED, MAX_UNCHANGED_RATIO))
+    ]
     numbers = {name: {"least_s": t.min_s, "median_s": t.median_s} for name, t in times.items()}
     note = f"of {options.repetitions} repetitions in turn; the targets compare medians"
     columns = ("process", "minimum, s", "median, s", "/ boto3")

@@ -305,6 +305,10 @@ class Pipeline(ShownAsSheets):
         Raises:
             InvalidPipelineError: With every mistake found; nothing was submitted.
         """
+        # First, as it takes as long as the other imports.
+        from flowyml_aws.client.warm_start import start_warm
+
+        start_warm(self.name, self.all_steps, self.env, options)
         from flowyml_aws.client.launch import launch
         from flowyml_aws.client.run import Run
 
@@ -355,13 +359,15 @@ class Pipeline(ShownAsSheets):
         Raises:
             InvalidPipelineError: With every mistake found; nothing was submitted.
         """
-        from flowyml_aws.client.notebook import ignore_progress
         from flowyml_aws.core.termination import end_after_cleanup
 
         with end_after_cleanup():
             run = self.submit(**options)
             try:
+                # After the start of the first jobs: what follows only shows them.
                 if not progress:
+                    from flowyml_aws.client.notebook import ignore_progress
+
                     return run.wait(ignore_progress)
                 from flowyml_aws.view import watching  # an eighth of a client's start
 

@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="clients are forked"),
 ]
 
-WARM = "flowyml_aws.testing.machines.warm"
+WARM = "flowyml_aws.warm.server"
 PROBE = """
 import json, os, sys
 main = sys.modules["__main__"]
@@ -33,7 +33,7 @@ print(json.dumps({
     "tests": sorted(name for name in sys.modules if name.startswith("tests")),
 }), file=sys.stderr if "err" in sys.argv else sys.stdout)
 if "warm" in sys.argv:
-    print("flowyml_aws.testing.machines.warm" in sys.modules)
+    print("flowyml_aws.warm.server" in sys.modules)
     sys.exit(3)
 1 / 0
 """

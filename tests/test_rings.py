@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flowyml_aws.testing.machines.warm import RUNNER_MODULE, WarmStarter
+from flowyml_aws.warm.starter import RUNNER_MODULE, WarmStarter
 
 
 def test_a_unit_test_fails_if_it_starts_a_process() -> None:

@@ -33,7 +33,7 @@ from flowyml_aws.cli.load import load_pipeline, run_options
 from flowyml_aws.client.preview import bundle_limits
 from flowyml_aws.core.errors import InvalidPipelineError, SettingsError
 from flowyml_aws.packaging.bundle import bundle_notes, make_bundle
-from flowyml_aws.packaging.imports import imported_modules
+from flowyml_aws.packaging.imports import program_imports
 from flowyml_aws.packaging.neighbors import with_neighbors
 from flowyml_aws.packaging.project import find_project, project_files
 from flowyml_aws.planning.plan import ExecutionPlan
@@ -139,7 +139,7 @@ def package(file: File, as_json: AsJson = False) -> None:
     project = find_project(step.func for step in steps)
     settings = load_settings(project.root, os.environ)
     files = project_files(project.root, settings.include)
-    files = with_neighbors(files, imported_modules(steps), project)
+    files = with_neighbors(files, program_imports(steps).users, project)
     notes = bundle_notes(files, bundle_limits(settings))
     bundle = make_bundle(files.paths)
     if as_json:

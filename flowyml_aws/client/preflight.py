@@ -30,7 +30,7 @@ from flowyml_aws.core.parameters import input_problems, missing_arguments
 from flowyml_aws.core.step_grouping import StepGroup, group_steps
 from flowyml_aws.packaging.bundle import bundle_notes, make_bundle
 from flowyml_aws.packaging.code import CodeTrial, Payloads, RunCode, payload_of, trying
-from flowyml_aws.packaging.imports import imported_modules
+from flowyml_aws.packaging.imports import program_imports
 from flowyml_aws.packaging.modules import client_only_modules
 from flowyml_aws.packaging.neighbors import with_neighbors
 from flowyml_aws.packaging.payload import StepPayload
@@ -41,7 +41,6 @@ from flowyml_aws.packaging.snapshot import snapshot_files
 from flowyml_aws.planning.expansions import unlimited_expansions
 from flowyml_aws.planning.limits import over_limits
 from flowyml_aws.planning.placement import Placement
-from flowyml_aws.planning.services import service_traits
 from flowyml_aws.runtime.spec import PackageLayer
 from flowyml_aws.scripts import hidden_main
 from flowyml_aws.services.connect import connect, placement_settings
@@ -120,7 +119,7 @@ def preflight(request: RunRequest) -> CheckedRequest:
         if code is not None and code.program.script is None:
             stack.enter_context(hidden_main())
         environment = {} if settings is None else request.environment(settings)
-        kept = os.environ if placement is not None and _run_in_place(placement) else {}
+        kept = os.environ if placement is not None and placement.is_in_place else {}
         placeholders = request.secret_placeholders(pipeline, kept)
         if code is not None and settings is not None and not environment_problems(environment, ""):
             # The program is loaded by another process, while this one asks AWS and plans.
@@ -138,7 +137,7 @@ def preflight(request: RunRequest) -> CheckedRequest:
         services = report.connect(request, placement, settings, project)
         planned = None
         if services is not None and settings is not None and placement is not None:
-            if not _run_in_place(placement) and settings.requirements:
+            if not placement.is_in_place and settings.requirements:
                 layer = report.attempt(lambda: resolve_requirements(settings.requirements))
             pins = request.pins(settings)
             plan_request = request.plan(pipeline, placement, settings, pins)
@@ -210,8 +209,8 @@ class _Report:
         self, request: RunRequest, placement: Placement, project: Project, settings: Settings
     ) -> tuple[RunCode | None, Sequence[str]]:
         """Return the code of the run, or None, and notes on its bundle."""
-        imported = imported_modules(request.steps)
-        if _run_in_place(placement):
+        imported = program_imports(request.steps).users
+        if placement.is_in_place:
             bundle = self.attempt(lambda: make_bundle(snapshot_files(project, imported)))
             if bundle is None:
                 return None, ()
@@ -312,11 +311,6 @@ def _script_not_bundled(script: str) -> SettingsError:
         why="jobs execute it for its steps, and git or .flowymlignore ignores it",
         fix=f"add {script!r} to the setting `include`, or do not ignore it",
     )
-
-
-def _run_in_place(placement: Placement) -> bool:
-    """Return whether the jobs of a run are in the project's own folder."""
-    return not any(service_traits(name).needs_bundle for name in placement.backends)
 
 
 def _inputs_without_value(request: RunRequest) -> list[FlowymlError]:

@@ -38,7 +38,7 @@ from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
 from flowyml_aws.packaging.bundle import MIB, BundleLimits, bundle_notes
 from flowyml_aws.packaging.environment_notes import ClientEnvironment, environment_notes
-from flowyml_aws.packaging.imports import imported_modules
+from flowyml_aws.packaging.imports import program_imports
 from flowyml_aws.packaging.neighbors import with_neighbors
 from flowyml_aws.packaging.project import find_project, project_files
 from flowyml_aws.planning.alternatives import allowed_moves
@@ -123,13 +123,12 @@ def plan_only(request: RunRequest) -> ExecutionPlan:
     plan = plan_at(prepared.services, prepared.request).plan
     plan = with_shares(allowed_moves(plan, limits_of(prepared.settings, request.limits)))
     plan = with_notices(plan, prepared.settings, request.options.notify)
-    placement = prepared.request.placement
-    if not any(service_traits(name).needs_bundle for name in placement.backends):
+    if prepared.request.placement.is_in_place:
         return plan
     settings = prepared.settings
     try:
         files = project_files(prepared.project, settings.include)
-        imported = imported_modules(request.steps)
+        imported = program_imports(request.steps).users
         files = files.without(folders_of(request.options.input_values), imported.values())
         files = with_neighbors(files, imported, request.project)
         notes = bundle_notes(files, bundle_limits(settings))
@@ -147,7 +146,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
     """
     host = services.host
     targets = services.targets()
-    is_here = not any(service_traits(name).needs_bundle for name in request.placement.backends)
+    is_here = request.placement.is_in_place
     free_bytes = shutil.disk_usage(tempfile.gettempdir()).free if is_here else None
     inputs = encode_inputs(request.inputs, host.list_prefix, free_bytes)
     fingerprinter = Fingerprinter(request.choices.carry, request.choices.evaluate)

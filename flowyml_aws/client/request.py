@@ -12,6 +12,7 @@ from typing import Any
 from flowyml_aws.client.encoded_inputs import data_problems
 from flowyml_aws.client.known_decisions import decide_known
 from flowyml_aws.client.options import RunOptions
+from flowyml_aws.client.placements import chosen_placement
 from flowyml_aws.core.additions import addition_problems
 from flowyml_aws.core.binding import BoundStep, bind_steps
 from flowyml_aws.core.build import BuiltPipeline, build_pipeline, expand_maps, lists_in
@@ -36,7 +37,6 @@ from flowyml_aws.parameters.resolve import ResolvedContext, resolve_context
 from flowyml_aws.parameters.rows import resolve_rows, with_sweeps
 from flowyml_aws.planning.limits import Limits
 from flowyml_aws.planning.placement import Placement
-from flowyml_aws.settings.load import load_settings
 from flowyml_aws.settings.model import Settings
 
 __all__ = ["PlanRequest", "RunRequest"]
@@ -297,16 +297,7 @@ class RunRequest:
             SettingsError: A service does not exist, the services can't be mixed, or the settings
                 can't be read.
         """
-        if self.options.backend is not None:
-            return Placement.of(self.options.backend)
-        setting = load_settings(project, os.environ).backend
-        if setting is not None:
-            try:
-                return Placement.of(setting, "setting")
-            except SettingsError as error:
-                what = f"Invalid setting `backend`: {error.what}"
-                raise SettingsError(what, error.why, error.fix) from None
-        return Placement.of("local", "default")
+        return chosen_placement(self.options.backend, project)
 
     def problems(
         self, pipeline: BuiltPipeline | None, placement: Placement | None

@@ -16,6 +16,7 @@ __all__ = [
     "SCRIPTS",
     "absolute_name",
     "find_module_file",
+    "installation_times",
     "is_installed",
     "is_users_function",
     "is_users_module",
@@ -34,6 +35,15 @@ def is_installed(path: Path) -> bool:
     return bool(_PACKAGE_FOLDERS & set(path.parts)) or any(
         path.is_relative_to(home) for home in _homes()
     )
+
+
+def installation_times() -> list[tuple[str, int]]:
+    """Return the times of the last installation into each folder of packages, in nanoseconds."""
+    return [
+        (entry, Path(entry).stat().st_mtime_ns)
+        for entry in sys.path
+        if entry and is_installed(Path(entry)) and Path(entry).is_dir()
+    ]
 
 
 def is_users_module(name: object) -> bool:

@@ -106,6 +106,7 @@ class LocalBackend:
         machine: Machine,
         environment: Mapping[str, str],
         clock: Callable[[], float] = time.monotonic,
+        warm_starts: bool = False,
     ) -> None:
         self._store = store
         self._layout = RunLayout(record.run_id)
@@ -116,6 +117,7 @@ class LocalBackend:
         self._machine = machine
         self._environment = environment
         self._clock = clock
+        self._warm_starts = warm_starts
         self._started: dict[str, int] = {}
         self._deadlines: dict[str, tuple[int | None, float]] = {}
         self._late: dict[str, str] = {}
@@ -273,6 +275,8 @@ class LocalBackend:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
+                    # A job that uses a GPU gets a process that has never loaded its driver.
+                    can_be_warm=self._warm_starts and job.needs.gpu_count == 0,
                 )
             )
 

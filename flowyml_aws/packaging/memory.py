@@ -16,7 +16,7 @@ from typing import Any
 from flowyml_aws.code.bindings import Binding
 from flowyml_aws.code.states import State
 from flowyml_aws.core.folders import cache_folder
-from flowyml_aws.core.modules import is_installed
+from flowyml_aws.core.modules import installation_times
 from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.packaging.trial import (
     CarriedStates,
@@ -140,7 +140,7 @@ def request_digest(request: TrialRequest) -> str:
         "version": _VERSION,
         "python": [sys.executable, sys.version, sys.flags],
         "package": [str(Path(__file__)), Path(__file__).stat().st_mtime_ns],
-        "installed": _times_of_installed_packages(),
+        "installed": installation_times(),
         "bundle": request.bundle.sha256,
         "program": asdict(request.program),
         "root": str(request.root),
@@ -156,15 +156,6 @@ def request_digest(request: TrialRequest) -> str:
         ),
     }
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def _times_of_installed_packages() -> list[tuple[str, int]]:
-    """Return the times of the last installation into each folder of packages."""
-    return [
-        (entry, Path(entry).stat().st_mtime_ns)
-        for entry in sys.path
-        if entry and is_installed(Path(entry)) and Path(entry).is_dir()
-    ]
 
 
 def _read(file: Path, bindings: Collection[Binding]) -> _Outcome | None:

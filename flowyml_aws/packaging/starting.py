@@ -5,15 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Protocol
 
 from flowyml_aws.core.modules import is_installed
+from flowyml_aws.packaging.warm_jobs import JOBS
 
-__all__ = ["ProgramProcess", "ProgramStart", "start_program", "start_python", "starting_with"]
+__all__ = [
+    "ProgramProcess",
+    "ProgramStart",
+    "prepare_jobs",
+    "start_job_or_python",
+    "start_program",
+    "start_python",
+    "starting_with",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +35,7 @@ class ProgramStart:
         cwd: Working directory.
         env: Complete environment, except for the path of this package.
         stdin, stdout, stderr: Same as in `subprocess.Popen`.
+        can_be_warm: Whether it may be a fork of the process that `prepare_jobs` has started.
     """
 
     module: str
@@ -35,6 +45,7 @@ class ProgramStart:
     stdin: int
     stdout: int | IO[bytes]
     stderr: int | IO[bytes]
+    can_be_warm: bool = False
 
     @property
     def command(self) -> list[str]:
@@ -62,6 +73,19 @@ def start_program(start: ProgramStart) -> ProgramProcess:
         OSError: The process can't be started.
     """
     return _starter(replace(start, env=_with_this_package(start.env)))
+
+
+def prepare_jobs(environment: Mapping[str, str], libraries: Sequence[str]) -> None:
+    """Start the process that jobs are forked from, without waiting for it.
+
+    No-op while programs are started in another way.
+
+    Args:
+        environment: Environment variables of the jobs.
+        libraries: Installed packages that it imports.
+    """
+    if _starter is start_job_or_python:
+        JOBS.prepare(_with_this_package(environment), libraries)
 
 
 def _with_this_package(environment: Mapping[str, str]) -> dict[str, str]:
@@ -97,4 +121,20 @@ def start_python(start: ProgramStart) -> ProgramProcess:
     )
 
 
-_starter: Callable[[ProgramStart], ProgramProcess] = start_python
+def start_job_or_python(start: ProgramStart) -> ProgramProcess:
+    """Fork a job if that works, or else start a new Python."""
+    if start.can_be_warm:
+        process = JOBS.start(
+            start.arguments,
+            start.env,
+            start.cwd,
+            stdin=start.stdin,
+            stdout=start.stdout,
+            stderr=start.stderr,
+        )
+        if process is not None:
+            return process
+    return start_python(start)
+
+
+_starter: Callable[[ProgramStart], ProgramProcess] = start_job_or_python

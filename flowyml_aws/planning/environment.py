@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.runtime.causes import GROWABLE
+
+if TYPE_CHECKING:
+    from flowyml_aws.planning.plan import PlannedJob
 
 __all__ = [
     "LOCALE",
@@ -13,6 +16,7 @@ __all__ = [
     "TIME_ZONE",
     "container_environment",
     "environment_in_container",
+    "environment_on_this_machine",
     "names_a_locale",
     "process_environment",
 ]
@@ -64,9 +68,21 @@ def process_environment(job: PlannedJob, client: Mapping[str, str]) -> dict[str,
         job: Job of a plan.
         client: Environment of the client. Its hash seed is kept, if it has one.
     """
+    own = environment_on_this_machine(job.environment, client)
+    return {**own, "FLOWYML_REPETITIONS": _repetitions(job)}
+
+
+def environment_on_this_machine(
+    own: Mapping[str, str], client: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the variables that a process of this machine has whatever its job.
+
+    Args:
+        own: The user's variables.
+        client: Environment of the client. Its hash seed is kept, if it has one.
+    """
     seed = client.get("PYTHONHASHSEED") or RUNNER["PYTHONHASHSEED"]
-    own = {**RUNNER, "PYTHONHASHSEED": seed, "FLOWYML_REPETITIONS": _repetitions(job)}
-    return {**client, **job.environment, **own}
+    return {**client, **own, **RUNNER, "PYTHONHASHSEED": seed}
 
 
 def _repetitions(job: PlannedJob) -> str:

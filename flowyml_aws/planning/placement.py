@@ -78,6 +78,11 @@ class Placement:
         """Host that all its services share: `machine` or `account`."""
         return service_traits(self.backends[0]).host
 
+    @property
+    def is_in_place(self) -> bool:
+        """True if all jobs run in the project's own folder."""
+        return not any(service_traits(name).needs_bundle for name in self.backends)
+
     def backend_of(self, group: StepGroup) -> str:
         """Return the service of a group. A part of a split group may be named, or the group."""
         declared = group.steps[0].declared_name

@@ -260,6 +260,7 @@ _PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "stop_idle_gpu": _time_span,
     "allow_pickle": _switch,
     "debug_shell": _switch,
+    "warm_starts": _switch,
     "tags": _string_mapping,
     "env": _environment,
     "sagemaker_subnets": _strings,

@@ -81,6 +81,8 @@ class Settings:
             machine; None if only those of runs that this user started here.
         debug_shell: Whether jobs on AWS are submitted so that `flowyml-aws shell` can open a shell
             in them.
+        warm_starts: Whether jobs on this machine are forks of a process that has imported the
+            project's packages; only on Linux.
     """
 
     backend: str | Mapping[str, str] | None = None
@@ -129,6 +131,7 @@ class Settings:
     notify: tuple[str, ...] = ()
     allow_pickle: bool | None = None
     debug_shell: bool = False
+    warm_starts: bool = True
 
     def __post_init__(self) -> None:
         if self.store is not None and not re.match("s3://[^/]", self.store):
@@ -185,4 +188,5 @@ _BEFORE_A_RUN = {
     "stop_idle_gpu",
     "store_wait_s",
     "targets",
+    "warm_starts",
 }

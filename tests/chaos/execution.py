@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from flowyml_aws.core.maps import declared_name, is_part, item_name, slice_of_part
-from flowyml_aws.testing.machines.warm import WarmProcess
+from flowyml_aws.warm.starter import WarmProcess
 from tests.chaos.capacity import Shortages, spot_settings
 from tests.chaos.client import DAMAGED
 from tests.chaos.disturber import Disturber

@@ -24,7 +24,7 @@ from flowyml_aws.submission.moves import MAX_MOVES
 from flowyml_aws.submission.record import read_record
 from flowyml_aws.testing import Emulator
 from flowyml_aws.testing.account import PREFIX
-from flowyml_aws.testing.machines.warm import WarmProcess, WarmStarter
+from flowyml_aws.warm.starter import WarmProcess, WarmStarter
 from tests.chaos.capacity import ON_DEMAND_QUEUE, SPOT_QUEUE, add_spot_queue
 from tests.chaos.schedule import Loss
 from tests.chaos.waits import POLL_S, PROPAGATION_S, STOP_GRACE_S

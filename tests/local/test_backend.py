@@ -144,7 +144,7 @@ def test_a_signal_that_ends_the_command_leaves_no_process_behind(
     ) as client:
         eventually(rig.ran, "the step's own process")
         grandchildren = psutil.Process(client.pid).children(recursive=True)
-        assert len(grandchildren) == 2  # the runner, and the process that its step started
+        assert len(grandchildren) >= 2  # at least the runner, and the process of its step
         client.send_signal(number)
         _, stderr = client.communicate(timeout=60)
     assert client.returncode == code

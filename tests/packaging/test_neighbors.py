@@ -11,7 +11,7 @@ from flowyml_aws import step
 from flowyml_aws.core.step import Step
 from flowyml_aws.packaging.bundle import BundleLimits, bundle_notes
 from flowyml_aws.packaging.files import ProjectFiles, project_files
-from flowyml_aws.packaging.imports import imported_modules
+from flowyml_aws.packaging.imports import program_imports
 from flowyml_aws.packaging.neighbors import with_neighbors
 from flowyml_aws.packaging.project import Project
 
@@ -49,7 +49,7 @@ def step_with(text: str) -> Step:
 def bundled(mono: Path, *steps: Step, max_bytes: int = 2**20) -> ProjectFiles:
     project = Project(mono / "flows", mono / "flows", tuple(map(Path, sys.path[:2])))
     files = project_files(project.root)
-    return with_neighbors(files, imported_modules(steps), project, max_bytes)
+    return with_neighbors(files, program_imports(steps).users, project, max_bytes)
 
 
 def test_a_module_next_door_is_added_with_all_modules_that_it_imports(mono: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_namespace_package_in_a_package_that_is_not_imported_yet_is_found(mono
     (mono / "libs" / "outer" / "init.py").rename(mono / "libs" / "outer" / "__init__.py")
     import late  # type: ignore[import-not-found]
 
-    found = imported_modules([step(late.f)])
+    found = program_imports([step(late.f)]).users
     assert found.keys() >= {"late", "outer", "outer.inner.deep", "other"}
 
 

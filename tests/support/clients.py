@@ -20,8 +20,8 @@ from threading import Thread
 from typing import IO, Any, cast
 
 from flowyml_aws.packaging.starting import ProgramStart
-from flowyml_aws.testing.machines.warm import WarmProcess
 from flowyml_aws.testing.machines.warm_programs import WarmPrograms
+from flowyml_aws.warm.starter import WarmProcess
 from tests.support.warm_python import can_be_warm
 
 __all__ = ["Client", "forked_clients", "new_pythons", "start_client"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from flowyml_aws import scripts
-from flowyml_aws.testing.machines.command_line import show_command
+from flowyml_aws.warm.command_line import show_command
 
 __all__ = ["can_be_warm"]
 

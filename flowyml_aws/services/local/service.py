@@ -32,10 +32,12 @@ class LocalHost:
 
     Attributes:
         region: AWS region of secrets and prefixes of S3 that the jobs read, or None for boto3's.
+        warm_starts: Whether jobs may be forks of a process that has imported their packages.
     """
 
     store: DirectoryArtifactStore
     region: str | None = None
+    warm_starts: bool = False
 
     @property
     def catalog(self) -> Catalog:
@@ -78,7 +80,7 @@ class LocalService(Service):
     def host(settings: Settings, project: Path | None) -> LocalHost:
         """Return this machine, with the store of a project."""
         store = DirectoryArtifactStore((project or Path()) / settings.local_store)
-        return LocalHost(store, settings.region)
+        return LocalHost(store, settings.region, settings.warm_starts)
 
     @staticmethod
     def is_set_up(settings: Settings, project: Path) -> bool:
@@ -117,7 +119,14 @@ class LocalService(Service):
             return [error]
 
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
-        return LocalBackend(self._host.store, record, plan, Machine.this(), os.environ)
+        return LocalBackend(
+            self._host.store,
+            record,
+            plan,
+            Machine.this(),
+            os.environ,
+            warm_starts=self._host.warm_starts,
+        )
 
 
 def _missing_folders(plan: ExecutionPlan) -> list[FlowymlError]:

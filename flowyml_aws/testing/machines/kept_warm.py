@@ -9,7 +9,7 @@ import atexit
 import os
 from threading import Lock
 
-from flowyml_aws.testing.machines.warm import WarmStarter
+from flowyml_aws.warm.starter import WarmStarter
 
 __all__ = ["keep", "take_kept"]
 

@@ -19,7 +19,7 @@ from flowyml_aws.testing.machines.gpus import gpu_environment, gpu_programs
 from flowyml_aws.testing.machines.image_user import can_switch_user, command_as, find_program
 from flowyml_aws.testing.machines.kept_warm import keep, take_kept
 from flowyml_aws.testing.machines.shared_memory import shared_memory
-from flowyml_aws.testing.machines.warm import RUNNER_MODULE, WarmProcess, WarmStarter, read_at_start
+from flowyml_aws.warm.starter import RUNNER_MODULE, WarmProcess, WarmStarter, read_at_start
 
 __all__ = ["JobProcess", "Processes", "start_process"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from threading import Lock
 
 from flowyml_aws.packaging.starting import ProgramProcess, ProgramStart, start_python
-from flowyml_aws.testing.machines.warm import WarmProcess, WarmStarter, read_at_start
+from flowyml_aws.warm.starter import WarmProcess, WarmStarter, read_at_start
 
 __all__ = ["WarmPrograms"]
 

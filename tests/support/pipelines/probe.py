@@ -13,6 +13,8 @@ from typing import Any
 
 from flowyml_aws import Pipeline, step
 
+WARM = ("flowyml_aws.testing", "flowyml_aws.warm")
+
 
 def double(number: int) -> int:
     return 2 * number
@@ -37,7 +39,7 @@ def look() -> dict[str, Any]:
         "file descriptors": len([*Path("/proc/self/fd").iterdir()]),
         "main thread": threading.current_thread() is threading.main_thread(),
         "by a spawned pool": doubled,
-        "modules": sorted(name for name in sys.modules if name.startswith("flowyml_aws.testing")),
+        "modules": sorted(name for name in sys.modules if name.startswith(WARM)),
     }
 
 

@@ -22,8 +22,8 @@ from flowyml_aws.planning.environment import container_environment
 from flowyml_aws.testing.machines.container import Container
 from flowyml_aws.testing.machines.kept_warm import keep, take_kept
 from flowyml_aws.testing.machines.process import Processes
-from flowyml_aws.testing.machines.warm import WarmProcess, WarmStarter
 from flowyml_aws.testing.machines.warm_programs import WarmPrograms
+from flowyml_aws.warm.starter import WarmProcess, WarmStarter
 from tests.support.plans import a_job
 from tests.support.rigs import BackendRig, eventually, raised_emulator
 
@@ -33,10 +33,7 @@ pytestmark = [
 ]
 
 
-WARM_MODULES = {
-    f"flowyml_aws.testing{name}"
-    for name in ("", ".machines", ".machines.command_line", ".machines.warm")
-}
+WARM_MODULES = {f"flowyml_aws.warm{name}" for name in ("", ".command_line", ".server")}
 
 
 def observed_environment(
@@ -53,7 +50,9 @@ def observed_environment(
 
 def test_a_warm_job_sees_the_same_environment_as_a_cold_job(tmp_path: Path) -> None:
     warm, cold = (observed_environment(tmp_path, warm_starts) for warm_starts in (True, False))
-    assert {*warm.pop("modules")} == {*WARM_MODULES, "flowyml_aws.testing.machines.warm_models"}
+    assert {*warm.pop("modules")} == WARM_MODULES | {
+        f"flowyml_aws.testing{name}" for name in ("", ".machines", ".machines.warm_models")
+    }
     assert cold.pop("modules") == []
     # Each emulator has its own folder on the path.
     assert len(warm.pop("rest of sys.path")) == len(cold.pop("rest of sys.path"))

@@ -1,0 +1,1 @@
+"""Warm starts: forks of a process that has imported what a program needs."""
