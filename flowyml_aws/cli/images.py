@@ -171,8 +171,7 @@ def _build_project(account: Account) -> str:
         name = "store" if project is not None else "build_project"
         raise SettingsError(
             what=f"Setting `{name}` is missing",
-            why="with `--remote`, a project of AWS CodeBuild builds the image from a context in the "
-            "store",
+            why="a project of AWS CodeBuild builds the image, from a context in the store",
             fix="set up the account with the option `remote_builds` of infra/; or omit --remote, "
             "and build the image with Docker or podman",
         )

@@ -111,9 +111,8 @@ class ImageRecipe:
         }
         for path, text in files.items():
             path.write_text(text, "utf-8")
-            os.utime(
-                path, (CONTEXT_EPOCH_S, CONTEXT_EPOCH_S)
-            )  # a layer contains the times of its files
+            # A layer contains the times of its files.
+            os.utime(path, (CONTEXT_EPOCH_S, CONTEXT_EPOCH_S))
 
 
 def project_recipe(root: Path, settings: Settings) -> ImageRecipe:
