@@ -32,6 +32,7 @@ VARIABLES: dict[str, Any] = {
         "cpu": {"capacity": ["on-demand"]},
         "t4": {"labels": {"team": "vision"}, "taints": {"interruptible": "yes:NoSchedule"}},
     },
+    "remote_builds": True,
     "force_destroy": True,
     # moto responds with 500 to DescribeSubscribersForNotification; the plan covers the budget.
     "monthly_budget_usd": None,
@@ -228,7 +229,8 @@ def test_an_account_in_an_existing_vpc_is_created_and_removed(
         "subnet_ids": [s["SubnetId"] for s in subnets if s["VpcId"] == subnets[0]["VpcId"]],
         "route_table_ids": [table["RouteTableId"]],
         "sagemaker_kms_key_arns": ["arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d"],
-        "force_destroy": True,
+        "remote_builds": True,
+    "force_destroy": True,
         "monthly_budget_usd": None,
     }
     (tmp_path / "second.tfvars.json").write_text(json.dumps(variables))
