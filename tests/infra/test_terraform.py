@@ -230,7 +230,7 @@ def test_an_account_in_an_existing_vpc_is_created_and_removed(
         "route_table_ids": [table["RouteTableId"]],
         "sagemaker_kms_key_arns": ["arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d"],
         "remote_builds": True,
-    "force_destroy": True,
+        "force_destroy": True,
         "monthly_budget_usd": None,
     }
     (tmp_path / "second.tfvars.json").write_text(json.dumps(variables))
