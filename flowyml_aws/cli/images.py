@@ -13,16 +13,16 @@ from rich.filesize import decimal
 from flowyml_aws.aws.registry import Repository, StoredImage, log_in
 from flowyml_aws.cli.app import AsJson, app
 from flowyml_aws.cli.facts import print_json
-from flowyml_aws.core import clock
 from flowyml_aws.core.errors import FlowymlError, MissingEngineError, SettingsError
 from flowyml_aws.core.visible import visible
 from flowyml_aws.images.engine import Engine, find_engine
 from flowyml_aws.images.project import ProjectImage, project_image
 from flowyml_aws.images.remote import build_price
-from flowyml_aws.images.remote_build import RemoteBuilder, failure
+from flowyml_aws.images.remote_build import failure
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.services.account import Account
 from flowyml_aws.services.connect import account_settings
+from flowyml_aws.services.image_builds import remote_builder
 
 __all__ = ["build", "push", "show"]
 
@@ -116,7 +116,9 @@ def push(
 def _build_remotely(account: Account, image: ProjectImage, dry_run: bool, as_json: bool) -> None:
     """Let CodeBuild build the image and push it, unless it is in the repository."""
     _repository(image)
-    project = _build_project(account)
+    builder = remote_builder(
+        account, lambda line: print(visible(line), file=sys.stderr, flush=True)
+    )
     price = build_price()
     stored = account.images.stored()
     if stored is not None:
@@ -140,7 +142,7 @@ def _build_remotely(account: Account, image: ProjectImage, dry_run: bool, as_jso
         )
         return
     print(f"building {image.uri} with CodeBuild costs {price}", file=sys.stderr)
-    build = _remote_builder(account, project).build(image)
+    build = builder.build(image)
     cost_usd = None if build.duration_s is None else price.of(build.duration_s)
     if cost_usd is not None:
         print(f"the build took {build.duration_s:.0f} s, about ${cost_usd:.2f}", file=sys.stderr)
@@ -151,31 +153,6 @@ def _build_remotely(account: Account, image: ProjectImage, dry_run: bool, as_jso
     facts = {"built": build.has_succeeded, "pushed": build.has_succeeded, "build": build.id}
     outcome = "was built and pushed by CodeBuild" if build.has_succeeded else _ALREADY_PUSHED
     _print_outcome(image, as_json, outcome, **facts, cost_usd=cost_usd, stored=stored)
-
-
-def _remote_builder(account: Account, project: str) -> RemoteBuilder:
-    return RemoteBuilder(
-        codebuild=account.client("codebuild"),
-        logs=account.client("logs"),
-        store=account.store,
-        project=project,
-        poll_s=account.settings.poll_s,
-        sleep=clock.sleep,
-        say=lambda line: print(visible(line), file=sys.stderr, flush=True),
-    )
-
-
-def _build_project(account: Account) -> str:
-    project = account.settings.build_project
-    if project is None or account.settings.store is None:
-        name = "store" if project is not None else "build_project"
-        raise SettingsError(
-            what=f"Setting `{name}` is missing",
-            why="a project of AWS CodeBuild builds the image, from a context in the store",
-            fix="set up the account with the option `remote_builds` of infra/; or omit --remote, "
-            "and build the image with Docker or podman",
-        )
-    return project
 
 
 def _repository(image: ProjectImage) -> Repository:

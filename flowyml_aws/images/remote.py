@@ -15,7 +15,16 @@ from flowyml_aws.aws.registry import Repository
 from flowyml_aws.images.engine import BUILD_VARIABLES, BUILDX_OPTIONS, PLATFORM
 from flowyml_aws.images.recipe import CONTEXT_EPOCH_S, ImageRecipe
 
-__all__ = ["COMPUTE_TYPE", "LIMIT_MIN", "BuildPrice", "build_price", "buildspec", "context_archive"]
+__all__ = [
+    "COMPUTE_TYPE",
+    "LIMIT_MIN",
+    "BuildPrice",
+    "archive_of",
+    "build_price",
+    "buildspec",
+    "context_archive",
+    "login_command",
+]
 
 COMPUTE_TYPE = "BUILD_GENERAL1_MEDIUM"
 """Machine of builds: 4 vCPUs and 7 GB. With 3 GB, the next smaller one, pip can run out of memory
@@ -60,9 +69,9 @@ class BuildPrice:
         )
 
 
-def build_price() -> BuildPrice:
-    """Return the price of a build."""
-    return BuildPrice(_USD_MINUTE, LIMIT_MIN)
+def build_price(limit_min: int = LIMIT_MIN) -> BuildPrice:
+    """Return the price of a build with a time limit in minutes."""
+    return BuildPrice(_USD_MINUTE, limit_min)
 
 
 def context_archive(recipe: ImageRecipe) -> bytes:
@@ -73,20 +82,32 @@ def context_archive(recipe: ImageRecipe) -> bytes:
     Raises:
         FlowymlError: The wheel of flowyml_aws can't be built.
     """
-    buffer = io.BytesIO()
     with tempfile.TemporaryDirectory(prefix="flowyml-aws-image-") as name:
-        folder = Path(name)
-        recipe.write_context(folder)
-        with zipfile.ZipFile(buffer, "w") as archive:
-            for path in sorted(folder.rglob("*")):
-                relative = path.relative_to(folder).as_posix()
-                is_folder = path.is_dir()
-                entry = zipfile.ZipInfo(f"{relative}/" if is_folder else relative, _ZIP_TIME)
-                entry.create_system = 3  # Unix, whose modes follow
-                entry.external_attr = (_FOLDER if is_folder else _FILE) << 16
-                entry.compress_type = zipfile.ZIP_STORED  # zlib's versions compress differently
-                archive.writestr(entry, b"" if is_folder else path.read_bytes())
+        recipe.write_context(Path(name))
+        return archive_of(Path(name))
+
+
+def archive_of(folder: Path) -> bytes:
+    """Return the files of a folder as a zip file; the same bytes for the same files."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path in sorted(folder.rglob("*")):
+            relative = path.relative_to(folder).as_posix()
+            is_folder = path.is_dir()
+            entry = zipfile.ZipInfo(f"{relative}/" if is_folder else relative, _ZIP_TIME)
+            entry.create_system = 3  # Unix, whose modes follow
+            entry.external_attr = (_FOLDER if is_folder else _FILE) << 16
+            entry.compress_type = zipfile.ZIP_STORED  # zlib's versions compress differently
+            archive.writestr(entry, b"" if is_folder else path.read_bytes())
     return buffer.getvalue()
+
+
+def login_command(repository: Repository) -> str:
+    """Return the command of a build that logs in to the registry of a repository."""
+    return (
+        f"aws ecr get-login-password --region {shlex.quote(repository.region)} | "
+        f"docker login --username AWS --password-stdin {shlex.quote(repository.host)}"
+    )
 
 
 def buildspec(recipe: ImageRecipe, repository: Repository, uri: str) -> str:
@@ -109,8 +130,7 @@ def buildspec(recipe: ImageRecipe, repository: Repository, uri: str) -> str:
         # A layer contains the modes and times of its files, which a download may change.
         f"find . -exec touch -d @{CONTEXT_EPOCH_S} {{}} +",
         "find . -type f -exec chmod 644 {} +",
-        f"aws ecr get-login-password --region {shlex.quote(repository.region)} | "
-        f"docker login --username AWS --password-stdin {shlex.quote(repository.host)}",
+        login_command(repository),
         "if docker buildx version 2>/dev/null | grep -q docker/buildx; "
         f"then docker buildx build {shlex.join((*BUILDX_OPTIONS, *options))} .; "
         f"else docker build {shlex.join(options)} .; fi",

@@ -63,18 +63,34 @@ class RemoteBuilder:
         """
         assert image.repository is not None
         archive = context_archive(image.recipe)
+        spec = buildspec(image.recipe, image.repository, image.uri)
+        return self.run(image.uri, archive, spec, LIMIT_MIN)
+
+    def run(self, name: str, archive: bytes, spec: str, limit_min: int) -> Build:
+        """Run the commands of a build on a context, and return the build that has ended.
+
+        Args:
+            name: What is built, for the user.
+            archive: Context as a zip file.
+            spec: Commands of the build, as JSON.
+            limit_min: Time limit in minutes.
+
+        Raises:
+            SettingsError: The project does not exist.
+            AwsRefusedError: AWS denied a call.
+        """
         key = build_context_key(hashlib.sha256(archive).hexdigest())
         self.store.upload(key, Content(archive))
         build = start_build(
             self.codebuild,
             self.project,
             f"{self.store.uri.removeprefix('s3://')}/{key}",
-            buildspec(image.recipe, image.repository, image.uri),
+            spec,
             uuid4().hex,
             compute_type=COMPUTE_TYPE,
-            timeout_min=LIMIT_MIN,
+            timeout_min=limit_min,
         )
-        self.say(f"CodeBuild builds {image.uri}: build {build.id}")
+        self.say(f"CodeBuild builds {name}: build {build.id}")
         try:
             return self._follow(build)
         except BaseException:
