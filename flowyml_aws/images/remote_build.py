@@ -38,7 +38,7 @@ class RemoteBuilder:
         logs: Client of CloudWatch Logs.
         store: Store of the account, which gets the contexts.
         project: Name of the project.
-        poll_s: Seconds between two looks at a build.
+        poll_s: Seconds between two polls of a build.
         sleep: Waits for a number of seconds.
         say: Called with each line for the user: of the build's log, and about its state.
     """
@@ -70,7 +70,7 @@ class RemoteBuilder:
         """Run the commands of a build on a context, and return the build that has ended.
 
         Args:
-            name: What is built, for the user.
+            name: Name of the image, for the user.
             archive: Context as a zip file.
             spec: Commands of the build, as JSON.
             limit_min: Time limit in minutes.
@@ -124,7 +124,7 @@ class RemoteBuilder:
             stop_build(self.codebuild, build_id)
         except AwsRefusedError as error:
             self.say(
-                f"build {build_id} could not be stopped and may go on ({error.why}): "
+                f"build {build_id} could not be stopped and may continue ({error.why}): "
                 f"`aws codebuild stop-build --id {build_id}` stops it"
             )
         else:

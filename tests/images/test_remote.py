@@ -59,8 +59,8 @@ def test_a_build_has_the_arguments_of_a_local_one_whatever_they_contain() -> Non
     built = image(PYTHON_IMAGE="a'b $(id)")
     commands = spec(built)["phases"]["build"]["commands"]
     (command,) = (line for line in commands if "docker build " in line)
-    with_buildx, without = command.split("; else ")
-    for line in (with_buildx.rpartition("then ")[2], without.removesuffix("; fi")):
+    with_buildx, without = command.split(" else ")
+    for line in (with_buildx.rpartition("then ")[2][:-1], without.removesuffix("; fi")):
         words = shlex.split(line)
         assert words[words.index("--tag") + 1] == built.uri
         assert words[words.index("--platform") + 1] == "linux/amd64"

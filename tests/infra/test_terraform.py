@@ -175,7 +175,8 @@ def test_the_accounts_parameter_contains_the_settings_of_clients(
     applied: Terraform, emulated: Emulator
 ) -> None:
     response = emulated.client("ssm").get_parameter(Name=f"/flowyml-aws/{NAME}")
-    assert json.loads(response["Parameter"]["Value"]) == settings(QUEUES)
+    builds = {"build_project": f"{PREFIX}-images"}
+    assert json.loads(response["Parameter"]["Value"]) == {**settings(QUEUES), **builds}
 
 
 def test_queues_are_targets_with_labels_and_taints(rig: BackendRig) -> None:

@@ -14,9 +14,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import boto3
-
-from flowyml_aws.aws.registry import Repository, log_in
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.images.engine import Engine
 
@@ -62,6 +59,8 @@ def _aws(arguments: Sequence[str]) -> int:
     if arguments[:2] != ["ecr", "get-login-password"]:
         print(f"not emulated: aws {' '.join(arguments)}", file=sys.stderr)
         return 2
+    import boto3
+
     (token,) = boto3.client("ecr").get_authorization_token()["authorizationData"]
     print(base64.b64decode(token["authorizationToken"]).decode().partition(":")[2])
     return 0
@@ -75,6 +74,11 @@ def _docker(engine: Engine, arguments: Sequence[str]) -> int:
         print("Login Succeeded")
         return 0
     if arguments[0] == "push":
+        # Most calls need no service, whose client takes longest to import.
+        import boto3
+
+        from flowyml_aws.aws.registry import Repository, log_in
+
         image = arguments[1]
         login = log_in(boto3.client("ecr"), Repository.parse(image.rpartition(":")[0]))
         engine.push(image, login.registry, login.token)
