@@ -30,6 +30,7 @@ __all__ = [
     "RunLayout",
     "artifact_key",
     "artifact_pack_key",
+    "build_context_key",
     "bundle_key",
     "cache_entry_key",
     "history_key",
@@ -239,6 +240,11 @@ def repetition_prefix(number: int) -> str:
 def bundle_key(sha256: str) -> str:
     """Return the key of a source bundle."""
     return f"code/{sha256}.tar.zst"
+
+
+def build_context_key(sha256: str) -> str:
+    """Return the key of the context of an image that is built in the account."""
+    return f"code/contexts/{sha256}.zip"
 
 
 def payload_key(sha256: str) -> str:

@@ -84,6 +84,13 @@ def doctor(
             "--billed", help="With --prove: also ask Cost Explorer for billed costs; $0.01."
         ),
     ] = False,
+    image_build: Annotated[
+        bool,
+        typer.Option(
+            "--image-build",
+            help="With --prove: also let CodeBuild build a small image; at most $0.05.",
+        ),
+    ] = False,
     report: Annotated[
         Path, typer.Option(metavar="FILE", help="With --prove: file for the report.")
     ] = REPORT,
@@ -99,6 +106,7 @@ def doctor(
         "--topic": topic is not None,
         "--alert-limit": alert_limit != ALERT_LIMIT_S,
         "--billed": billed,
+        "--image-build": image_build,
         "--report": report != REPORT,
     }
     _require_prove(prove, run, [name for name, is_passed in of_prove.items() if is_passed])
@@ -109,6 +117,7 @@ def doctor(
             alert_limit_s=alert_limit,
             asks_billing=billed,
             sends_notices=not only,
+            builds_image=image_build,
         )
         command = ProveCommand(
             options, only or (), max_cost, yes, report, has_nodes=nodes, has_efa=efa

@@ -10,19 +10,25 @@ from typing import Annotated, Any
 import typer
 from rich.filesize import decimal
 
-from flowyml_aws.aws.registry import StoredImage, log_in
+from flowyml_aws.aws.registry import Repository, StoredImage, log_in
 from flowyml_aws.cli.app import AsJson, app
 from flowyml_aws.cli.facts import print_json
 from flowyml_aws.core.errors import FlowymlError, MissingEngineError, SettingsError
+from flowyml_aws.core.visible import visible
 from flowyml_aws.images.engine import Engine, find_engine
 from flowyml_aws.images.project import ProjectImage, project_image
+from flowyml_aws.images.remote import build_price
+from flowyml_aws.images.remote_build import failure
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.services.account import Account
 from flowyml_aws.services.connect import account_settings
+from flowyml_aws.services.image_builds import remote_builder
 
 __all__ = ["build", "push", "show"]
 
 _ALREADY_BUILT = "already exists on this machine"
+_ALREADY_PUSHED = "already exists in the repository"
+_BUILD_FACTS = {"built": False, "pushed": False, "build": None, "cost_usd": None}
 
 image_commands = typer.Typer(help="The container image of the jobs.", no_args_is_help=True)
 app.add_typer(image_commands, name="image")
@@ -53,16 +59,28 @@ def show(as_json: AsJson = False) -> None:
 
 @image_commands.command()
 def build(
+    remote: Annotated[
+        bool,
+        typer.Option(
+            "--remote",
+            help="Let AWS CodeBuild build the image and push it, which needs no Docker here and "
+            "costs money. Not yet run on AWS.",
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be built.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Build the project's image on this machine, unless it already exists."""
-    image = _project_image(_account())
+    account = _account()
+    image = _project_image(account)
+    if remote:
+        _build_remotely(account, image, dry_run, as_json)
+        return
     if dry_run:
         outcome = _ALREADY_BUILT if _on_this_machine(image)[0] else "would be built"
         _print_outcome(image, as_json, outcome, built=False)
         return
-    built = image.build(find_engine(), _pip_conf())
+    built = image.build(_engine(), _pip_conf())
     _print_outcome(image, as_json, "was built" if built else _ALREADY_BUILT, built=built)
 
 
@@ -74,21 +92,15 @@ def push(
     """Push the project's image to its repository, unless it already exists; build it if needed."""
     account = _account()
     image = _project_image(account)
-    if image.repository is None:
-        raise SettingsError(
-            what="No repository to push the image to",
-            why="the setting `repository` is not set, and no account provides it",
-            fix="set FLOWYML_AWS_ACCOUNT to an account that infra/ has set up, or `repository` to "
-            "the URI of a repository in ECR",
-        )
+    repository = _repository(image)
     stored = account.images.stored()
     if stored is not None or dry_run:
-        outcome = "already exists in the repository" if stored else "would be pushed"
+        outcome = _ALREADY_PUSHED if stored else "would be pushed"
         _print_outcome(image, as_json, outcome, built=False, pushed=False, stored=stored)
         return
-    engine = find_engine()
+    engine = _engine()
     # Before the build, which takes minutes, and is in vain without a login.
-    login = log_in(account.images.ecr(image.repository.region), image.repository)
+    login = log_in(account.images.ecr(repository.region), repository)
     built = image.build(engine, _pip_conf())
     print(f"pushing {image.uri}", file=sys.stderr)
     try:
@@ -97,10 +109,85 @@ def push(
         # Tags are immutable: another client that was faster has pushed the same content.
         if account.images.stored() is None:
             raise
+    stored = _checked(account, image)
+    _print_outcome(image, as_json, "was pushed", built=built, pushed=True, stored=stored)
+
+
+def _build_remotely(account: Account, image: ProjectImage, dry_run: bool, as_json: bool) -> None:
+    """Let CodeBuild build the image and push it, unless it is in the repository."""
+    _repository(image)
+    builder = remote_builder(
+        account, lambda line: print(visible(line), file=sys.stderr, flush=True)
+    )
+    price = build_price()
+    stored = account.images.stored()
+    if stored is not None:
+        _print_outcome(image, as_json, _ALREADY_PUSHED, **_BUILD_FACTS, stored=stored)
+        return
+    if _pip_conf() is not None:
+        raise SettingsError(
+            what="CodeBuild can't use the pip.conf that PIP_CONFIG_FILE names",
+            why="it may contain passwords, and nothing secret is uploaded",
+            fix="unset PIP_CONFIG_FILE if the image does not need it; otherwise run `flowyml-aws "
+            "image push` on a machine with Docker or podman",
+        )
+    if dry_run:
+        _print_outcome(
+            image,
+            as_json,
+            f"would be built by CodeBuild, for {price}",
+            **_BUILD_FACTS,
+            price_usd_minute=price.usd_minute,
+            max_cost_usd=price.max_usd,
+        )
+        return
+    print(f"building {image.uri} with CodeBuild costs {price}", file=sys.stderr)
+    build = builder.build(image)
+    cost_usd = None if build.duration_s is None else price.of(build.duration_s)
+    if cost_usd is not None:
+        print(f"the build took {build.duration_s:.0f} s, about ${cost_usd:.2f}", file=sys.stderr)
+    stored = _checked(account, image)
+    # Tags are immutable: another client that was faster has pushed the same content.
+    if stored is None:
+        raise failure(image, build)
+    facts = {"built": build.has_succeeded, "pushed": build.has_succeeded, "build": build.id}
+    outcome = "was built and pushed by CodeBuild" if build.has_succeeded else _ALREADY_PUSHED
+    _print_outcome(image, as_json, outcome, **facts, cost_usd=cost_usd, stored=stored)
+
+
+def _repository(image: ProjectImage) -> Repository:
+    if image.repository is None:
+        raise SettingsError(
+            what="No repository to push the image to",
+            why="the setting `repository` is not set, and no account provides it",
+            fix="set FLOWYML_AWS_ACCOUNT to an account that infra/ has set up, or `repository` to "
+            "the URI of a repository in ECR",
+        )
+    return image.repository
+
+
+def _engine() -> Engine:
+    """Return this machine's engine.
+
+    Raises:
+        MissingEngineError: No engine works; the error also names the way without one.
+    """
+    try:
+        return find_engine()
+    except MissingEngineError as error:
+        raise MissingEngineError(
+            error.what,
+            error.why,
+            f"{error.fix}; or let AWS build the image: `flowyml-aws image build --remote`",
+        ) from error
+
+
+def _checked(account: Account, image: ProjectImage) -> StoredImage | None:
+    """Return the image in the repository, with a warning if SageMaker can't use it."""
     stored = account.images.stored()
     if stored is not None and not stored.has_docker_manifest:
         print(f"warning: {image.wrong_manifest(stored)}", file=sys.stderr)
-    _print_outcome(image, as_json, "was pushed", built=built, pushed=True, stored=stored)
+    return stored
 
 
 def _account() -> Account:

@@ -13,6 +13,7 @@ import typer
 from flowyml_aws.core.amounts import counted, usd
 from flowyml_aws.core.errors import PlanOverBudgetError, SettingsError
 from flowyml_aws.core.resources import GPUConfig, ResourceRequirements
+from flowyml_aws.doctor.prove.image_build import proof_price
 from flowyml_aws.doctor.prove.offers import plan_proof
 from flowyml_aws.doctor.prove.parts import parts_of
 from flowyml_aws.doctor.prove.prove import ProofOptions, prove
@@ -75,6 +76,9 @@ def prove_account(command: ProveCommand, as_json: bool) -> int:
     asked_usd = REQUEST_USD if command.options.asks_billing else 0.0
     if asked_usd:
         say.print(f"a request to Cost Explorer: {usd(asked_usd)}")
+    if command.options.builds_image:
+        asked_usd += proof_price().max_usd
+        say.print(f"a build of a small image by CodeBuild: {proof_price()}")
     if command.options.sends_notices and settings.notify:
         say.print(f"a test notice to {counted(len(settings.notify), 'recipient')}")
     _require_affordable(plan.highest_usd + asked_usd, command.max_cost_usd)

@@ -77,6 +77,7 @@ class AccountCheckup:
             ),
             Check("roles", self._roles, ("credentials", "account"), severity="warning"),
             Check("image", self._image, ("credentials", "account"), severity="warning"),
+            Check("image builds", self._builds, ("credentials", "account"), severity="warning"),
             Check("catalog", self._catalog, ("region",)),
         ]
 
@@ -213,6 +214,14 @@ class AccountCheckup:
                 )
             ]
         return check_image(self.probe, image, self.python)
+
+    def _builds(self) -> Sequence[Finding]:
+        from flowyml_aws.aws.checks.builds import check_build_project
+
+        project = self.settings.build_project
+        if project is None:
+            return []  # images are built on this machine
+        return check_build_project(self.probe.client("codebuild"), project)
 
     def _catalog(self) -> Sequence[Finding]:
         catalog = self.catalog()

@@ -15,15 +15,15 @@ from flowyml_aws.images.echo import echoed
 from flowyml_aws.images.login import temporary_login
 from flowyml_aws.runtime.certificates import UNTRUSTED_FIX, is_untrusted
 
-__all__ = ["PLATFORM", "Engine", "find_engine"]
+__all__ = ["BUILDX_OPTIONS", "BUILD_VARIABLES", "PLATFORM", "Engine", "find_engine"]
 
 PLATFORM = "linux/amd64"
 
 # SageMaker documents Docker's format of manifests only; podman, and Docker with the containerd
 # store, write OCI's by default. Docker without buildx writes its own format.
-_BUILDX_OPTIONS = ("--provenance=false", "--output", "type=docker,oci-mediatypes=false")
+BUILDX_OPTIONS = ("--provenance=false", "--output", "type=docker,oci-mediatypes=false")
 # The first: no attestations, because an immutable tag can be pushed only once.
-_BUILD_VARIABLES = {
+BUILD_VARIABLES = {
     "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
     "DOCKER_BUILDKIT": "1",
     "BUILDAH_FORMAT": "docker",  # of podman, also under the name `docker`
@@ -101,7 +101,7 @@ class Engine:
             # podman uses the local image if the registry does not respond.
             command.append("--pull=newer" if self.name == "podman" else "--pull")
         try:
-            code, output = echoed([*command, str(context)], {**os.environ, **_BUILD_VARIABLES})
+            code, output = echoed([*command, str(context)], {**os.environ, **BUILD_VARIABLES})
         finally:
             self._remove_stages(build)
         if code:
@@ -165,7 +165,7 @@ class Engine:
     def _build_command(self) -> list[str]:
         # podman has a command `buildx`, too, without these options.
         if "docker/buildx" in self._call("buildx", "version").stdout:
-            return [self.program, "buildx", "build", *_BUILDX_OPTIONS]
+            return [self.program, "buildx", "build", *BUILDX_OPTIONS]
         return [self.program, "build"]
 
     def _run(self, verb: str, image: str, arguments: Sequence[str]) -> str:

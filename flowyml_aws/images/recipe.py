@@ -18,7 +18,7 @@ from flowyml_aws.images.requirements.find import find_requirements
 from flowyml_aws.images.requirements.lines import Requirements
 from flowyml_aws.settings.model import Settings
 
-__all__ = ["PYTHON_LABEL", "VERSION_LABEL", "ImageRecipe", "project_recipe"]
+__all__ = ["CONTEXT_EPOCH_S", "PYTHON_LABEL", "VERSION_LABEL", "ImageRecipe", "project_recipe"]
 
 PYTHON_LABEL = "flowyml-aws.python"
 """Image label with the minor version of Python, such as `3.12`."""
@@ -26,9 +26,11 @@ PYTHON_LABEL = "flowyml-aws.python"
 VERSION_LABEL = "flowyml-aws.version"
 """Image label with the version of flowyml_aws."""
 
+CONTEXT_EPOCH_S = 315532800
+"""Time of the files in a build context, in seconds since the epoch: 1980, as in layers.py."""
+
 _GPU = "gpu"
 _SCRIPTS = ("layers.py", "trust.sh")
-_EPOCH_S = 315532800  # 1980, as in layers.py
 # Installs the setting `requirements` when a job starts.
 _UV = "uv>=0.5"
 # The extra `gpu`: a job measures the use of GPUs. Without it, jobs run, too.
@@ -109,7 +111,8 @@ class ImageRecipe:
         }
         for path, text in files.items():
             path.write_text(text, "utf-8")
-            os.utime(path, (_EPOCH_S, _EPOCH_S))  # a layer contains the times of its files
+            # A layer contains the times of its files.
+            os.utime(path, (CONTEXT_EPOCH_S, CONTEXT_EPOCH_S))
 
 
 def project_recipe(root: Path, settings: Settings) -> ImageRecipe:

@@ -44,6 +44,7 @@ class Settings:
         log_group: CloudWatch log group of Batch jobs.
         driver_queue: Batch queue of the small jobs that drive detached runs on SageMaker.
         driver_role: ARN of the role of these jobs.
+        build_project: Project of CodeBuild that builds images: `image build --remote`.
         schedule_group: Group of EventBridge Scheduler that contains the schedules.
         schedule_role: ARN of the role with which EventBridge Scheduler submits their jobs.
         tags: Tags of the jobs, in addition to those that name the run.
@@ -101,6 +102,7 @@ class Settings:
     log_group: str = "/aws/batch/job"
     driver_queue: str | None = None
     driver_role: str | None = None
+    build_project: str | None = None
     schedule_group: str | None = None
     schedule_role: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -166,6 +168,7 @@ _BEFORE_A_RUN = {
     "account",
     "backend",
     "base_image",
+    "build_project",
     "ca_certificates",
     "cache_versions",
     "debug_shell",

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from moto.batch.models import BatchBackend, batch_backends
+from moto.codebuild.models import codebuild_backends
 from moto.core.base_backend import AccountSpecificBackend, BackendDict
 from moto.core.model_instances import reset_model_data
 from moto.core.models import DEFAULT_ACCOUNT_ID
@@ -34,6 +35,7 @@ from flowyml_aws.testing.account_policies import (
 
 __all__ = [
     "BUCKET",
+    "BUILD_PROJECT",
     "DRIVER_QUEUE",
     "LOG_GROUP",
     "NAMES",
@@ -59,13 +61,14 @@ PREFIX = f"flowyml-{NAME}"
 BUCKET = f"{PREFIX}-{DEFAULT_ACCOUNT_ID}-{REGION}"
 PARAMETER = f"/flowyml-aws/{NAME}"
 LOG_GROUP = f"/flowyml-aws/{NAME}"
+BUILD_PROJECT = f"{PREFIX}-images"
 REPOSITORY = f"{DEFAULT_ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com/{PREFIX}"
 # Roles are named without the region: an emulated account has only one.
 NAMES = {
     **placeholders(NAME, DEFAULT_ACCOUNT_ID, REGION),
     **{
         f"{role}_role_arn": f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/{PREFIX}-{role}"
-        for role in (*ROLES, "scheduler")
+        for role in (*ROLES, "scheduler", "builds")
     },
 }
 
@@ -199,6 +202,10 @@ def create_account(node_families: Collection[str] = ()) -> Account:
     iam.put_role_policy(
         f"{PREFIX}-user", "user-schedules", account_policy("optional/schedules", NAMES)
     )
+    # The option `remote_builds` of infra/.
+    trust, policy = account_policy("trust-builds", NAMES), account_policy("builds", NAMES)
+    _create_build_project(_create_role(iam, "builds", trust, policy))
+    iam.put_role_policy(f"{PREFIX}-user", "user-builds", account_policy("optional/builds", NAMES))
     _create_role(iam, "instance", account_policy("trust-instance", NAMES))
     logs_backends[DEFAULT_ACCOUNT_ID][REGION].create_log_group(LOG_GROUP, tags={})
     ecr_backends[DEFAULT_ACCOUNT_ID][REGION].create_repository(
@@ -266,6 +273,7 @@ def client_settings(
         "sagemaker_role": account.sagemaker,
         "driver_queue": DRIVER_QUEUE,
         "driver_role": account.driver,
+        "build_project": BUILD_PROJECT,
         "schedule_group": PREFIX,
         "schedule_role": NAMES["scheduler_role_arn"],
     }
@@ -332,6 +340,36 @@ def _create_role(iam: IAMBackend, role: str, trust: str, policy: str | None = No
     if policy is not None:
         iam.put_role_policy(created.name, role, policy)
     return str(created.arn)
+
+
+def _create_build_project(role_arn: str) -> None:
+    """Create the project of CodeBuild that builds images."""
+    codebuild_backends[DEFAULT_ACCOUNT_ID][REGION].create_project(
+        project_name=BUILD_PROJECT,
+        description=None,
+        project_source={"type": "S3", "location": f"{BUCKET}/flowyml/code/contexts/"},
+        artifacts={"type": "NO_ARTIFACTS"},
+        environment={
+            "type": "LINUX_CONTAINER",
+            "image": "aws/codebuild/amazonlinux-x86_64-standard:5.0",
+            "computeType": "BUILD_GENERAL1_MEDIUM",
+            "privilegedMode": True,
+        },
+        service_role=role_arn,
+        tags=[],
+        cache=None,
+        timeout=60,
+        queued_timeout=60,
+        source_version=None,
+        logs_config={
+            "cloudWatchLogs": {
+                "status": "ENABLED",
+                "groupName": LOG_GROUP,
+                "streamName": "image-builds",
+            }
+        },
+        vpc_config=None,
+    )
 
 
 def _network() -> tuple[list[str], str]:

@@ -58,11 +58,12 @@ def placeholders(name: str, account: str, region: str) -> dict[str, str]:
         "log_group_arn": arn("logs", f"log-group:/flowyml-aws/{name}"),
         "parameter_arn": arn("ssm", f"parameter/flowyml-aws/{name}"),
         "topic_arn": arn("sns", f"{prefix}-alerts"),
+        "build_project_arn": arn("codebuild", f"project/{prefix}-images"),
         "principal": f"arn:aws:iam::{account}:root",
         # IAM's names are unique in an account, in all its regions.
         **{
             f"{role}_role_arn": f"arn:aws:iam::{account}:role/{prefix}-{region}-{role}"
-            for role in (*ROLES, "scheduler")
+            for role in (*ROLES, "scheduler", "builds")
         },
     }
 

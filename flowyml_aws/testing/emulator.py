@@ -51,6 +51,7 @@ from flowyml_aws.testing.batch.queues import Queues
 from flowyml_aws.testing.batch.scheduler import Scheduler
 from flowyml_aws.testing.batch.task_agent import TASK_PATH, TaskAgent
 from flowyml_aws.testing.budgets_api import BudgetsApi
+from flowyml_aws.testing.builds.api import CodeBuildApi
 from flowyml_aws.testing.calls import ApiCall, ApiRequest
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.clock import Clock
@@ -417,6 +418,10 @@ class Emulator:
         metadata = InstanceMetadata(fleet, self._lock, queues.blocked_user)
         metadata.has_firewall = "metadata-reachable" not in deviations
         sessions = Sessions(self.endpoint_url, self._lock)
+        builds = CodeBuildApi(
+            self._lock, clock, principals, guard, aws, folder / "builds", self._write_log
+        )
+        undo.callback(builds.stop)
         apis: dict[str, Api] = {
             "batch": BatchApi(scheduler, queues, batch_account, clock, addresses),
             "sagemaker": SageMakerApi(training),
@@ -424,6 +429,7 @@ class Emulator:
             "ssm": SsmApi(training, roles, sessions),
             "servicequotas": QuotasApi(self._quotas, scheduler.wake),
             "budgets": BudgetsApi(),
+            "codebuild": builds,
         }
         schedules = Schedules(
             clock,

@@ -22,5 +22,7 @@ resource "aws_ssm_parameter" "account" {
     }, var.schedules ? {
     schedule_group = local.prefix
     schedule_role  = local.role_arn["scheduler"]
+    } : {}, var.remote_builds ? {
+    build_project = local.build_project
   } : {}))
 }

@@ -12,8 +12,10 @@ locals {
   parameter  = "/flowyml-aws/${var.name}"
   topic_arn  = "arn:${local.partition}:sns:${local.region}:${local.account}:${local.prefix}-alerts"
   repository = "${local.account}.dkr.ecr.${local.region}.${data.aws_partition.current.dns_suffix}/${local.prefix}"
-  role_arn   = { for role in ["job", "execution", "driver", "sagemaker", "scheduler"] : role => "arn:${local.partition}:iam::${local.account}:role/${local.iam_prefix}-${role}" }
+  role_arn   = { for role in ["job", "execution", "driver", "sagemaker", "scheduler", "builds"] : role => "arn:${local.partition}:iam::${local.account}:role/${local.iam_prefix}-${role}" }
   tags       = merge(var.tags, { "flowyml-aws" = var.name })
+
+  build_project = "${local.prefix}-images" # of CodeBuild
 
   # Queue of the drivers of detached runs. No family has this name.
   driver_queue = "${local.prefix}-driver"
@@ -30,11 +32,13 @@ locals {
     log_group_arn      = "arn:${local.partition}:logs:${local.region}:${local.account}:log-group:${local.log_group}"
     parameter_arn      = "arn:${local.partition}:ssm:${local.region}:${local.account}:parameter${local.parameter}"
     topic_arn          = local.topic_arn
+    build_project_arn  = "arn:${local.partition}:codebuild:${local.region}:${local.account}:project/${local.build_project}"
     job_role_arn       = local.role_arn["job"]
     execution_role_arn = local.role_arn["execution"]
     driver_role_arn    = local.role_arn["driver"]
     sagemaker_role_arn = local.role_arn["sagemaker"]
     scheduler_role_arn = local.role_arn["scheduler"]
+    builds_role_arn    = local.role_arn["builds"]
 
     # JSON lists, for optional documents.
     image_repository_arns = jsonencode(var.image_repositories)

@@ -24,6 +24,8 @@ locals {
     sagemaker = "sagemaker" # the user's code in a training job, and the platform
     }, var.schedules ? {
     scheduler = "scheduler" # submits the drivers of scheduled runs
+    } : {}, var.remote_builds ? {
+    builds = "builds" # builds images and pushes them
   } : {})
 }
 
@@ -94,6 +96,7 @@ resource "aws_iam_role_policy" "user" {
     length(var.step_role_arns) == 0 ? {} : { user-roles = "roles" },
     length(var.notice_arns) == 0 ? {} : { user-notices = "notices" },
     var.schedules ? { user-schedules = "schedules" } : {},
+    var.remote_builds ? { user-builds = "builds" } : {},
   )
 
   name   = each.key

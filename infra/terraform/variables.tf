@@ -275,6 +275,13 @@ variable "schedules" {
   nullable    = false
 }
 
+variable "remote_builds" {
+  description = "Whether users may build images with a project of CodeBuild: `flowyml-aws image build --remote`. A build costs about $0.01 per minute."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "cost_explorer" {
   description = "Whether users may read the billed costs of the whole AWS account, for `flowyml-aws costs --billed`. Each request costs $0.01."
   type        = bool

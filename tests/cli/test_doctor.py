@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("cli-doctor")]
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
-READS = re.compile(r"(Get|Describe|List|Head)[A-Z]")
+READS = re.compile(r"(Get|BatchGet|Describe|List|Head)[A-Z]")
 
 
 @pytest.fixture(scope="module")

@@ -485,3 +485,110 @@ def test_the_image_of_the_settings_replaces_the_project_s_image(
     assert facts["image"] == "example/own:1"
     assert not any("image" in note for note in facts["notes"])
     assert "jobs use example/own:1 instead" in cli("image", "show").out
+
+
+STORE_IMAGE = f"""#!{sys.executable}
+import json, sys
+import boto3
+
+manifest = {{"schemaVersion": 2, "mediaType": "{DOCKER_MANIFEST}", "layers": [],
+    "config": {{"mediaType": "application/vnd.docker.container.image.v1+json", "size": 1}},
+    "tag": "TAG"}}
+boto3.client("ecr").put_image(
+    repositoryName="flowyml-emulator", imageManifest=json.dumps(manifest), imageTag="TAG"
+)
+"""
+
+
+def test_codebuild_builds_and_pushes_an_image_once(
+    docker: Path, cli: Cli, aws: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = tag(cli)
+    push = Path(f"{docker}.push")
+    push.write_text(STORE_IMAGE.replace("TAG", name))
+    push.chmod(0o755)
+    aws.guard.denials.clear()
+
+    answer = cli("image", "build", "--remote", "--json")
+
+    assert answer.code == 0, answer.err
+    assert (answer.facts["built"], answer.facts["pushed"]) == (True, True)
+    assert answer.facts["cost_usd"] == 0.01
+    assert answer.facts["repository"]["digest"].startswith("sha256:")
+    assert "costs $0.01 per minute, at most $0.60 (60 minutes)" in answer.err
+    assert "Login Succeeded" in answer.err  # the log of the build
+    build = next(call for call in calls(docker) if call.startswith("build "))
+    assert f"--tag {REPOSITORY}:{name} " in build
+    # With the roles of the account; the client needs no engine.
+    assert [str(denial) for denial in aws.guard.denials] == []
+    used = {need.action for need in aws.guard.used["flowyml-emulator-builds"]}
+    assert {"s3:GetObject", "logs:PutLogEvents", "ecr:GetAuthorizationToken"} <= used
+    monkeypatch.setenv("PATH", "")
+    again = cli("image", "build", "--remote", "--json").facts
+    assert (again["built"], again["build"]) == (False, None)
+    assert cli("image", "build", "--remote").out.endswith(" already exists in the repository\n")
+
+
+def test_a_failed_build_of_codebuild_shows_the_end_of_its_log(docker: Path, cli: Cli) -> None:
+    Path(f"{docker}.broken").write_text("ERROR: No matching distribution found for nump\n")
+    answer = cli("image", "build", "--remote")
+    assert answer.code == 2
+    assert "CodeBuild can't build the image" in answer.err
+    assert "| ERROR: No matching distribution found for nump" in answer.err
+    assert "correct the requirements" in answer.err
+
+
+def test_an_emulator_without_an_engine_says_why_a_build_fails(
+    docker: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    answer = cli("image", "build", "--remote")
+    assert answer.code == 2
+    assert "the emulator can't build images here: docker is not on PATH" in answer.err
+
+
+def test_a_remote_build_is_never_replaced_by_a_local_one(
+    docker: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOWYML_AWS_BUILD_PROJECT", "missing")
+    answer = cli("image", "build", "--remote")
+    assert answer.code == 3
+    monkeypatch.delenv("FLOWYML_AWS_BUILD_PROJECT")
+    answer = cli("image", "build", "--remote")
+    assert answer.code == 2
+    assert "Setting `build_project` is missing" in answer.err
+    assert "the option `remote_builds` of infra/" in answer.err
+    assert calls(docker) == []
+
+
+def test_no_secret_is_uploaded_for_a_remote_build(
+    docker: Path, cli: Cli, aws: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = tmp_path / "pip.conf"
+    conf.write_text("[global]\nindex-url = https://user:password@example.com/simple\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(conf))
+    aws.calls.clear()
+    answer = cli("image", "build", "--remote")
+    assert answer.code == 2
+    assert "nothing secret is uploaded" in answer.err
+    assert not {"PutObject", "StartBuild"} & {call.operation for call in aws.calls}
+
+
+def test_a_dry_run_of_a_remote_build_names_its_price_and_starts_nothing(
+    docker: Path, cli: Cli, aws: Emulator
+) -> None:
+    aws.calls.clear()
+    answer = cli("image", "build", "--remote", "--dry-run")
+    assert "for $0.01 per minute, at most $0.60" in answer.out
+    assert cli("image", "build", "--remote", "--dry-run", "--json").facts["max_cost_usd"] == 0.6
+    assert not {"PutObject", "StartBuild"} & {call.operation for call in aws.calls}
+
+
+def test_without_an_engine_the_error_names_the_way_to_build_in_aws(
+    docker: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    for command in ("build", "push"):
+        answer = cli("image", command)
+        assert answer.code == 2
+        assert "`flowyml-aws image build --remote`" in answer.err

@@ -60,6 +60,7 @@ EVERYTHING: dict[str, Any] = {
     ],
     "notice_arns": ["arn:aws:sns:us-east-1:123456789012:runs"],
     "schedules": True,
+    "remote_builds": True,
     "cost_explorer": True,
     "debug_shell": True,
     "log_retention_days": 90,

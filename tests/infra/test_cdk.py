@@ -44,7 +44,8 @@ def test_cfn_lint_finds_nothing(synthesized: Path) -> None:
 def test_the_accounts_parameter_contains_the_settings_of_clients(resources: Resources) -> None:
     (parameter,) = resources["AWS::SSM::Parameter"].values()
     schedules = {"schedule_group": PREFIX, "schedule_role": named()["scheduler_role_arn"]}
-    assert parameter["value"] == {**settings(QUEUES), **schedules}
+    builds = {"build_project": f"{PREFIX}-images"}
+    assert parameter["value"] == {**settings(QUEUES), **schedules, **builds}
 
 
 def test_policies_match_the_shared_documents(resources: Resources) -> None:
@@ -52,13 +53,15 @@ def test_policies_match_the_shared_documents(resources: Resources) -> None:
     assert {name for name in documents if "-" in name} == {
         *("execution-images", "sagemaker-images", "sagemaker-vpc", "sagemaker-keys"),
         *("execution-secrets", "sagemaker-secrets", "user-costs", "user-schedules"),
+        "user-builds",
         *("job-data", "sagemaker-data", "user-data"),
         *("job-shell", "sagemaker-shell", "user-sessions"),
         *("user-roles", "driver-roles", "job-efs"),
         *("driver-notices", "user-notices"),
     }
     own = {name: document for name, document in documents.items() if "-" not in name}
-    assert own == {n: policy(n) for n in ("job", "execution", "driver", "sagemaker", "scheduler")}
+    roles = ("job", "execution", "driver", "sagemaker", "scheduler", "builds")
+    assert own == {name: policy(name) for name in roles}
     (user,) = resources["AWS::IAM::ManagedPolicy"].values()
     assert user["document"] == policy("user")
 

@@ -32,6 +32,7 @@ VARIABLES: dict[str, Any] = {
         "cpu": {"capacity": ["on-demand"]},
         "t4": {"labels": {"team": "vision"}, "taints": {"interruptible": "yes:NoSchedule"}},
     },
+    "remote_builds": True,
     "force_destroy": True,
     # moto responds with 500 to DescribeSubscribersForNotification; the plan covers the budget.
     "monthly_budget_usd": None,
@@ -174,7 +175,8 @@ def test_the_accounts_parameter_contains_the_settings_of_clients(
     applied: Terraform, emulated: Emulator
 ) -> None:
     response = emulated.client("ssm").get_parameter(Name=f"/flowyml-aws/{NAME}")
-    assert json.loads(response["Parameter"]["Value"]) == settings(QUEUES)
+    builds = {"build_project": f"{PREFIX}-images"}
+    assert json.loads(response["Parameter"]["Value"]) == {**settings(QUEUES), **builds}
 
 
 def test_queues_are_targets_with_labels_and_taints(rig: BackendRig) -> None:
@@ -228,6 +230,7 @@ def test_an_account_in_an_existing_vpc_is_created_and_removed(
         "subnet_ids": [s["SubnetId"] for s in subnets if s["VpcId"] == subnets[0]["VpcId"]],
         "route_table_ids": [table["RouteTableId"]],
         "sagemaker_kms_key_arns": ["arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d"],
+        "remote_builds": True,
         "force_destroy": True,
         "monthly_budget_usd": None,
     }

@@ -97,6 +97,7 @@ _TERRAFORM: Mapping[str, tuple[str, ...]] = {
     "aws_cloudwatch_event_target": (),
     "aws_cloudwatch_log_group": ("AWS::Logs::LogGroup",),
     "aws_cloudwatch_metric_alarm": ("AWS::CloudWatch::Alarm",),
+    "aws_codebuild_project": ("AWS::CodeBuild::Project",),
     "aws_ecr_lifecycle_policy": (),
     "aws_eip": ("AWS::EC2::EIP",),
     "aws_ecr_repository": ("AWS::ECR::Repository",),
@@ -396,6 +397,32 @@ def _tf_repository(v: Properties, parts: Mapping[str, list[Properties]]) -> Prop
     }
 
 
+def _cfn_build_project(p: Properties) -> Properties:
+    logs = p["LogsConfig"]["CloudWatchLogs"]
+    return {
+        "minutes": (p["TimeoutInMinutes"], p["QueuedTimeoutInMinutes"]),
+        "source": (p["Source"]["Type"], p["Source"]["Location"], p["Source"]["BuildSpec"]),
+        "artifacts": p["Artifacts"]["Type"],
+        "environment": _snake_keys(p["Environment"]),
+        "log": (logs["GroupName"], logs["StreamName"]),
+        "tags": _tags(p["Tags"]),
+    }
+
+
+def _tf_build_project(v: Properties, parts: Any) -> Properties:
+    source, environment = _single(v["source"]), _single(v["environment"])
+    logs = _single(_single(v["logs_config"])["cloudwatch_logs"])
+    names = ("type", "image", "compute_type", "privileged_mode")
+    return {
+        "minutes": (v["build_timeout"], v["queued_timeout"]),
+        "source": (source["type"], source["location"], source["buildspec"]),
+        "artifacts": _single(v["artifacts"])["type"],
+        "environment": {name: environment[name] for name in names},
+        "log": (logs["group_name"], logs["stream_name"]),
+        "tags": v["tags"],
+    }
+
+
 def _cfn_role(p: Properties) -> Properties:
     managed = p.get("ManagedPolicyArns") or []
     return {
@@ -553,6 +580,7 @@ _DIFFERENT: Mapping[
     "AWS::ECR::Repository": (_cfn_repository, _tf_repository),
     "AWS::Events::Rule": (_cfn_rule, _tf_rule),
     "AWS::IAM::ManagedPolicy": (_cfn_managed, _tf_managed),
+    "AWS::CodeBuild::Project": (_cfn_build_project, _tf_build_project),
     "AWS::IAM::Role": (_cfn_role, _tf_role),
     "AWS::IAM::RolePolicy": (_cfn_document, _tf_document),
     "AWS::S3::Bucket": (_cfn_bucket, _tf_bucket),

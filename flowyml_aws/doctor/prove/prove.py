@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from flowyml_aws.artifacts.layout import CONTENTS
+from flowyml_aws.aws.codebuild import Build
+from flowyml_aws.aws.registry import Repository
 from flowyml_aws.client.notices import send_test
 from flowyml_aws.core import clock
 from flowyml_aws.core.data_inputs import S3Prefix
@@ -21,6 +23,7 @@ from flowyml_aws.core.version import installed_version
 from flowyml_aws.doctor.prove.billing import check_billing
 from flowyml_aws.doctor.prove.checks import check_part
 from flowyml_aws.doctor.prove.cleanup import remove_runs
+from flowyml_aws.doctor.prove.image_build import build_proof_image, check_image_build
 from flowyml_aws.doctor.prove.notified import check_notices
 from flowyml_aws.doctor.prove.observations import Answer, PartObservation
 from flowyml_aws.doctor.prove.offers import PIPELINE, PartPlan, ProofPlan
@@ -30,7 +33,8 @@ from flowyml_aws.doctor.prove.runs import PartRuns, run_parts
 from flowyml_aws.doctor.prove.scheduled import time_text
 from flowyml_aws.doctor.prove.steps import DATA, DATA_FILE, DATA_INPUT
 from flowyml_aws.planning.plan import InstanceOffer
-from flowyml_aws.services.account import Account
+from flowyml_aws.services.account import Account, missing_setting
+from flowyml_aws.services.image_builds import remote_builder
 from flowyml_aws.settings.model import Settings
 
 __all__ = ["ALERT_LIMIT_S", "ProofOptions", "prove"]
@@ -51,6 +55,7 @@ class ProofOptions:
         alert_limit_s: Longest wait for the alert of a failed job.
         limit_s: Longest time of all runs.
         asks_billing: Whether Cost Explorer is asked, which costs $0.01.
+        builds_image: Whether CodeBuild builds a small image, which costs about $0.01.
         sends_notices: Whether a test notice is sent to the recipients of the settings.
     """
 
@@ -60,6 +65,7 @@ class ProofOptions:
     limit_s: float = 3600.0
     asks_billing: bool = False
     sends_notices: bool = False
+    builds_image: bool = False
 
 
 def prove(
@@ -110,9 +116,18 @@ def prove(
     rows = [row for each in observed for row in check_part(each)]
     if options.sends_notices:
         rows.append(check_notices(settings.notify, send_test))
+    if options.builds_image:
+        rows.append(check_image_build(lambda: _build_image(account, settings, say)))
     if options.asks_billing:
         rows.append(check_billing(account.billed_costs, datetime.now(timezone.utc).date()))
     return _report(rows, plan, settings, account, options.gpu)
+
+
+def _build_image(account: Account, settings: Settings, say: Callable[[str], None]) -> Build:
+    builder = remote_builder(account, say)
+    if settings.repository is None:
+        raise missing_setting("repository")
+    return build_proof_image(builder, Repository.parse(settings.repository))
 
 
 def _inputs(part: Part, uri: str) -> Mapping[str, Any]:

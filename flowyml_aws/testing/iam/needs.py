@@ -167,6 +167,8 @@ def _name(member: str, value: str) -> str:
         return value.lstrip("/").partition(":")[0]  # of parameters: `/folder/name:version`
     if member == "Target":  # sagemaker-training-job:NAME_algo-1
         return value.rpartition(":")[2].rpartition("_")[0]
+    if member in ("id", "ids"):  # of builds: PROJECT:ID
+        return value.partition(":")[0]
     if member == "QueueUrl":
         return value.rpartition("/")[2]
     if member == "Entries.EventBusName" or member == "EventBusName":

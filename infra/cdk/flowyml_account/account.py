@@ -10,6 +10,7 @@ from constructs import Construct
 
 from flowyml_account.alerts import make_alerts
 from flowyml_account.batch import make_queues
+from flowyml_account.builds import make_builds
 from flowyml_account.exceptions import acknowledge_exceptions
 from flowyml_account.names import Names
 from flowyml_account.network import make_network
@@ -58,6 +59,9 @@ class FlowymlAccount(Construct):
         if options.schedules:
             settings["schedule_group"] = names.prefix
             settings["schedule_role"] = names.role_arn("scheduler")
+        if roles.builds_arn is not None:
+            make_builds(self, names, roles.builds_arn)
+            settings["build_project"] = names.build_project
         # All settings that a client needs; it reads them if its setting `account` is `name`.
         ssm.CfnParameter(
             self,

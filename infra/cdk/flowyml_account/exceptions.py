@@ -63,6 +63,20 @@ def _reasons(names: Names) -> Mapping[str, Mapping[str, str]]:
         "InstanceRole": {
             f"AwsSolutions-IAM4[Policy::{agent}]": "AWS limits it to the needs of the ECS agent"
         },
+        "BuildProject": {
+            "AwsSolutions-CB3": "CodeBuild offers Docker, which builds images, only in this mode",
+            "AwsSolutions-CB4": "builds have no artifacts; a key for all of them costs money",
+        },
+        "BuildsPolicy": {
+            f"AwsSolutions-IAM5[Resource::{partition}:{resource}]": why
+            for resource, why in {
+                f"s3:::{bucket}/flowyml/code/contexts/*": "contexts are named by their content",
+                f"logs:{location}:log-group:{names.log_group}:log-stream:image-builds/*": (
+                    "CodeBuild names the streams of builds"
+                ),
+            }.items()
+        }
+        | {"AwsSolutions-IAM5[Resource::*]": "signing in has no resource"},
         "UserPolicy": {
             f"AwsSolutions-IAM5[Resource::{resource}]": why for resource, why in wildcards.items()
         },

@@ -45,6 +45,11 @@ class Names:
         return f"/flowyml-aws/{self.options.name}"
 
     @property
+    def build_project(self) -> str:
+        """Project of CodeBuild."""
+        return f"{self.prefix}-images"
+
+    @property
     def driver_queue(self) -> str:
         """Queue of the drivers of detached runs. No family has this name."""
         return f"{self.prefix}-driver"
@@ -76,7 +81,7 @@ class Names:
         """Values of the placeholders in the documents under `infra/account/policies`."""
         bucket = f"arn:{Aws.PARTITION}:s3:::{self.bucket}"
         account_root = f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:root"
-        roles = ("job", "execution", "driver", "sagemaker", "scheduler")
+        roles = ("job", "execution", "driver", "sagemaker", "scheduler", "builds")
         return {
             "partition": Aws.PARTITION,
             "region": Aws.REGION,
@@ -88,6 +93,7 @@ class Names:
             "log_group_arn": self.arn("logs", f"log-group:{self.log_group}"),
             "parameter_arn": self.arn("ssm", f"parameter{self.parameter}"),
             "topic_arn": self.arn("sns", f"{self.prefix}-alerts"),
+            "build_project_arn": self.arn("codebuild", f"project/{self.build_project}"),
             "principal": self.options.user_principal or account_root,
             # Of optional documents: JSON lists.
             "secret_arns": json.dumps(list(self.options.secret_arns)),

@@ -130,6 +130,8 @@ class Options:
             to them and read them.
         schedules: Whether users may create schedules of EventBridge Scheduler, which submit small
             jobs to the queue of drivers.
+        remote_builds: Whether users may build images with a project of CodeBuild, with
+            `flowyml-aws image build --remote`. A build costs about $0.01 per minute.
         cost_explorer: Whether users may read the billed costs of the whole AWS account, for
             `flowyml-aws costs --billed`. Each request costs $0.01.
         debug_shell: Whether users may open shells in their running jobs: `flowyml-aws shell`, for
@@ -169,6 +171,7 @@ class Options:
     efs_file_system_arns: Sequence[str] = ()
     notice_arns: Sequence[str] = ()
     schedules: bool = False
+    remote_builds: bool = False
     cost_explorer: bool = False
     debug_shell: bool = False
     log_retention_days: int = 30

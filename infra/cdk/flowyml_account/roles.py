@@ -32,12 +32,14 @@ class Roles:
         instance: Role of Batch instances.
         user_arn: Role of users.
         user_policy_arn: Policy of users.
+        builds_arn: Role of builds of images; None without them.
     """
 
     profile_arn: str
     instance: iam.CfnRole
     user_arn: str
     user_policy_arn: str
+    builds_arn: str | None
 
 
 def make_roles(scope: Construct, names: Names) -> Roles:
@@ -56,8 +58,12 @@ def make_roles(scope: Construct, names: Names) -> Roles:
     )
     # Submits the drivers of scheduled runs.
     scheduler = {"scheduler": "scheduler"} if names.options.schedules else {}
-    for name, trust in {**_TRUSTS, **scheduler}.items():
+    # Builds images and pushes them.
+    builds = {"builds": "builds"} if names.options.remote_builds else {}
+    arns: dict[str, str] = {}
+    for name, trust in {**_TRUSTS, **scheduler, **builds}.items():
         role = _role(scope, names, name, trust)
+        arns[name] = role.attr_arn
         iam.CfnRolePolicy(
             scope,
             f"{name.title()}Policy",
@@ -80,7 +86,7 @@ def make_roles(scope: Construct, names: Names) -> Roles:
         _add_document(scope, names, "user", user_role, document)
     if names.options.schedules:
         CfnScheduleGroup(scope, "ScheduleGroup", name=names.prefix, tags=names.cfn_tags())
-    return Roles(profile.attr_arn, instance, user_role.attr_arn, user.ref)
+    return Roles(profile.attr_arn, instance, user_role.attr_arn, user.ref, arns.get("builds"))
 
 
 def _optional(options: Options) -> dict[str, list[str]]:
@@ -94,10 +100,11 @@ def _optional(options: Options) -> dict[str, list[str]]:
     costs = ["costs"] if options.cost_explorer else []
     notices = ["notices"] if options.notice_arns else []
     schedules = ["schedules"] if options.schedules else []
+    builds = ["builds"] if options.remote_builds else []
     file_systems = ["efs"] if options.efs_file_system_arns else []
     shell, sessions = (["shell"], ["sessions"]) if options.debug_shell else ([], [])
     return {
-        "user": [*costs, *data, *notices, *roles, *schedules, *sessions],
+        "user": [*builds, *costs, *data, *notices, *roles, *schedules, *sessions],
         "driver": [*notices, *roles],
         "job": [*data, *file_systems, *shell],
         "execution": [*images, *secrets],

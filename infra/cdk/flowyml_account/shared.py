@@ -9,6 +9,7 @@ from string import Template
 from typing import Any
 
 __all__ = [
+    "BUILDSPEC",
     "EFA_INTERFACES",
     "FAMILIES",
     "IMAGES_LIFECYCLE",
@@ -27,6 +28,7 @@ EFA_INTERFACES: Mapping[str, int] = json.loads((_ACCOUNT / "efa.json").read_text
 ]
 FAMILIES: Mapping[str, Any] = _CATALOG["families"]
 RESERVED_DISK_GIB: int = _CATALOG["reserved_disk_gib"]
+BUILDSPEC = (_ACCOUNT / "buildspec.json").read_text("utf-8")
 IMAGES_LIFECYCLE = (_ACCOUNT / "images-lifecycle.json").read_text("utf-8")
 
 

@@ -37,6 +37,7 @@ module "flowyml" {
   efs_file_system_arns   = var.efs_file_system_arns
   notice_arns            = var.notice_arns
   schedules              = var.schedules
+  remote_builds          = var.remote_builds
   cost_explorer          = var.cost_explorer
   debug_shell            = var.debug_shell
   log_retention_days     = var.log_retention_days

@@ -131,6 +131,12 @@ variable "schedules" {
   default     = null
 }
 
+variable "remote_builds" {
+  description = "Same as in the module."
+  type        = bool
+  default     = null
+}
+
 variable "cost_explorer" {
   description = "Same as in the module."
   type        = bool

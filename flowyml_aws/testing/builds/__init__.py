@@ -1,0 +1,1 @@
+"""CodeBuild of the emulated account: builds that really run on this machine."""
