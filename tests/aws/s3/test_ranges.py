@@ -52,7 +52,7 @@ def server(serve: Serve) -> Iterator[S3Client]:
             serve(connection)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=accept)
+        thread = threading.Thread(target=accept, daemon=True)
         thread.start()
         yield client_of("http://127.0.0.1:{}".format(*listener.getsockname()[1:]))
         thread.join()
