@@ -7,6 +7,7 @@ import io
 import mmap
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
@@ -298,14 +299,18 @@ def allocate_value(size: int) -> memoryview:
     """Allocate memory for a value.
 
     Large memory is mapped, so that its pages are zeroed by the threads that fill them. A bytearray
-    would be zeroed by this thread alone.
+    would be zeroed by this thread alone. With huge pages, that takes a fifth of the time.
     """
     if size < PART_BYTES:
         return memoryview(bytearray(size))
     try:
-        return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError as error:
         raise MemoryError(f"{size} bytes") from error
+    if hasattr(mmap, "MADV_HUGEPAGE"):  # Linux
+        with suppress(OSError):  # a kernel without them
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(memory)
 
 
 def _new_buffer(start: int, end: int) -> memoryview:

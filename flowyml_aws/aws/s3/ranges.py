@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from http.client import HTTPException, HTTPResponse
+from typing import TYPE_CHECKING, Any, cast
 
-from botocore.exceptions import ClientError, IncompleteReadError
+from botocore.exceptions import (
+    ClientError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+from botocore.response import StreamingBody
 
 from flowyml_aws.aws.errors import error_code
 
@@ -52,13 +60,55 @@ def read_range(
         length = response["ContentLength"]
         if length < len(buffer):
             raise TooShortError(f"it has {offset + length} bytes")
-        filled = 0
-        while filled < len(buffer):
-            # In small steps: each is copied once, and memory must not hold the whole twice.
-            chunk = body.read(min(_STEP_BYTES, len(buffer) - filled))
-            if not chunk:
-                raise IncompleteReadError(actual_bytes=filled, expected_bytes=length)
-            buffer[filled : filled + len(chunk)] = chunk
-            filled += len(chunk)
+        _fill(buffer, body, length, client.meta.endpoint_url)
     # `bytes <first>-<last>/<size>`
     return int(response["ContentRange"].rpartition("/")[2])
+
+
+def _fill(buffer: memoryview, body: StreamingBody, length: int, endpoint_url: str) -> None:
+    """Fill a buffer with the first bytes of a body of a length.
+
+    Raises:
+        BotoCoreError: The connection failed.
+    """
+    response = _response_below(body)
+    if response is None:
+        read = partial(_read_copy, body)
+    else:
+        read = partial(_read_directly, response, endpoint_url)
+    filled = 0
+    while filled < len(buffer):
+        # In small steps: they may be copied, and memory must not hold the whole twice.
+        count = read(buffer[filled : filled + _STEP_BYTES])
+        if not count:
+            raise IncompleteReadError(actual_bytes=filled, expected_bytes=length)
+        filled += count
+    if response is not None and response.isclosed():  # all was read
+        cast("Any", body)._raw_stream.release_conn()  # for the next request
+
+
+def _response_below(body: StreamingBody) -> HTTPResponse | None:
+    """Return the response below urllib3, which copies all bytes, or None if it can't be reached.
+
+    Bodies of other types, which botocore verifies while they are read, are never bypassed.
+    """
+    if type(body) is not StreamingBody:
+        return None
+    response = getattr(getattr(body, "_raw_stream", None), "_fp", None)
+    return response if isinstance(response, HTTPResponse) else None
+
+
+def _read_copy(body: StreamingBody, buffer: memoryview) -> int:
+    chunk = body.read(len(buffer))
+    buffer[: len(chunk)] = chunk
+    return len(chunk)
+
+
+def _read_directly(response: HTTPResponse, endpoint_url: str, buffer: memoryview) -> int:
+    """Read into a buffer, with the errors that urllib3 and botocore would raise."""
+    try:
+        return response.readinto(buffer)
+    except TimeoutError as error:
+        raise ReadTimeoutError(endpoint_url=endpoint_url, error=error) from error
+    except (HTTPException, OSError) as error:
+        raise ResponseStreamingError(error=error) from error

@@ -14,6 +14,7 @@ from flowyml_aws.artifacts.content import Buffer, Parts
 from flowyml_aws.artifacts.parallel import for_each_part
 from flowyml_aws.aws.errors import error_code
 from flowyml_aws.aws.s3.patience import Repetition
+from flowyml_aws.aws.s3.signing import sign_with_known_digests
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -43,6 +44,7 @@ class S3Uploads:
 
     def __init__(self, client: S3Client, bucket: str, repeat: Repetition) -> None:
         self._client, self._bucket, self._repeat = client, bucket, repeat
+        sign_with_known_digests(client)
 
     def send(self, path: str, content: Parts, doing: str) -> None:
         """Upload a content to a key that has no object.
