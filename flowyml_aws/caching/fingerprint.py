@@ -70,6 +70,7 @@ class Fingerprinter:
 
     def __init__(self, carried: Collection[str] = (), evaluated: Collection[str] = ()) -> None:
         self._reader = UnitReader(carried, evaluated)
+        self._of_roots: dict[tuple[tuple[str, Key | str], ...], Fingerprint] = {}
 
     def fingerprint(self, step: Step) -> str:
         """Same as the function `fingerprint`."""
@@ -77,7 +78,11 @@ class Fingerprinter:
 
     def read(self, step: Step) -> Fingerprint:
         """Return the fingerprint of a step's code."""
-        return self._read(self._roots(step))
+        roots = self._roots(step)
+        key = tuple(roots.items())
+        if key not in self._of_roots:
+            self._of_roots[key] = self._read(roots)
+        return self._of_roots[key]
 
     def read_value(self, value: Any, label: str) -> Fingerprint:
         """Return the fingerprint of a value with the user's code in it."""
