@@ -22,6 +22,7 @@ from flowyml_aws.caching.entries import (
 from flowyml_aws.caching.fingerprint import Fingerprinter
 from flowyml_aws.caching.identity import StepIdentity, identify
 from flowyml_aws.caching.reuse import Reuse, decide_reuse, run_without_cache
+from flowyml_aws.caching.stored_values import StoredValues
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.distributions import Difference, VersionReader
 from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, InvalidPipelineError
@@ -159,7 +160,7 @@ def find_reuse(
     if store is None:
         return run_without_cache(graph, identities, external_inputs, force_run, machines, cases)
     refusals: list[AwsRefusedError] = []
-    listing = EntryListing(store)
+    listing, values = EntryListing(store), StoredValues(store)
 
     def entry_of(key: str) -> CacheEntry | None:
         if refusals:
@@ -186,12 +187,18 @@ def find_reuse(
         if not keys:
             return {}
         results = map_concurrently(entry_of, keys, limit=STORE_REQUESTS)
-        return {key: entry for key, entry in zip(keys, results, strict=True) if entry}
+        found = {key: entry for key, entry in zip(keys, results, strict=True) if entry}
+        for entry in found.values():
+            values.add(entry)
+        return found
 
     def missing(refs: Sequence[ArtifactRef]) -> Collection[ArtifactRef]:
         if not refs:
             return ()
         objects = one_of_each_object(refs)
+        if not refusals:
+            with suppress(AwsRefusedError):  # then each object is checked, which may be allowed
+                objects = values.unproven(objects)
         answers = map_concurrently(is_missing, objects, limit=STORE_REQUESTS)
         gone = {ref.key for ref, is_gone in zip(objects, answers, strict=True) if is_gone}
         return [ref for ref in refs if ref.key in gone]
