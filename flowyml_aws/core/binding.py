@@ -358,7 +358,7 @@ class _Call:
         self._has_args = Kinds.VAR_POSITIONAL in kinds
         self._has_kwargs = Kinds.VAR_KEYWORD in kinds
         self._others_like = {p.declared.kind: p for p in parameters if not p.is_named}
-        self._replacements: dict[str, Argument] = {}
+        self._replacements: dict[tuple[str, Any], Argument] = {}
         self.filled = {
             name: self._asset(name, self.named[name]) for name in inputs if name in self.named
         }
@@ -398,9 +398,10 @@ class _Call:
 
     def _asset(self, asset: str, parameter: Parameter) -> Argument:
         """Same as the function; reads the annotation of each parameter once."""
-        like = self._replacements.get(parameter.name)
+        key = parameter.name, parameter.declared.kind
+        like = self._replacements.get(key)
         if like is None:
-            self._replacements[parameter.name] = like = _asset(asset, parameter)
+            self._replacements[key] = like = _asset(asset, parameter)
         return Argument("asset", asset, like.default_of, like.accepts_skipped)
 
     def bound(self, context: Collection[str]) -> BoundCall:

@@ -43,7 +43,7 @@ class _Ancestors:
         self._masks: dict[int, int] = {}
 
     def without_others(self, parents: Sequence[int]) -> tuple[Sequence[int], int | None]:
-        """Return the parents that are no ancestors of others, and the mask of all ancestors.
+        """Return the parents without ancestors of other parents, and the mask of all ancestors.
 
         The mask is None for less than two parents.
         """
