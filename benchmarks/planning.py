@@ -5,19 +5,31 @@ Plans are made for AWS Batch from the packaged catalog, without an account.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import random
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from graphlib import TopologicalSorter
 from itertools import islice, pairwise
+from pathlib import Path
 from typing import Any
 
+from benchmarks._measuring import (
+    Peak,
+    argument_parser,
+    clean_environment,
+    command,
+    cpu_seconds,
+    interleaved,
+    report,
+)
 from benchmarks._measuring import Target as Limit
-from benchmarks._measuring import argument_parser, cpu_seconds, interleaved, report
-from benchmarks._results import row
+from benchmarks._results import Row, row
 from flowyml_aws import GPUConfig, Pipeline, ResourceRequirements, Step, step
 from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.catalog.types import Catalog
@@ -29,6 +41,10 @@ from flowyml_aws.planning.targets import Target, offline_targets
 LARGEST = 10_000  # steps; the other sizes are a tenth and a hundredth
 GROWTH = 13.0  # for 10 times the steps
 SELECTION_MS = 1.0  # for a new request
+STEPS_S = 0.8  # of processor time for 10,000 single-step jobs
+EDGES_S = 0.7  # in addition, for a million edges
+LONG_CHAIN, LONG_CHAIN_S = 100_000, 10.0
+KIB_PER_STEP = 20.0
 
 RESOURCES = (
     None,
@@ -95,6 +111,92 @@ SHAPES: dict[str, Callable[[int], list[Step]]] = {
 }
 
 
+def full_layers(size: int, width: int) -> list[Step]:
+    """Return layers of steps without requirements: each step reads the whole layer before it."""
+    layer = [[f"asset_{n}" for n in range(first, first + width)] for first in range(0, size, width)]
+    return [plain_step(n, layer[n // width - 1] if n >= width else []) for n in range(size)]
+
+
+def plain_step(number: int, inputs: list[str]) -> Step:
+    return step(name=f"step_{number}", inputs=inputs, outputs=[f"asset_{number}"])(work)
+
+
+FIRST_PLANS: dict[str, Callable[[], list[Step]]] = {
+    "one step": lambda: [plain_step(0, [])],
+    "single-step jobs": lambda: [plain_step(n, []) for n in range(10_000)],
+    "a chain": lambda: [plain_step(n, [f"asset_{n - 1}"] if n else []) for n in range(10_000)],
+    "full layers of 5": lambda: full_layers(10_000, 5),
+    "full layers of 1,024": lambda: full_layers(2_048, 1_024),
+    "5,000 consumers": lambda: [plain_step(n, ["asset_0"] if n else []) for n in range(5_001)],
+    "a long chain": lambda: [
+        plain_step(n, [f"asset_{n - 1}"] if n else []) for n in range(LONG_CHAIN)
+    ],
+}
+
+
+def first_plan(name: str) -> dict[str, float]:
+    """Measure two plans of this process, with the garbage collector as a user has it."""
+    steps = FIRST_PLANS[name]()
+    pipeline = Pipeline(name).add_steps(steps)
+    peak = Peak()
+    started = time.process_time()
+    plan = pipeline.plan(backend="batch")
+    first_s = time.process_time() - started
+    peak_kib = peak.mib() * 1024
+    del plan
+    started = time.process_time()
+    pipeline.plan(backend="batch")
+    again_s = time.process_time() - started
+    producers = {each.assets[0]: each.name for each in steps}
+    graph = {each.name: [producers[asset] for asset in each.inputs] for each in steps}
+    started = time.process_time()
+    list(TopologicalSorter(graph).static_order())
+    return {
+        "steps": len(steps),
+        "edges": sum(len(each.inputs) for each in steps),
+        "first_s": first_s,
+        "again_s": again_s,
+        "graphlib_s": time.process_time() - started,
+        "kib_per_step": peak_kib / len(steps),
+    }
+
+
+def first_plans(
+    repetitions: int, results: list[Row]
+) -> tuple[list[tuple[str, ...]], list[Limit], dict[str, Any]]:
+    """Return rows, targets and numbers of `first_plan`, each measured in new processes.
+
+    Args:
+        results: Rows of the table of all benchmarks, to which those of these plans are added.
+    """
+    rows, targets, numbers = [], [], {}
+    for name in FIRST_PLANS:
+        arguments = ("-m", "benchmarks.planning", "--first-plan", name)
+        root = Path(__file__).resolve().parents[1]
+        runs = [
+            json.loads(command(*arguments, environment=clean_environment(), folder=root))
+            for _ in range(repetitions)
+        ]
+        measured = numbers[name] = {key: min(run[key] for run in runs) for key in runs[0]}
+        steps, edges = int(measured["steps"]), int(measured["edges"])
+        times = (f"{measured[key]:.2f}" for key in ("first_s", "again_s", "graphlib_s"))
+        kib = measured["kib_per_step"]
+        rows.append((name, f"{steps:,}", f"{edges:,}", *times, f"{kib:,.1f}"))
+        sort_s = [run["graphlib_s"] for run in runs]
+        for key, what in (("first_s", "first plan"), ("again_s", "second plan")):
+            times_s = [run[key] for run in runs]
+            others = {"graphlib": sort_s} if steps > 1 else {}
+            results.append(row(f"{name}, {what}", "s", times_s, others))
+        if steps == 1:  # imports and the catalog
+            continue
+        limit_s = LONG_CHAIN_S
+        if steps < LONG_CHAIN:
+            limit_s = STEPS_S * steps / 10_000 + EDGES_S * edges / 1_000_000
+        targets.append(Limit(f"{name}, first plan", measured["first_s"], round(limit_s, 2), "s"))
+        targets.append(Limit(f"{name}, memory", kib, KIB_PER_STEP, "KiB per step"))
+    return rows, targets, numbers
+
+
 def requests(number: int) -> Iterator[Needs]:
     """Yield different requirements, a third of them with GPUs."""
     generator = random.Random(1)
@@ -119,7 +221,11 @@ def selection_ms(targets: Sequence[Target], catalog: Catalog, requests: Iterator
 def main() -> int:
     parser = argument_parser(__doc__, repetitions=3)
     parser.add_argument("--largest", type=int, default=LARGEST, metavar="STEPS")
+    parser.add_argument("--first-plan", choices=FIRST_PLANS, help="measure one graph, as JSON")
     options = parser.parse_args()
+    if options.first_plan is not None:
+        print(json.dumps(first_plan(options.first_plan)))
+        return 0
     sizes = [options.largest // 100, options.largest // 10, options.largest]
     for name in [name for name in os.environ if name.startswith("FLOWYML_")]:
         del os.environ[name]  # plan without an account
@@ -160,7 +266,19 @@ def main() -> int:
         f"processor time, the minimum of {options.repetitions} repetitions",
         "plan() includes another build",
     )
-    return report(columns, rows, targets, notes, numbers, options.json, measured)
+    report(columns, rows, (), notes)
+    plans, limits, numbers["first plans"] = first_plans(options.repetitions, measured)
+    columns_of_plans = (
+        *("first plan of a process", "steps", "edges", "first, s", "again, s", "graphlib, s"),
+        "KiB per step",
+    )
+    notes = (
+        "processor time with the garbage collector; a first plan imports modules and reads the "
+        "catalog, as the row of one step shows",
+        "graphlib: its sort of the same graph, in the same process",
+    )
+    targets += limits
+    return report(columns_of_plans, plans, targets, notes, numbers, options.json, measured)
 
 
 if __name__ == "__main__":

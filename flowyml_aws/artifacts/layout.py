@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 __all__ = [
+    "ARTIFACTS",
     "CACHE",
     "CONTENTS",
     "COPIES",
@@ -59,7 +60,8 @@ USAGE = "usage.json"
 LOGGED = "logged.json"
 NODES = "nodes.json"
 OUTPUTS = "outputs.json"
-CONTENTS = ("artifacts/", "payloads/", "code/")
+ARTIFACTS = "artifacts/"
+CONTENTS = (ARTIFACTS, "payloads/", "code/")
 """Prefixes of objects that are named by their digest; runs and cache entries refer to them."""
 COPIES = 8
 """Number of keys for the same artifact or layer. Jobs use the next one if an object is damaged,
@@ -264,7 +266,7 @@ def artifact_key(sha256: str, copy: int = 0) -> str:
         sha256: Digest of its content.
         copy: Number below `COPIES`; above 0 if the objects of lower numbers are damaged.
     """
-    return f"artifacts/{sha256[:2]}/{sha256}{_copy_suffix(copy)}"
+    return f"{ARTIFACTS}{sha256[:2]}/{sha256}{_copy_suffix(copy)}"
 
 
 def artifact_pack_key(sha256: str, copy: int = 0) -> str:
@@ -274,7 +276,7 @@ def artifact_pack_key(sha256: str, copy: int = 0) -> str:
         sha256: Digest of the pack.
         copy: Same as in `artifact_key`.
     """
-    return f"artifacts/packs/{sha256}{_copy_suffix(copy)}"
+    return f"{ARTIFACTS}packs/{sha256}{_copy_suffix(copy)}"
 
 
 def layer_key(sha256: str, copy: int = 0) -> str:

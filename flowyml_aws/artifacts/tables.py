@@ -87,10 +87,14 @@ class SharedValues:
 
     _known: dict[Hashable, Any] = field(default_factory=dict)
 
-    def shared_by(self, document: DocumentT) -> DocumentT:
+    def shared_by(self, document: DocumentT, **fields: Any) -> DocumentT:
         """Return the document with values that are in tables from equal documents before it.
 
         Empty mappings are shared, too.
+
+        Args:
+            document: The document.
+            **fields: Values of other fields, which documents share already. They are not checked.
         """
         in_tables = _names_in_tables(type(document))
         shared = {
@@ -98,7 +102,7 @@ class SharedValues:
             for name, value in vars(document).items()
             if name in in_tables or value == {}
         }
-        return document.model_copy(update=shared)
+        return document.model_copy(update={**shared, **fields})
 
 
 @cache

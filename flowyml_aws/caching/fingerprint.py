@@ -70,6 +70,8 @@ class Fingerprinter:
 
     def __init__(self, carried: Collection[str] = (), evaluated: Collection[str] = ()) -> None:
         self._reader = UnitReader(carried, evaluated)
+        self._of_roots: dict[tuple[tuple[str, Key | str], ...], Fingerprint] = {}
+        self._parts_of_roots: dict[tuple[tuple[str, Key | str], ...], Mapping[str, str]] = {}
 
     def fingerprint(self, step: Step) -> str:
         """Same as the function `fingerprint`."""
@@ -77,7 +79,11 @@ class Fingerprinter:
 
     def read(self, step: Step) -> Fingerprint:
         """Return the fingerprint of a step's code."""
-        return self._read(self._roots(step))
+        roots = self._roots(step)
+        key = tuple(roots.items())
+        if key not in self._of_roots:
+            self._of_roots[key] = self._read(roots)
+        return self._of_roots[key]
 
     def read_value(self, value: Any, label: str) -> Fingerprint:
         """Return the fingerprint of a value with the user's code in it."""
@@ -100,9 +106,16 @@ class Fingerprinter:
 
     def parts(self, step: Step) -> Mapping[str, str]:
         """Same as the function `parts`."""
+        roots = self._roots(step)
+        key = tuple(roots.items())
+        if key not in self._parts_of_roots:
+            self._parts_of_roots[key] = self._parts(roots)
+        return self._parts_of_roots[key]
+
+    def _parts(self, roots: Mapping[str, Key | str]) -> Mapping[str, str]:
         labels: dict[Key, str] = {}
         seen: Counter[str] = Counter()
-        numbers = self._numbered(self._roots(step))
+        numbers = self._numbered(roots)
         for key in numbers:
             label = self._reader.unit(key).label
             seen[label] += 1

@@ -140,12 +140,16 @@ def identified_by_content(graph: StepGraph, cached: Collection[str]) -> dict[str
         graph: Graph of the pipeline.
         cached: Steps that may be cached.
     """
-    by_content: dict[str, bool] = {}
+    by_content: set[str] = set()
     for step in graph.steps:
-        is_downstream = any(by_content[parent] for parent in graph.parents[step.name])
         always_runs = step.name not in cached
-        by_content[step.name] = is_downstream or always_runs or step.cache == "input_hash"
-    return by_content
+        if (
+            always_runs
+            or step.cache == "input_hash"
+            or not by_content.isdisjoint(graph.parents[step.name])
+        ):
+            by_content.add(step.name)
+    return {step.name: step.name in by_content for step in graph.steps}
 
 
 def _returned(step: Step, context: Mapping[str, Any]) -> Any:

@@ -21,7 +21,8 @@ from flowyml_aws.caching.entries import (
 )
 from flowyml_aws.caching.fingerprint import Fingerprinter
 from flowyml_aws.caching.identity import StepIdentity, identify
-from flowyml_aws.caching.reuse import Reuse, decide_reuse
+from flowyml_aws.caching.reuse import Reuse, decide_reuse, run_without_cache
+from flowyml_aws.caching.stored_values import StoredValues
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.distributions import Difference, VersionReader
 from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, InvalidPipelineError
@@ -103,12 +104,14 @@ def identities_of(
                 problems.append(error)
         identity = of_declared[step.declared_name]
         if isinstance(identity, FlowymlError):
+            packages[step.name] = frozenset()
             continue
         used = fingerprinter.read(step).packages if identity is None else identity.packages
         # Packages upstream made the values that the step reads, whose methods are theirs.
-        upstream = (packages.get(parent, frozenset()) for parent in graph.parents[step.name])
-        read = (facts.inputs[asset] for asset in graph.reads[step.name] if asset in facts.inputs)
-        packages[step.name] = used.union(*upstream, map(_type_name, read))
+        upstream = set(map(packages.__getitem__, graph.parents[step.name]))
+        read = facts.inputs.keys() & graph.reads[step.name] if facts.inputs else ()
+        types = (_type_name(facts.inputs[asset]) for asset in read)
+        packages[step.name] = used.union(*upstream, types)
         if identity is None:
             continue
         if identity.opaque:
@@ -154,11 +157,12 @@ def find_reuse(
         cases: Cases of decisions that the client has made; they are not in the graph.
         results: Assets that are results, also if a step reads them.
     """
+    if store is None:
+        return run_without_cache(graph, identities, external_inputs, force_run, machines, cases)
     refusals: list[AwsRefusedError] = []
-    listing = None if store is None else EntryListing(store)
+    listing, values = EntryListing(store), StoredValues(store)
 
     def entry_of(key: str) -> CacheEntry | None:
-        assert store is not None
         if refusals:
             return None
         try:
@@ -168,7 +172,6 @@ def find_reuse(
             return None
 
     def is_missing(ref: ArtifactRef) -> bool:
-        assert store is not None
         if refusals:
             return True
         try:
@@ -178,18 +181,24 @@ def find_reuse(
             return True
 
     def entries(keys: Sequence[str]) -> Mapping[str, CacheEntry]:
-        if listing is not None and not refusals:
+        if not refusals:
             with suppress(AwsRefusedError):  # then each key is looked up, which may be allowed
                 keys = listing.select(keys)
-        if store is None or not keys:
+        if not keys:
             return {}
         results = map_concurrently(entry_of, keys, limit=STORE_REQUESTS)
-        return {key: entry for key, entry in zip(keys, results, strict=True) if entry}
+        found = {key: entry for key, entry in zip(keys, results, strict=True) if entry}
+        for entry in found.values():
+            values.add(entry)
+        return found
 
     def missing(refs: Sequence[ArtifactRef]) -> Collection[ArtifactRef]:
-        if store is None or not refs:
+        if not refs:
             return ()
         objects = one_of_each_object(refs)
+        if not refusals:
+            with suppress(AwsRefusedError):  # then each object is checked, which may be allowed
+                objects = values.unproven(objects)
         answers = map_concurrently(is_missing, objects, limit=STORE_REQUESTS)
         gone = {ref.key for ref, is_gone in zip(objects, answers, strict=True) if is_gone}
         return [ref for ref in refs if ref.key in gone]
@@ -197,7 +206,6 @@ def find_reuse(
     cases_read: dict[ArtifactRef, str | None] = {}
 
     def case_of(ref: ArtifactRef) -> str | None:
-        assert store is not None
         if ref not in cases_read:
             cases_read[ref] = _case(store, ref)
         return cases_read[ref]

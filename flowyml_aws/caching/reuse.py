@@ -13,8 +13,9 @@ from flowyml_aws.caching.identity import StepIdentity, identified_by_content
 from flowyml_aws.caching.labels import AFTER, key_label
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.known_skips import known_skips
+from flowyml_aws.core.step import Step
 
-__all__ = ["Reuse", "decide_reuse"]
+__all__ = ["Reuse", "decide_reuse", "run_without_cache"]
 
 Entries = Callable[[Sequence[str]], Mapping[str, CacheEntry]]
 Missing = Callable[[Sequence[ArtifactRef]], Collection[ArtifactRef]]
@@ -119,28 +120,103 @@ def decide_reuse(
         for name, read in assets.items()
         if name in runs and None in read.values()
     }
-    # Items of a part are looked up one by one, also if the client knew the key of the part.
-    parts = {step.name for step in graph.steps if step.item is not None and step.item.part}
-    deferred = {
-        name
-        for name in runs.intersection(assets)
-        if (name in unknown or name in parts) and name not in forced
-    }
-    stored = {asset for names in unknown.values() for asset in names}
-    # Assets of a step that its job skips are not in the job's memory.
-    stored.update(asset for step in graph.steps if step.name in deferred for asset in step.assets)
+    deferred, stored = _deferred(graph, runs.intersection(assets), unknown, forced)
     return Reuse(
         runs=frozenset(runs),
         entries={s: originals[s] for s in hits if s not in runs and s not in skipped},
         refs=refs,
         identities=identities,
         assets=assets,
-        deferred=frozenset(deferred),
-        stored=frozenset(stored),
+        deferred=deferred,
+        stored=stored,
         machines=machines,
         cases=known_cases,
         skipped=skipped,
     )
+
+
+def run_without_cache(
+    graph: StepGraph,
+    identities: Mapping[str, StepIdentity],
+    external_inputs: Collection[str],
+    refresh: Collection[str] = (),
+    machines: Mapping[str, str] | None = None,
+    cases: Mapping[str, str] | None = None,
+) -> Reuse:
+    """Return what `decide_reuse` decides for an empty cache, without keys and identities.
+
+    So it computes no key, whose time grows with the number of assets that steps read.
+
+    Args:
+        graph: Graph of the steps.
+        identities: Identities of the steps that may be cached.
+        external_inputs: External inputs whose identity is known.
+        refresh: Same as in `decide_reuse`.
+        machines: Same as in `decide_reuse`.
+        cases: Same as in `decide_reuse`.
+    """
+    identities = _cacheable(graph, identities)
+    by_content = identified_by_content(graph, identities.keys())
+    skipped = known_skips(graph, cases or {})
+    contents = set(external_inputs)
+    identified = set(external_inputs)
+    with_key: set[str] = set()
+    unknown: dict[str, list[str]] = {}
+    for step in graph.steps:  # in running order: a key may depend on earlier keys
+        name, read = step.name, graph.reads[step.name]
+        if name not in identities:
+            continue
+        known = contents if step.cache == "input_hash" else identified
+        if not known.issuperset(read):
+            unknown[name] = [asset for asset in read if asset not in known]
+        elif with_key.issuperset(graph.after.get(name, ())):
+            with_key.add(name)
+            if not by_content[name]:
+                identified.update(step.assets)
+    runs = frozenset(step.name for step in graph.steps if step.name not in skipped)
+    deferred, stored = _deferred(
+        graph,
+        runs.intersection(identities),
+        {name: assets for name, assets in unknown.items() if name in runs},
+        _with_descendants(graph, refresh),
+    )
+    return Reuse(
+        runs=runs,
+        entries={},
+        refs={},
+        identities={},
+        assets={},
+        deferred=deferred,
+        stored=stored,
+        machines=machines or {},
+        cases=dict(cases or {}),
+        skipped=skipped,
+    )
+
+
+def _deferred(
+    graph: StepGraph,
+    cacheable: Collection[str],
+    unknown: Mapping[str, Sequence[str]],
+    forced: Collection[str],
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the steps that their jobs look up, and the assets that must be stored for this.
+
+    Args:
+        graph: Graph of the steps.
+        cacheable: Steps that run and may be cached.
+        unknown: Assets of unknown identity that each of these steps reads, if there are any.
+        forced: Steps that are not looked up.
+    """
+    # Items of a part are looked up one by one, also if the client knew the key of the part.
+    parts = {step.name for step in graph.steps if step.item is not None and step.item.part}
+    deferred = {
+        name for name in cacheable if (name in unknown or name in parts) and name not in forced
+    }
+    stored = {asset for names in unknown.values() for asset in names}
+    # Assets of a step that its job skips are not in the job's memory.
+    stored.update(asset for step in graph.steps if step.name in deferred for asset in step.assets)
+    return frozenset(deferred), frozenset(stored)
 
 
 def _cases_of(
@@ -210,16 +286,21 @@ class _KnownIdentities:
             if name in self._keys or name not in self._identities:
                 continue
             assets = {**self._read(name), **self._awaited(name)}
-            known = {asset: identity for asset, identity in assets.items() if identity is not None}
-            if len(known) < len(assets):
+            if None in assets.values():
                 continue
-            known = {key_label(self._graph, asset, step): i for asset, i in known.items()}
-            key = cache_key(self._digest(name), known)
+            key = cache_key(self._digest(name), self._labelled(step, assets))
             self._keys[name] = new[name] = key
             if not self._by_content[name]:
                 own_names = step.outputs_by_own_name.items()
                 self._known.update({asset: f"{key} {own}" for own, asset in own_names})
         return new
+
+    def _labelled(self, step: Step, assets: Mapping[str, str | None]) -> dict[str, str]:
+        """Return known identities of assets by their names in the key of a step."""
+        known = {asset: identity for asset, identity in assets.items() if identity is not None}
+        if step.item is None and step.scope is None:  # its own names: see `key_label`
+            return known
+        return {key_label(self._graph, asset, step): identity for asset, identity in known.items()}
 
     def _digest(self, step: str) -> str:
         """Return the digest of a step's identity, which all items of a mapped step share."""
@@ -245,7 +326,8 @@ class _KnownIdentities:
 
     def _read(self, step: str) -> dict[str, str | None]:
         known = self._contents if step in self._by_input else self._known
-        return {asset: known.get(asset) for asset in self._graph.reads[step]}
+        read = self._graph.reads[step]
+        return dict(zip(read, map(known.get, read), strict=True))
 
     def _awaited(self, step: str) -> dict[str, str | None]:
         """Return the cache keys of the steps that a step waits for without reading an asset."""
@@ -307,7 +389,9 @@ def _demanded(
 
 def _with_descendants(graph: StepGraph, names: Collection[str]) -> set[str]:
     descendants = set(names)
+    if not descendants:
+        return descendants
     for step in graph.steps:
-        if descendants.intersection(graph.parents[step.name]):
+        if not descendants.isdisjoint(graph.parents[step.name]):
             descendants.add(step.name)
     return descendants

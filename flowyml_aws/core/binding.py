@@ -184,7 +184,28 @@ def bind_steps(
         context: Names in the context.
     """
     assets = {asset for step in steps for asset in step.assets}.union(external_inputs)
-    return tuple(bind_step(step, assets, context) for step in steps)
+    calls: dict[tuple[int, tuple[str, ...]], BoundCall] = {}
+    bound = []
+    for step in steps:
+        if not _is_plain(step):
+            bound.append(bind_step(step, assets, context))
+            continue
+        # Many steps may have one function and the same inputs. All functions stay alive.
+        key = id(step.func), step.inputs
+        if key not in calls:
+            calls[key] = bind(step.func, step.inputs, context)
+        bound.append(BoundStep(step, calls[key], None))
+    return tuple(bound)
+
+
+def _is_plain(step: Step) -> bool:
+    """Return whether the arguments of a step depend only on its function and its inputs."""
+    return (
+        step.scope is None
+        and step.view is None
+        and step.mapping is None
+        and not callable(step.condition)
+    )
 
 
 def bind_step(step: Step, assets: Collection[str], context: Collection[str]) -> BoundStep:
@@ -350,8 +371,9 @@ class _Call:
         self._has_args = Kinds.VAR_POSITIONAL in kinds
         self._has_kwargs = Kinds.VAR_KEYWORD in kinds
         self._others_like = {p.declared.kind: p for p in parameters if not p.is_named}
+        self._replacements: dict[tuple[str, Any], Argument] = {}
         self.filled = {
-            name: _asset(name, self.named[name]) for name in inputs if name in self.named
+            name: self._asset(name, self.named[name]) for name in inputs if name in self.named
         }
         self._more: list[Argument] = []  # for `*args`
         self._others: dict[str, Argument] = {}  # for `**kwargs`
@@ -363,16 +385,16 @@ class _Call:
     ) -> Iterator[TwoSources]:
         """Pass the inputs that no parameter takes by name. Yield those for reserved parameters."""
         for index, asset in enumerate(inputs):
-            place = self._positional[index] if index < len(self._positional) else None
-            is_free = place is not None and place.name not in self.filled
             if asset in self.named:
                 continue
+            place = self._positional[index] if index < len(self._positional) else None
+            is_free = place is not None and place.name not in self.filled
             if place is not None and is_free and not is_reserved(place):
-                self.filled[place.name] = _asset(asset, place)
+                self.filled[place.name] = self._asset(asset, place)
             elif place is None and self._has_args:
-                self._more.append(_asset(asset, self._others_like[Kinds.VAR_POSITIONAL]))
+                self._more.append(self._asset(asset, self._others_like[Kinds.VAR_POSITIONAL]))
             elif self._has_kwargs and asset.isidentifier():
-                self._others[asset] = _asset(asset, self._others_like[Kinds.VAR_KEYWORD])
+                self._others[asset] = self._asset(asset, self._others_like[Kinds.VAR_KEYWORD])
             elif place is not None and is_free:
                 yield TwoSources(place.name, asset)
             else:
@@ -382,8 +404,16 @@ class _Call:
         """Fill the remaining parameters by name."""
         for name, parameter in self.named.items():
             if name in names and name not in self.filled:
-                make = _asset if source == "asset" else _context_value
+                make = self._asset if source == "asset" else _context_value
                 self.filled[name] = make(name, parameter)
+
+    def _asset(self, asset: str, parameter: Parameter) -> Argument:
+        """Same as the function; reads the annotation of each parameter once."""
+        key = parameter.name, parameter.declared.kind
+        like = self._replacements.get(key)
+        if like is None:
+            self._replacements[key] = like = _asset(asset, parameter)
+        return Argument("asset", asset, like.default_of, like.accepts_skipped, is_lazy=like.is_lazy)
 
     def bound(self, context: Collection[str]) -> BoundCall:
         by_name = [

@@ -55,7 +55,7 @@ class DeclaredOptions:
 
     def options(self) -> JobOptions:
         """Return the options; those that are invalid are left out: `problems` reports them."""
-        return NO_OPTIONS if self == OMITTED else self._read("")[0]
+        return NO_OPTIONS if self is OMITTED or self == OMITTED else self._read("")[0]
 
     def problems(self, step: str) -> list[FlowymlError]:
         """Return an error for each mistake.
@@ -63,7 +63,7 @@ class DeclaredOptions:
         Args:
             step: Name of the step.
         """
-        return [] if self == OMITTED else self._read(step)[1]
+        return [] if self is OMITTED or self == OMITTED else self._read(step)[1]
 
     def _read(self, step: str) -> tuple[JobOptions, list[FlowymlError]]:
         reader = _Reader(step)

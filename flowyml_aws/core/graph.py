@@ -91,9 +91,7 @@ class StepGraph:
         steps = tuple(step for step in self.steps if step.name in names)
         producers = {asset: name for asset, name in self.producers.items() if name in names}
         reads = {step.name: self.reads[step.name] for step in steps}
-        external_inputs = frozenset(
-            a for read in reads.values() for a in read if a not in producers
-        )
+        external_inputs = frozenset().union(*reads.values()).difference(producers)
         if len(steps) == len(self.steps):
             return replace(self, external_inputs=external_inputs)
         return StepGraph(
@@ -168,11 +166,9 @@ def order_steps(
     producers, conflicts = _producers(declared, external_inputs)
     reads = [each.reads for each in bound]
     before = _before(declared, producers)
-    parents = [
-        sorted({*waits, *(p for asset in read for p in producers.get(asset, ()))})
-        for read, waits in zip(reads, before, strict=True)
-    ]
-    cycles = list(_cycles(declared, parents))
+    parents = _parents(reads, before, producers)
+    order = list(_running_order(declared, parents))
+    cycles = list(_cycles(declared, parents)) if len(order) < len(declared) else []
     problems += [
         *duplicates,
         *conflicts,
@@ -182,14 +178,14 @@ def order_steps(
     if cycles or duplicates:
         return None, problems
 
-    order = list(_running_order(declared, parents))
     rank = {position: number for number, position in enumerate(order)}
+    names = {
+        each: tuple(declared[position].name for position in sorted(each, key=rank.__getitem__))
+        for each in set(parents)
+    }
     graph = StepGraph(
         steps=tuple(declared[position] for position in order),
-        parents={
-            step.name: tuple(declared[p].name for p in sorted(ps, key=rank.__getitem__))
-            for step, ps in zip(declared, parents, strict=True)
-        },
+        parents={step.name: names[each] for step, each in zip(declared, parents, strict=True)},
         reads={step.name: read for step, read in zip(declared, reads, strict=True)},
         producers={asset: declared[several[0]].name for asset, several in producers.items()},
         external_inputs=external_inputs,
@@ -208,6 +204,27 @@ def order_steps(
     return graph, problems
 
 
+def _parents(
+    reads: Sequence[tuple[str, ...]],
+    before: Sequence[Sequence[int]],
+    producers: Mapping[str, Sequence[int]],
+) -> list[tuple[int, ...]]:
+    """Return the sorted positions of the steps that each step waits for.
+
+    Steps that read the same assets share one tuple, so that time and memory of a layer in which
+    each step reads the whole layer before it grow with its steps, not with their product.
+    """
+    positions = {
+        read: set[int]().union(*(producers[asset] for asset in read if asset in producers))
+        for read in dict.fromkeys(reads)
+    }
+    of_reads = {read: tuple(sorted(found)) for read, found in positions.items()}
+    return [
+        tuple(sorted(positions[read].union(waits))) if waits else of_reads[read]
+        for read, waits in zip(reads, before, strict=True)
+    ]
+
+
 def _before(declared: Sequence[Step], producers: Mapping[str, Sequence[int]]) -> list[list[int]]:
     """Return the positions of the steps that each step names in `after`, as asset or as step."""
     positions = {**{step.name: (n,) for n, step in enumerate(declared)}, **producers}
@@ -216,12 +233,18 @@ def _before(declared: Sequence[Step], producers: Mapping[str, Sequence[int]]) ->
     ]
 
 
-def _running_order(declared: Sequence[Step], parents: Sequence[Sequence[int]]) -> Iterator[int]:
-    children: list[list[int]] = [[] for _ in declared]
+def _running_order(declared: Sequence[Step], parents: Sequence[tuple[int, ...]]) -> Iterator[int]:
+    """Yield the positions of steps in running order, without those in a cycle or after one."""
+    # Steps with the same parents become ready together.
+    children: dict[tuple[int, ...], list[int]] = {}
     for position, its_parents in enumerate(parents):
+        children.setdefault(its_parents, []).append(position)
+    siblings = list(children.values())
+    waiting = list(map(len, children))
+    after: list[list[int]] = [[] for _ in declared]
+    for number, its_parents in enumerate(children):
         for parent in its_parents:
-            children[parent].append(position)
-    waiting = [len(its_parents) for its_parents in parents]
+            after[parent].append(number)
     ready: list[int] = []
     ready_of_group: dict[str, list[int]] = {}
     decisions: list[int] = []
@@ -234,12 +257,11 @@ def _running_order(declared: Sequence[Step], parents: Sequence[Sequence[int]]) -
         if (group := declared[position].execution_group) is not None:
             heapq.heappush(ready_of_group.setdefault(group, []), position)
 
-    for position, count in enumerate(waiting):
-        if not count:
-            add_ready(position)
+    for position in children.get((), ()):
+        add_ready(position)
     done: set[int] = set()
     current: str | None = None
-    while len(done) < len(declared):
+    while decisions or ready:
         if decisions:  # the execution group stays the current one
             position = decisions.pop(0)
         else:
@@ -254,10 +276,13 @@ def _running_order(declared: Sequence[Step], parents: Sequence[Sequence[int]]) -
             current = declared[position].execution_group
         done.add(position)
         yield position
-        for child in children[position]:
-            waiting[child] -= 1
-            if not waiting[child]:
-                add_ready(child)
+        next_ready: list[int] = []
+        for number in after[position]:
+            waiting[number] -= 1
+            if not waiting[number]:
+                next_ready += siblings[number]
+        for child in sorted(next_ready):
+            add_ready(child)
 
 
 def _duplicate_steps(declared: Sequence[Step]) -> Iterator[FlowymlError]:

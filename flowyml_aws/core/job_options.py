@@ -121,6 +121,8 @@ def with_options(
     Raises:
         AffinityConflictError: The resources require another value of a label.
     """
+    if options is NO_OPTIONS:  # as for most steps
+        return resources
     required = dict(_required_labels(options))
     if not required:
         return resources

@@ -327,6 +327,8 @@ class Step:
             AffinityConflictError: The resources require another capacity than `spot`, or another
                 queue than `queue`.
         """
+        if self.resources is None and self.spot is None and self.options is OMITTED:
+            return None
         rule = self.spot if self.spot in SPOT_RULES else None
         return with_options(with_spot(declared_minimum(self.resources), rule), self.job)
 

@@ -218,6 +218,8 @@ def _disagreements(
 ) -> Iterator[tuple[Step, Step, str, str, str]]:
     """Yield grouped steps that give a name different values: both steps, the name, both values."""
     for run in _consecutive(ordered):
+        if len(run) == 1:
+            continue
         firsts: dict[str, tuple[Step, str]] = {}
         for step in run:
             for name, value in values_of(step).items():

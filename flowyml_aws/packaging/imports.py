@@ -64,7 +64,7 @@ def program_imports(steps: Iterable[Step]) -> ProgramImports:
     if main is not None:
         root, script = main
         search.visit("__main__", script.package or "", root / script.path)
-    for step in steps:
+    for step in {(id(step.func), id(step.condition)): step for step in steps}.values():
         for module in modules_of(step):
             search.add(module.__name__)
         # A notebook or a prompt has no file with import statements.

@@ -60,22 +60,37 @@ class VariableReader:
     """Finds the environment variables of many steps; reads shared code once."""
 
     _parts: dict[int, _Part] = field(default_factory=dict)
+    _read: dict[int, frozenset[str]] = field(default_factory=dict)
     _alive: list[Any] = field(default_factory=list)  # the keys are addresses
 
     def read_by(self, step: Step) -> set[str]:
         """Return the names of the environment variables that a step reads."""
+        roots = [step.func, step.condition, *functions_of(step)]
+        for root in roots:  # most steps have functions of one module
+            self._read_by(sys.modules.get(getattr(root, "__module__", None) or ""))
+        return set().union(*map(self._read_by, roots))
+
+    def _read_by(self, root: Any) -> frozenset[str]:
+        """Return what a root and everything that it refers to read."""
+        root = unwrap_step(root)
+        if id(root) in self._read:
+            return self._read[id(root)]
         names: set[str] = set()
         seen: set[int] = set()
-        waiting: list[Any] = [step.func, step.condition, *functions_of(step)]
+        waiting: list[Any] = [root]
         while waiting:
             code = unwrap_step(waiting.pop())
             if id(code) in seen:
                 continue
             seen.add(id(code))
+            if id(code) in self._read:
+                names |= self._read[id(code)]
+                continue
             part = self._part(code)
             names |= part.names
             waiting += part.refers
-        return names
+        self._read[id(root)] = frozenset(names)
+        return self._read[id(root)]
 
     def _part(self, code: Any) -> _Part:
         if id(code) not in self._parts:

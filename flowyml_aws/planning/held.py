@@ -21,6 +21,8 @@ def required_cases(graph: StepGraph) -> dict[str, Cases]:
     A step is skipped with the branch that it is in, and with the step of an asset that it needs.
     """
     required: dict[str, Cases] = {}
+    if all(step.branch is None for step in graph.steps):
+        return required
     for step in graph.steps:
         own = ALWAYS if step.branch is None else frozenset({step.branch})
         needed = [required.get(name, ALWAYS) for name in _needed_steps(step, graph)]
@@ -38,6 +40,8 @@ def deciding_steps(graph: StepGraph) -> dict[str, frozenset[str]]:
     The decision of an asset that each of its branches produces is none of them.
     """
     branches = {step.name: step.branch for step in graph.steps if step.branch is not None}
+    if not branches:
+        return {}
     cases = {step.name: frozenset(step.cases) for step in graph.steps}
     deciding: dict[str, frozenset[str]] = {}
     for step in graph.steps:

@@ -30,6 +30,7 @@ from flowyml_aws.planning.offers import SelectedOffers, Selector
 from flowyml_aws.planning.option_checks import option_notes, option_problems
 from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
+from flowyml_aws.planning.reduction import transitive_reduction
 from flowyml_aws.planning.selection import Selection
 from flowyml_aws.planning.services import service_traits
 from flowyml_aws.planning.targets import Target
@@ -82,16 +83,20 @@ def make_plan(
     groups = [each.group for each in resolved]
     names = dict(zip((g.group_name for g in groups), _job_names(groups), strict=True))
     job_of = {step.name: names[group.group_name] for group in groups for step in group.steps}
+    # Steps with the same parents, or that read the same assets, share a tuple of them.
+    jobs_of = {
+        each: frozenset(map(job_of.__getitem__, each)) for each in set(graph.parents.values())
+    }
     parents = {
-        names[group.group_name]: {
-            job_of[parent]
-            for step in group.steps
-            for parent in graph.parents[step.name]
-            if job_of[parent] != names[group.group_name]
-        }
+        names[group.group_name]: jobs_of[graph.parents[group.steps[0].name]]
+        if len(group.steps) == 1
+        else frozenset[str]()
+        .union(*(jobs_of[graph.parents[step.name]] for step in group.steps))
+        .difference([names[group.group_name]])
         for group in groups
     }
     reduced = transitive_reduction(parents)
+    sources = {each: _sources(each, graph, job_of) for each in set(graph.reads.values())}
     readers = _only_readers(graph, job_of)
     keep = {*keep, *(asset for gate in graph.gates.values() for asset in gate.inputs)}
     required, deciding = required_cases(graph), deciding_steps(graph)
@@ -105,7 +110,7 @@ def make_plan(
     for each, backend in zip(resolved, backends, strict=True):
         group = each.group
         name = names[group.group_name]
-        reads = _reads(group, graph, job_of, name)
+        reads = _reads([sources[graph.reads[step.name]] for step in group.steps], name)
         try:
             folders = data_reads(reads, data, backend)
         except InvalidDataError as error:
@@ -137,7 +142,7 @@ def make_plan(
             needs=needs,
             declared=declared if needs != declared else None,
             backend=backend,
-            reads=reads,
+            reads={},
             mounts=folders.mounts,
             produces={step.name: step.assets for step in group.steps},
             stored=tuple(_stored(group, graph, readers, name, keep, selection)),
@@ -161,7 +166,7 @@ def make_plan(
             moves={} if selection is None else alternatives.moves_of(backend, needs),
             **selected.placement(backend),
         )
-        jobs.append(shared.shared_by(job))
+        jobs.append(shared.shared_by(job, reads=reads))
         if selection is not None:
             startable.setdefault(selection.target.name, {}).update(
                 ((offer.instance_type, offer.nodes), offer) for offer in selected.startable
@@ -225,24 +230,6 @@ def _with_spot(needs: Needs, spot: SpotRule | None) -> Needs:
     )
 
 
-def transitive_reduction(parents: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
-    """Return the fewest parents with the same ancestors, for nodes in topological order."""
-    positions = {name: position for position, name in enumerate(parents)}
-    ancestors: list[int] = []  # a bit mask per node
-    reduced = {}
-    for name, direct in parents.items():
-        # Latest first: a later parent may have an earlier one as its ancestor.
-        covered, kept = 0, []
-        for position in sorted((positions[parent] for parent in direct), reverse=True):
-            if not covered >> position & 1:
-                kept.append(position)
-                covered |= ancestors[position] | 1 << position
-        ancestors.append(covered)
-        reduced[name] = kept
-    order = list(parents)
-    return {name: tuple(order[p] for p in reversed(kept)) for name, kept in reduced.items()}
-
-
 def _job_names(groups: Sequence[StepGroup]) -> Iterator[str]:
     """Yield names that are safe in paths and URIs, and unique regardless of case."""
     taken: set[str] = set()
@@ -258,25 +245,36 @@ def _job_names(groups: Sequence[StepGroup]) -> Iterator[str]:
 
 def _only_readers(graph: StepGraph, job_of: Mapping[str, str]) -> dict[str, str | None]:
     """Return the job that reads each asset, or None if several do. Others are left out."""
-    readers: dict[str, str | None] = {}
+    by_reads: dict[tuple[str, ...], str | None] = {}
     for step in graph.steps:
-        job = job_of[step.name]
-        for asset in graph.reads[step.name]:
-            readers[asset] = job if readers.get(asset, job) == job else None
+        job, read = job_of[step.name], graph.reads[step.name]
+        by_reads[read] = job if by_reads.get(read, job) == job else None
+    readers: dict[str, str | None] = {}
+    for read, reader in by_reads.items():
+        for asset in read:
+            readers[asset] = reader if readers.get(asset, reader) == reader else None
     return readers
 
 
-def _reads(
-    group: StepGroup, graph: StepGraph, job_of: Mapping[str, str], name: str
+def _sources(
+    assets: Iterable[str], graph: StepGraph, job_of: Mapping[str, str]
 ) -> dict[str, str | None]:
-    sources: dict[str, str | None] = {}
-    for step in group.steps:
-        for asset in graph.reads[step.name]:
-            producer = graph.producers.get(asset)
-            source = job_of[producer] if producer is not None else None
-            if source != name:
-                sources[asset] = source
-    return sources
+    """Return the job that produces each asset, or None for an external input."""
+    producers = map(graph.producers.get, assets)
+    jobs = (None if producer is None else job_of[producer] for producer in producers)
+    return dict(zip(assets, jobs, strict=True))
+
+
+def _reads(sources: Sequence[dict[str, str | None]], name: str) -> dict[str, str | None]:
+    """Return the assets from outside a job, with their jobs.
+
+    Args:
+        sources: Assets that each of its steps reads, with their jobs.
+        name: Name of the job.
+    """
+    if len(sources) == 1:  # a step does not read its own assets; many jobs share the mapping
+        return sources[0]
+    return {asset: source for each in sources for asset, source in each.items() if source != name}
 
 
 def _stored(

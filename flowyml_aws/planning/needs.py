@@ -106,7 +106,8 @@ class Needs:
     nodes: int = 1
 
     def __post_init__(self) -> None:
-        if (self.gpu_model is None) != (self.gpu_count == 0) or min(self.amounts) < 0:
+        amounts = self.vcpus, self.memory_mib, self.storage_gib, self.gpu_count, self.gpu_memory_gb
+        if (self.gpu_model is None) != (self.gpu_count == 0) or min(amounts) < 0:
             raise ValueError(f"contradictory needs: {self!r}")
 
     @property
@@ -135,6 +136,9 @@ class Needs:
         return one if self.nodes == 1 else f"{self.nodes} nodes, each {one}"
 
 
+_NO_REQUEST = Needs()
+
+
 def needs_of(resources: ResourceRequirements | None) -> Needs:
     """Return the needs of a job from the merged resources of its steps.
 
@@ -148,7 +152,7 @@ def needs_of(resources: ResourceRequirements | None) -> Needs:
         InvalidResourcesError: A toleration is invalid.
     """
     if resources is None:
-        return Needs()
+        return _NO_REQUEST
     affinity = resources.node_affinity
     gpu = resources.gpu
     return Needs(

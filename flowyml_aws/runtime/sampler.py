@@ -31,6 +31,7 @@ _MAX_WRITE_SHARE = 0.001
 _FIRST_WRITE_S = 30.0
 _LONGEST_WRITE_INTERVAL_S = 600.0
 _CLOSE_TIMEOUT_S = 5.0
+_SAME_MOMENT_S = 0.001
 
 
 @dataclass(slots=True)
@@ -121,6 +122,7 @@ class Sampler:
         self._is_prepared = False
         self._next_read_at = 0.0
         self._previous: Reading | None = None
+        self._last_end: Reading | None = None
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
         self._observer: Callable[[Reading], None] | None = None
@@ -160,7 +162,7 @@ class Sampler:
 
     def begin(self, meter: MachineMeter) -> None:
         """Take the first measurement, from which the others count."""
-        first = meter.glance()
+        first = meter.read()
         # The job has no children yet, so that their processor time is known.
         process = replace(first.process, children_cpu_s=0.0)
         self._meter, self._previous = meter, replace(first, process=process)
@@ -186,7 +188,7 @@ class Sampler:
         if self._meter is None or before is None:
             return
         with self._meter_lock:
-            now = self._read(self._meter) if self._is_prepared else self._meter.glance()
+            now = self._read(self._meter) if self._is_prepared else self._meter.read()
         start_s = max(0.0, before.at - self._started_at)
         end_s = max(start_s, now.at - self._started_at)
         with self._lock:
@@ -295,7 +297,9 @@ class Sampler:
     def _begin(self, phase: _OpenPhase) -> None:
         if phase.kind is PhaseKind.STEP and phase.step is not None:
             with self._reporting("start of a step"):
-                phase.before = self._read_at_boundary()
+                last = self._last_end
+                is_now = last is not None and 0 <= phase.started_at - last.at < _SAME_MOMENT_S
+                phase.before = last if is_now else self._read_at_boundary()
         with self._lock:
             if phase.step is not None and phase.before is not None:
                 self._steps.setdefault(phase.step, _StepTotals())
@@ -305,7 +309,7 @@ class Sampler:
         now: Reading | None = None
         if phase.before is not None:
             with self._reporting("end of a step"):
-                now = self._read_at_boundary()
+                self._last_end = now = self._read_at_boundary()
         with self._lock:
             if phase not in self._open:
                 return

@@ -30,18 +30,18 @@ class _Run:
     length: int
 
     @classmethod
-    def begin(cls, names: Sequence[str]) -> _Run | None:
-        """Return the longest run at the beginning of names; None unless they begin with an item."""
-        if not names or (place := _item(names[0])) is None:
+    def begin(cls, names: Sequence[str | None], start: int) -> _Run | None:
+        """Return the longest run from a position of names; None unless an item is there."""
+        if (place := _item(names[start])) is None:
             return None
         declared = [place[0]]
-        for name in names[1:]:
-            other = _item(name)
+        for position in range(start + 1, len(names)):
+            other = _item(names[position])
             if other is None or other[1] != place[1]:
                 break
             declared.append(other[0])
         run = cls(declared, place[1], len(declared))
-        while run.length < len(names) and names[run.length] == run.name(run.length):
+        while (end := start + run.length) < len(names) and names[end] == run.name(run.length):
             run.length += 1
         return run
 
@@ -79,10 +79,10 @@ def from_columns(summary: Json) -> Json:
 
 
 def _packed_steps(steps: Sequence[Json], end_ms: int, step_ms: int) -> Iterator[Json]:
+    names = [report["name"] if _is_plain(report) else None for report in steps]
     position = 0
     while position < len(steps):
-        plain = [report["name"] for report in _plain(steps[position:])]
-        run = _Run.begin(plain)
+        run = _Run.begin(names, position)
         if run is None:
             report = steps[position]
             end_ms = round((report.get("ended_at") or end_ms / 1000) * 1000)
@@ -121,7 +121,7 @@ def _packed_sizes(sizes: Mapping[str, int]) -> Iterator[Json]:
     names = list(sizes)
     position = 0
     while position < len(names):
-        run = _Run.begin(names[position:]) or _Run([], 0, 1)
+        run = _Run.begin(names, position) or _Run([], 0, 1)
         chosen = names[position : position + run.length]
         if run.names:
             yield {_SIZES: [sizes[n] for n in chosen], "names": run.names, "first": run.first}
@@ -140,16 +140,15 @@ def _sizes(entries: Sequence[Json]) -> Iterator[tuple[str, int]]:
             yield run.name(position), size
 
 
-def _plain(steps: Sequence[Json]) -> Iterator[Json]:
-    """Yield the first reports that have nothing but their times."""
-    for report in steps:
-        if report.keys() != _PLAIN or report["state"] != "succeeded":
-            return
-        yield report
+def _is_plain(report: Json) -> bool:
+    """Return whether a report has nothing but its times."""
+    return report.keys() == _PLAIN and report["state"] == "succeeded"
 
 
-def _item(name: str) -> tuple[str, int] | None:
+def _item(name: str | None) -> tuple[str, int] | None:
     """Return the name of the mapped step of an item, or of its asset, and the item's index."""
+    if name is None:
+        return None
     stem, bracket, index = name.rpartition("[")
     if not bracket or not index.endswith("]") or not index[:-1].isdecimal():
         return None

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.caching.cache_key import cache_key
 from flowyml_aws.caching.entries import CacheEntry
 from flowyml_aws.caching.fingerprint import Fingerprinter
 from flowyml_aws.caching.identity import identify
-from flowyml_aws.caching.reuse import Reuse, decide_reuse
+from flowyml_aws.caching.reuse import Reuse, decide_reuse, run_without_cache
 from flowyml_aws.core.approval_steps import approval
 from flowyml_aws.core.branches import Branch
 from flowyml_aws.core.gated_graph import with_gates
@@ -386,3 +388,24 @@ def test_a_decision_of_the_client_skips_the_other_branch() -> None:
     )
     assert reuse.runs == {"a", "prepare", "t"}
     assert reuse.skipped == {"e": "'d' chose 'then', not 'else'"}
+
+
+@given(st.data())
+def test_without_a_cache_the_decision_is_that_of_an_empty_one(data: st.DataObject) -> None:
+    steps: list[Step] = []
+    for number in range(data.draw(st.integers(1, 6))):
+        names = ["outside", "unknown", *(f"s{earlier}" for earlier in range(number))]
+        inputs = data.draw(st.lists(st.sampled_from(names), unique=True, max_size=3))
+        after = data.draw(st.lists(st.sampled_from(names[2:]), max_size=1)) if number else []
+        cache = data.draw(st.sampled_from([None, False, "input_hash"]))
+        steps.append(replace(make_step(f"s{number}", *inputs, cache=cache), after=tuple(after)))
+    scenario = Scenario(*steps, external_inputs={"outside": "x", "unknown": "y"})
+    refresh = data.draw(st.sets(st.sampled_from([each.name for each in steps])))
+    graph, identities, known = scenario.graph, scenario.identities, {"outside": "x"}
+    empty = decide_reuse(
+        graph, identities, known, scenario.cache.read, scenario.cache.missing, refresh
+    )
+    alone = run_without_cache(graph, identities, known, refresh)
+    assert alone.runs == empty.runs
+    assert (alone.deferred, alone.stored) == (empty.deferred, empty.stored)
+    assert (alone.skipped, alone.cases) == (empty.skipped, empty.cases)

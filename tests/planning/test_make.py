@@ -3,8 +3,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from flowyml_aws import GPUConfig, NodeAffinity, Pipeline, ResourceRequirements, step
 from flowyml_aws.artifacts.documents import read_document
@@ -16,7 +14,7 @@ from flowyml_aws.core.spot import SpotRule
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import group_steps
 from flowyml_aws.planning.history import Growth, RunTimes
-from flowyml_aws.planning.make import make_plan, transitive_reduction
+from flowyml_aws.planning.make import make_plan
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
@@ -201,30 +199,6 @@ def test_a_plan_without_an_account_has_a_note(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("FLOWYML_AWS_STORE", raising=False)
     plan = Pipeline("p").add_step(a_step("a")).plan(backend="batch")
     assert any("no account" in note for note in plan.notes)
-
-
-@st.composite
-def acyclic_graphs(draw: st.DrawFn) -> dict[str, set[str]]:
-    size = draw(st.integers(1, 9))
-    return {str(node): {str(p) for p in range(node) if draw(st.booleans())} for node in range(size)}
-
-
-def ancestors(parents: dict[str, set[str]]) -> dict[str, set[str]]:
-    all_ancestors: dict[str, set[str]] = {}
-    for node, direct in parents.items():
-        all_ancestors[node] = set(direct).union(*(all_ancestors[parent] for parent in direct))
-    return all_ancestors
-
-
-@given(acyclic_graphs())
-def test_the_reduction_keeps_all_ancestors_but_no_redundant_parent(
-    parents: dict[str, set[str]],
-) -> None:
-    reduced = {node: set(kept) for node, kept in transitive_reduction(parents).items()}
-    assert ancestors(reduced) == ancestors(parents)
-    all_ancestors = ancestors(parents)
-    for kept in reduced.values():
-        assert not any(parent in all_ancestors[other] for parent in kept for other in kept)
 
 
 ON_DEMAND = Target("cpu", "batch", ("m6i.large",))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flowyml_aws.runtime.meters.own_memory import own_memory
@@ -69,10 +69,7 @@ class ContainerMeter:
         """No-op."""
 
     def glance(self) -> ProcessReading:
-        """Return the use so far. It costs no more than a reading."""
-        return self.read()
-
-    def read(self) -> ProcessReading:
+        """Return the use so far, without the disk."""
         files = self._files
         memory = int(self._text(files.memory))
         cache = sum(
@@ -86,8 +83,11 @@ class ContainerMeter:
             children_cpu_s=0.0,  # included
             memory_mib=max(0, memory - cache) / MIB,
             peak_mib=None if own is None else own.peak_mib - own.files_mib,
-            disk_mib=self._disk_mib(),
         )
+
+    def read(self) -> ProcessReading:
+        """Return the use so far."""
+        return replace(self.glance(), disk_mib=self._disk_mib())
 
     def _disk_mib(self) -> tuple[float, float] | None:
         try:

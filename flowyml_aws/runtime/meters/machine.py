@@ -70,13 +70,12 @@ class MachineMeter:
         self._gpus = self._attempt("GPUs", self._open_gpus)
 
     def glance(self) -> Reading:
-        """Return what can be measured in a fraction of a millisecond."""
+        """Return processor and memory, which are measured in a fraction of a millisecond."""
         process = self._attempt("processor and memory", self._processes.glance)
-        network = self._attempt("network", network_mib)
-        return Reading(self._clock(), process or _NOTHING, network)
+        return Reading(self._clock(), process or _NOTHING)
 
     def read(self) -> Reading:
-        """Return all quantities."""
+        """Return all quantities; before `prepare`, without running children and GPUs."""
         process = self._attempt("processor and memory", self._processes.read)
         network = self._attempt("network", network_mib)
         gpus = None if self._gpus is None else self._attempt("GPUs", self._gpus.read)

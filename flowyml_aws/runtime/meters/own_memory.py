@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import sys
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from flowyml_aws.runtime.meters.reading import MIB
 __all__ = ["OwnMemory", "own_memory"]
 
 _STATUS = Path("/proc/self/status")
+_FIELDS = re.compile(r"^(VmRSS|VmHWM|RssFile):\s*(\d+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,7 @@ def own_memory(status: Path = _STATUS) -> OwnMemory | None:
             return None
         peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB  # bytes on macOS
         return OwnMemory(resident_mib=peak_mib, peak_mib=peak_mib)
-    kib = {
-        name: int(value.split()[0])
-        for name, _, value in (line.partition(":") for line in text.splitlines())
-        if name in ("VmRSS", "VmHWM", "RssFile")
-    }
+    kib = {name: int(value) for name, value in _FIELDS.findall(text)}
     if "VmRSS" not in kib:
         return None
     resident = kib["VmRSS"]

@@ -36,19 +36,18 @@ class ProcessMeter:
         self._psutil = psutil
 
     def glance(self) -> ProcessReading:
-        """Return the use by this process and the children that have ended."""
+        """Return the use by this process and the children that have ended, without the disk."""
         memory = own_memory()
         return ProcessReading(
             cpu_s=_cpu_s(resource.RUSAGE_SELF) + _cpu_s(resource.RUSAGE_CHILDREN),
             children_cpu_s=None,
             memory_mib=0.0 if memory is None else memory.resident_mib,
             peak_mib=None if memory is None else memory.peak_mib,
-            disk_mib=_disk_mib(),
         )
 
     def read(self) -> ProcessReading:
         """Return the use, also by children that run. It reads the list of all processes."""
-        own = self.glance()
+        own = replace(self.glance(), disk_mib=_disk_mib())
         if (psutil := self._psutil) is None:
             return own
         cpu_s, memory_mib = 0.0, own.memory_mib
