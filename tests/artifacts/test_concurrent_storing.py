@@ -80,9 +80,8 @@ def start(
 
 def ref_of_value(store: ArtifactStore) -> ArtifactRef:
     """Return the ref of `VALUE`, whether it is stored or not."""
-    sha256 = encode_value("weights", VALUE).sha256
-    uri = f"{store.uri}/{artifact_key(sha256)}"
-    return ArtifactRef(uri=uri, sha256=sha256, size_bytes=len(VALUE), codec="bytes/1")
+    encoded = encode_value("weights", VALUE)
+    return encoded.ref(f"{store.uri}/{artifact_key(encoded.sha256)}")
 
 
 def unfinished_uploads(store: ArtifactStore, request: pytest.FixtureRequest) -> int:

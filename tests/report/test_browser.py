@@ -181,6 +181,8 @@ def test_nodes_of_the_graph_are_selected_with_the_keyboard(show: Open) -> None:
     page = show(a_report(6, log_lines=5))
     page.evaluate("document.querySelectorAll('.selectable')[0].focus()")
     page.press("Tab")
+    assert page.evaluate("document.activeElement.ariaLabel") == "Starts of jobs"
+    page.press("Tab")
     assert selected(page)[1].startswith("Graph of the jobs. Arrow keys select a job")
     page.press("Home")
     assert selected(page)[0] == "prepare; succeeded"
@@ -222,6 +224,7 @@ def test_keys_that_select_nothing_keep_their_meaning(show: Open) -> None:
         page.click(f".legend button:nth-child({button + 1})")  # no period is left
     page.evaluate("document.querySelector('.selectable').focus()")
     page.press("ArrowRight")
+    page.press("Tab")
     page.press("Tab")
     assert selected(page)[1].startswith("Graph of the jobs")
 
