@@ -102,7 +102,7 @@ def metaflow_program(groups: int, steps: int) -> str:
 
 PROGRAMS: dict[str, Program] = {
     "flowyml_aws": Program(
-        partial(flowyml_program, "flowyml_aws", '"overhead"', "progress=False"), 502, 5
+        partial(flowyml_program, "flowyml_aws", '"overhead"', "progress=False"), 502, 21
     ),
     "metaflow": Program(metaflow_program, 5, None, ("--quiet", "--no-pylint", "run")),
     "flowyml": Program(

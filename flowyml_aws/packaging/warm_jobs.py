@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 import threading
 import time
@@ -16,7 +17,7 @@ from flowyml_aws.core.modules import installation_times
 from flowyml_aws.warm.openblas import ONE_THREAD
 from flowyml_aws.warm.starter import RUNNER_MODULE, WarmProcess, WarmStarter
 
-__all__ = ["JOBS", "WarmJobs"]
+__all__ = ["JOBS", "WarmJobs", "signals_in"]
 
 # Imported by most jobs on this machine, but only once they know their spec.
 _IMPORTED = ("flowyml_aws.local.directory", "flowyml_aws.code.states")
@@ -25,7 +26,8 @@ _ANSWER_S = 1.0
 # Different in each job, and not read before the runner reads them.
 _OWN_VARIABLES = frozenset({"FLOWYML_ATTEMPT", "FLOWYML_REPETITIONS"})
 # Lines of /proc/self/status about what a new process inherits.
-_INHERITED = ("Umask", "Uid", "Gid", "Groups", "NoNewPrivs", "Seccomp", "Cap", "SigBlk", "SigIgn")
+_INHERITED = ("Umask", "Uid", "Gid", "Groups", "NoNewPrivs", "Seccomp", "Cap")
+_SIGNALS = ("SigBlk:", "SigIgn:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,7 @@ def _inherited() -> tuple[object, ...]:
     import resource  # only on POSIX
 
     status = Path("/proc/thread-self/status").read_text("utf-8").splitlines()
+    signals = (line.split()[1] for line in status if line.startswith(_SIGNALS))
     limits = tuple(
         resource.getrlimit(getattr(resource, name))
         for name in dir(resource)
@@ -192,11 +195,22 @@ def _inherited() -> tuple[object, ...]:
     )
     return (
         tuple(line for line in status if line.startswith(_INHERITED)),
+        tuple(signals_in(mask) for mask in signals),
         limits,
         os.getpriority(os.PRIO_PROCESS, 0),
         os.sched_getaffinity(0),
         Path("/proc/self/cgroup").read_text("utf-8"),
     )
+
+
+def signals_in(mask: str) -> frozenset[int]:
+    """Return the signals in a mask of /proc, except those that the C library uses itself.
+
+    A program that `make` or another parent has started with `posix_spawn` ignores these until its
+    first thread starts.
+    """
+    bits = int(mask, 16)
+    return frozenset(number for number in signal.valid_signals() if bits >> (number - 1) & 1)
 
 
 JOBS = WarmJobs()
