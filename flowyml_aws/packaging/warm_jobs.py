@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import IO
 
 from flowyml_aws.core.modules import installation_times
@@ -21,6 +21,8 @@ __all__ = ["JOBS", "WarmJobs", "signals_in"]
 
 # Imported by most jobs on this machine, but only once they know their spec.
 _IMPORTED = ("flowyml_aws.local.directory", "flowyml_aws.code.states")
+# Modules that Python imports when it starts.
+_AT_START = ("sitecustomize.py", "usercustomize.py")
 _WAIT_S = 0.2  # as long as a new Python needs at least to import the runner
 _ANSWER_S = 1.0
 # Different in each job, and not read before the runner reads them.
@@ -177,9 +179,15 @@ class WarmJobs:
 
 
 def _can_be_shared(environment: Mapping[str, str]) -> bool:
-    """Return whether `sys.path` of a job does not depend on its working directory."""
-    entries = environment.get("PYTHONPATH", "").split(os.pathsep)
-    return all(PurePath(entry).is_absolute() for entry in entries if entry)
+    """Return whether the start of Python is the same for all jobs.
+
+    It is not if `sys.path` depends on the working directory, or if Python runs code of the user
+    before the program, which may read the variables of one job.
+    """
+    entries = [Path(each) for each in environment.get("PYTHONPATH", "").split(os.pathsep) if each]
+    return all(entry.is_absolute() for entry in entries) and not any(
+        (entry / name).exists() for entry in entries for name in _AT_START
+    )
 
 
 def _inherited() -> tuple[object, ...]:

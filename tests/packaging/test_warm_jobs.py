@@ -94,7 +94,7 @@ def test_the_process_is_kept_for_the_next_run_with_the_same_settings(jobs: WarmJ
     first = jobs._starter
     jobs.prepare({**os.environ, "FLOWYML_ATTEMPT": "1"}, [])
     assert jobs._starter is first is not None
-    jobs.prepare({**os.environ, "LEVEL": "9"}, [])
+    jobs.prepare({**os.environ, "OTHER_IN_THIS_TEST": "9"}, [])
     assert jobs._starter is not first
 
 
@@ -118,4 +118,12 @@ def test_a_package_that_fails_is_left_to_the_jobs(jobs: WarmJobs, tmp_path: Path
 
 def test_a_client_without_an_absolute_path_forks_no_jobs(jobs: WarmJobs) -> None:
     jobs.prepare({**os.environ, "PYTHONPATH": "src"}, [])
+    assert jobs._starter is None
+
+
+def test_a_client_whose_python_runs_code_at_its_start_forks_no_jobs(
+    jobs: WarmJobs, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import os\nATTEMPT = os.environ['FLOWYML_ATTEMPT']")
+    jobs.prepare({**os.environ, "PYTHONPATH": str(tmp_path)}, [])
     assert jobs._starter is None
