@@ -64,6 +64,7 @@ def test_imports_inside_functions_and_names_of_variables_are_found(
     source = f"{line}\ndef f():\n    import pandas.io\n    return pandas\n"
     (tmp_path / "late_imports.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("LEVEL", "1")  # so that it is restored
     import late_imports  # type: ignore[import-not-found]
 
     found = program_imports([step(late_imports.f)])

@@ -94,7 +94,7 @@ def test_the_process_is_kept_for_the_next_run_with_the_same_settings(jobs: WarmJ
     first = jobs._starter
     jobs.prepare({**os.environ, "FLOWYML_ATTEMPT": "1"}, [])
     assert jobs._starter is first is not None
-    jobs.prepare({**os.environ, "OTHER_IN_THIS_TEST": "9"}, [])
+    jobs.prepare({**os.environ, "LEVEL": "9"}, [])
     assert jobs._starter is not first
 
 
